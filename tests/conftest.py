@@ -1,0 +1,38 @@
+"""What every test may ask for.
+
+One PostgreSQL serves the whole run, shared by all xdist workers; it starts when the first test asks and is stopped by
+the process that the user started.
+"""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.postgres import PostgresServer, postgres_run, server_in
+
+POSTGRES_FOLDER = pytest.StashKey[Path]()
+AT_THE_END = pytest.StashKey[ExitStack]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    shared: str | None = getattr(config, "workerinput", {}).get("postgres_folder")
+    stack = ExitStack()
+    config.stash[AT_THE_END] = stack
+    config.stash[POSTGRES_FOLDER] = Path(shared) if shared else stack.enter_context(postgres_run())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # xdist publishes no type for its worker controller.
+    node.workerinput["postgres_folder"] = str(node.config.stash[POSTGRES_FOLDER])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[AT_THE_END].close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(pytestconfig: pytest.Config) -> PostgresServer:
+    """A running PostgreSQL: ``create_database()`` and ``clone_database(template)`` give URLs."""
+    return server_in(pytestconfig.stash[POSTGRES_FOLDER])
