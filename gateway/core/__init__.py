@@ -1,0 +1,1 @@
+"""The pure core: no I/O, no clock, no chance, no log. It decides; everything else acts."""

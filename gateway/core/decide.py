@@ -1,0 +1,530 @@
+"""The one table that moves a payment, and the rules found in it.
+
+`decide` looks into the table once and runs the rule. A consumer's, merchant's or timer's event that the table does not
+list is ignored with a reason: it arrives twice, late or out of order all the time. A carrier's fact that the table does
+not list opens a Break: money may have moved and a person must look.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from gateway.core.payment import (
+    AskDeclined,
+    AskDelivered,
+    AskSubmitted,
+    AskUndeliverable,
+    AskUnknown,
+    BreakKind,
+    CancelRequested,
+    Capture,
+    CaptureRequested,
+    CarrierFact,
+    Charge,
+    Charged,
+    ChargeDeclined,
+    ChargeNotFound,
+    ChargeTakenBack,
+    ChargeUnknown,
+    ChargeUnsent,
+    ConsumerStopped,
+    DeadlinePassed,
+    Decision,
+    Effect,
+    EntryKind,
+    Event,
+    EventType,
+    Fulfilled,
+    Inquire,
+    MoneyFact,
+    Notify,
+    OpenBreak,
+    Operation,
+    OperationKind,
+    Payment,
+    Post,
+    Reason,
+    RecordConsent,
+    ReplyConfirmed,
+    ReplyRefused,
+    Reverse,
+    Reversed,
+    ReverseDeclined,
+    ReverseNotFound,
+    ReverseUnknown,
+    ReverseUnsent,
+    Rules,
+    SendAsk,
+    SendText,
+    State,
+    WrongCodeReplied,
+)
+
+Rule = Callable[[Payment, Any, Rules], Decision]  # Any: each rule takes its own event type; TABLE pairs them.
+
+
+def decide(payment: Payment, event: Event, rules: Rules) -> Decision:
+    """Move *payment* by *event*. The version rises by one exactly if the payment changed."""
+    rule = TABLE.get((payment.state, type(event)))
+    if rule is None:
+        return _unlisted(payment, event)
+    decision = rule(payment, event, rules)
+    if decision.payment is payment:
+        return decision
+    moved = replace(
+        decision.payment, version=payment.version + 1, updated_at_ms=max(event.at_ms, payment.updated_at_ms)
+    )
+    return replace(decision, payment=moved)
+
+
+def open_payment(payment: Payment, ask: str) -> Decision:
+    """The first decision about a new payment: tell the feed, ask the phone with the template *ask*."""
+    assert payment.state is State.CREATED and payment.version == 1
+    return Decision(payment, (Notify(type=EventType.PAYMENT_CREATED), SendAsk(template=ask)))
+
+
+def _unlisted(payment: Payment, event: Event) -> Decision:
+    name = type(event).__name__
+    if isinstance(event, CarrierFact):
+        return Decision(payment, (OpenBreak(kind=BreakKind.UNEXPECTED_FACT, detail=f"{name} while {payment.state}"),))
+    return Decision(payment, ignored=f"{name} while {payment.state}")
+
+
+# --- Waiting for the phone ---------------------------------------------------------------------------------------
+
+
+def _asked(payment: Payment, event: AskSubmitted, rules: Rules) -> Decision:
+    return Decision(replace(payment, state=State.AWAITING_CONSENT), (Notify(type=EventType.PAYMENT_ASKED),))
+
+
+def _ask_failed(payment: Payment, event: AskDeclined, rules: Rules) -> Decision:
+    return _end(payment, event.reason, event.at_ms, ())
+
+
+def _ask_undeliverable(payment: Payment, event: AskUndeliverable, rules: Rules) -> Decision:
+    # The handset may still have got it (DLRs lie): should a code come, it is late and the text says that nothing
+    # was charged.
+    return _end(payment, Reason.UNREACHABLE, event.at_ms, ())
+
+
+def _noted(payment: Payment, event: Event, rules: Rules) -> Decision:
+    """A fact that changes nothing in this state; it stands in the timeline all the same."""
+    return Decision(payment)
+
+
+def _confirmed(payment: Payment, event: ReplyConfirmed, rules: Rules) -> Decision:
+    if event.read_at_ms > payment.consent_expires_at_ms + rules.consent_grace_ms:
+        return _end(payment, Reason.EXPIRED, event.at_ms, (SendText(template="expired"),))
+    consent = RecordConsent(
+        attempt_id=event.next_attempt_id, mo_id=event.mo_id, reply=event.reply, read_at_ms=event.read_at_ms
+    )
+    not_after = event.read_at_ms + rules.charge_within_ms
+    confirmed = Notify(type=EventType.PAYMENT_CONFIRMED)
+    if payment.capture is Capture.MANUAL:
+        # Carriers without holds: the consent stays good for a while and no money is set aside (`funds_held: false`).
+        authorized = replace(
+            payment,
+            state=State.AUTHORIZED,
+            attempt_id=event.next_attempt_id,
+            charge_not_after_ms=not_after,
+            deadline_at_ms=not_after,
+        )
+        return Decision(authorized, (consent, confirmed, Notify(type=EventType.PAYMENT_AUTHORIZED)))
+    charging = replace(payment, charge_not_after_ms=not_after)
+    return _start_charge(charging, event.next_attempt_id, event.at_ms, (consent, confirmed))
+
+
+def _start_charge(payment: Payment, attempt_id: str, at_ms: int, before: tuple[Effect, ...]) -> Decision:
+    # The attempt's id, not the payment's, is the carrier's idempotency key: after a decline for funds a second consent
+    # makes a second attempt, and a replayed reply makes none.
+    operation = Operation(
+        attempt_id=attempt_id, kind=OperationKind.CHARGE, charge_attempt_id=attempt_id, started_at_ms=at_ms
+    )
+    charging = replace(
+        payment,
+        state=State.CHARGING,
+        operation=operation,
+        attempt_id=attempt_id,
+        attempts=payment.attempts + 1,
+        deadline_at_ms=None,
+    )
+    return Decision(charging, (*before, Charge(attempt_id=attempt_id)))
+
+
+def _refused(payment: Payment, event: ReplyRefused, rules: Rules) -> Decision:
+    return _end(payment, Reason.REFUSED, event.at_ms, (SendText(template="refused"),))
+
+
+def _stopped(payment: Payment, event: ConsumerStopped, rules: Rules) -> Decision:
+    # The answer to STOP itself says that the waiting requests are gone; a second text would break the STOP.
+    return _end(payment, Reason.REFUSED, event.at_ms, ())
+
+
+def _wrong_code(payment: Payment, event: WrongCodeReplied, rules: Rules) -> Decision:
+    counted = replace(payment, wrong_codes=payment.wrong_codes + 1)
+    if counted.wrong_codes >= rules.wrong_codes_max:
+        return _end(counted, Reason.WRONG_CODE, event.at_ms, (SendText(template="locked"),))
+    return Decision(counted, (SendText(template="wrong_code"),))
+
+
+def _cancel_unasked(payment: Payment, event: CancelRequested, rules: Rules) -> Decision:
+    # The ask may be on its way to the phone, so the phone is told; a text that is still unsent supersedes the ask.
+    return _end(payment, Reason.CANCELLED, event.at_ms, (SendText(template="cancelled"),))
+
+
+def _deadline(payment: Payment, event: DeadlinePassed, rules: Rules) -> Decision:
+    if payment.deadline_at_ms is None or event.at_ms < payment.deadline_at_ms:
+        return Decision(payment, ignored="the deadline has not passed")
+    return _end(payment, Reason.EXPIRED, event.at_ms, (SendText(template="expired"),))
+
+
+# --- Authorized: consent without a hold --------------------------------------------------------------------------
+
+
+def _capture(payment: Payment, event: CaptureRequested, rules: Rules) -> Decision:
+    assert payment.attempt_id is not None and payment.charge_not_after_ms is not None
+    if event.at_ms > payment.charge_not_after_ms:
+        return _end(payment, Reason.EXPIRED, event.at_ms, (SendText(template="expired"),))
+    # The attempt was named when the consent was recorded: consent and charge carry the same id.
+    return _start_charge(payment, payment.attempt_id, event.at_ms, ())
+
+
+# --- Charging ----------------------------------------------------------------------------------------------------
+
+
+def _charged(payment: Payment, event: Charged, rules: Rules) -> Decision:
+    if not _is_current(payment, event):
+        return _charged_twice(payment, event, rules)
+    if payment.cancel_requested:
+        charged = replace(payment, carrier_reference=event.carrier_reference)
+        return _start_reversal(charged, event, State.REVERSING)
+    captured = replace(
+        payment,
+        state=State.CAPTURED,
+        operation=None,
+        deadline_at_ms=None,
+        carrier_reference=event.carrier_reference,
+        ended_at_ms=event.at_ms,
+    )
+    return Decision(
+        captured,
+        (
+            Post(kind=EntryKind.CAPTURE, attempt_id=event.attempt_id),
+            Notify(type=EventType.PAYMENT_SUCCEEDED),
+            SendText(template="paid"),
+        ),
+    )
+
+
+def _declined(payment: Payment, event: ChargeDeclined, rules: Rules) -> Decision:
+    if not _is_current(payment, event):
+        return _noted(payment, event, rules)
+    if payment.cancel_requested:
+        return _end(payment, Reason.CANCELLED, event.at_ms, (SendText(template="cancelled"),))
+    may_try_again = (
+        event.reason is Reason.INSUFFICIENT_FUNDS
+        and payment.attempts < rules.charge_attempts_max
+        and event.at_ms < payment.consent_expires_at_ms
+    )
+    if not may_try_again:
+        return _end(payment, event.reason, event.at_ms, (SendText(template="declined"),))
+    asking = replace(
+        payment,
+        state=State.AWAITING_CONSENT,
+        operation=None,
+        code_n=event.next_code_n,
+        charge_not_after_ms=None,
+        deadline_at_ms=payment.consent_expires_at_ms + rules.consent_grace_ms,
+    )
+    return Decision(asking, (SendAsk(template="low_balance"),))
+
+
+def _charge_unknown(payment: Payment, event: ChargeUnknown, rules: Rules) -> Decision:
+    return _ask_the_carrier(payment, event, rules, found=True)
+
+
+def _charge_not_found(payment: Payment, event: ChargeNotFound, rules: Rules) -> Decision:
+    operation = payment.operation
+    if operation is None or not _is_current(payment, event):
+        return _noted(payment, event, rules)
+    believable = event.at_ms - operation.started_at_ms >= rules.max_processing_ms
+    if believable and operation.not_found + 1 >= rules.not_found_answers:
+        reason = Reason.CANCELLED if payment.cancel_requested else Reason.NOT_CHARGED
+        return _end(payment, reason, event.at_ms, (SendText(template="declined"),))
+    return _ask_the_carrier(payment, event, rules, found=not believable)
+
+
+def _charge_unsent(payment: Payment, event: ChargeUnsent, rules: Rules) -> Decision:
+    operation = payment.operation
+    if operation is None or not _is_current(payment, event):
+        return _noted(payment, event, rules)
+    if operation.outcome_unknown:
+        # An inquiry that did not leave proves nothing about the charge itself.
+        return _ask_the_carrier(payment, event, rules, found=True)
+    if payment.cancel_requested:
+        return _end(payment, Reason.CANCELLED, event.at_ms, (SendText(template="cancelled"),))
+    delay_ms = _rung(rules.resend_ladder_ms, operation.unsent)
+    assert payment.charge_not_after_ms is not None
+    if event.at_ms + delay_ms > payment.charge_not_after_ms:
+        return _end(payment, Reason.CARRIER_UNAVAILABLE, event.at_ms, (SendText(template="declined"),))
+    waiting = replace(payment, operation=replace(operation, unsent=operation.unsent + 1))
+    return Decision(waiting, (Charge(attempt_id=event.attempt_id, delay_ms=delay_ms),))
+
+
+def _cancel_charging(payment: Payment, event: CancelRequested, rules: Rules) -> Decision:
+    if payment.cancel_requested:
+        return Decision(payment, ignored="the cancel is already requested")
+    return Decision(replace(payment, cancel_requested=True))
+
+
+def _ask_the_carrier(payment: Payment, event: MoneyFact, rules: Rules, *, found: bool) -> Decision:
+    """The outcome of the running operation is unknown: climb the inquiry ladder, at its end call a person."""
+    operation = payment.operation
+    if operation is None or operation.attempt_id != event.attempt_id:
+        return Decision(payment)
+    asked = replace(
+        operation,
+        outcome_unknown=True,
+        inquiries=operation.inquiries + 1,
+        not_found=0 if found else operation.not_found + 1,
+    )
+    effects: list[Effect] = []
+    if found and operation.inquiries >= len(rules.inquiry_ladder_ms):
+        detail = f"{operation.kind} {operation.attempt_id} has no outcome after {operation.inquiries} inquiries"
+        effects.append(OpenBreak(kind=BreakKind.UNKNOWN_OUTCOME, detail=detail))
+    delay_ms = _rung(rules.inquiry_ladder_ms, operation.inquiries) if found else rules.not_found_gap_ms
+    effects.append(Inquire(attempt_id=operation.attempt_id, kind=operation.kind, delay_ms=delay_ms))
+    if operation.kind is OperationKind.CHARGE and asked.inquiries == rules.tell_unknown_after_inquiries:
+        effects.append(SendText(template="unknown_outcome"))
+    return Decision(replace(payment, operation=asked), tuple(effects))
+
+
+# --- Money that moved when it should not have --------------------------------------------------------------------
+
+
+def _charged_late(payment: Payment, event: Charged, rules: Rules) -> Decision:
+    """A success on a payment that has ended: it stays failed, the money goes back by a Reversal of its own."""
+    if payment.reversed_attempt_id == event.attempt_id:
+        return _noted(payment, event, rules)
+    if payment.operation is not None:
+        return _charged_twice(payment, event, rules)
+    return _start_reversal(payment, event, payment.state)
+
+
+def _charged_after_decline(payment: Payment, event: Charged, rules: Rules) -> Decision:
+    """The first attempt was declined and then succeeded while the phone is asked again: no second may follow."""
+    ended = _end(payment, Reason.CARRIER_DECLINED, event.at_ms, ())
+    reversal = _start_reversal(ended.payment, event, State.ENDED)
+    return replace(reversal, effects=(*ended.effects, *reversal.effects))
+
+
+def _charged_again(payment: Payment, event: Charged, rules: Rules) -> Decision:
+    """The same success once more is normal; a second success under another attempt is not."""
+    if _is_current(payment, event) or payment.reversed_attempt_id == event.attempt_id:
+        return _noted(payment, event, rules)
+    return _charged_twice(payment, event, rules)
+
+
+def _charged_twice(payment: Payment, event: Charged, rules: Rules) -> Decision:
+    detail = f"attempt {event.attempt_id} succeeded beside attempt {payment.attempt_id}"
+    alarm = OpenBreak(kind=BreakKind.DUPLICATE_CHARGE, detail=detail)
+    if payment.operation is not None or payment.reversed_attempt_id is not None:
+        return Decision(payment, (alarm,))
+    reversal = _start_reversal(payment, event, payment.state)
+    return replace(reversal, effects=(alarm, *reversal.effects))
+
+
+def _start_reversal(payment: Payment, event: Charged, state: State) -> Decision:
+    # One Reversal a charge, so its attempt id can be derived: no chance is needed here and a repeat finds the same id.
+    reversal_id = "rev_" + event.attempt_id.removeprefix("att_")
+    operation = Operation(
+        attempt_id=reversal_id,
+        kind=OperationKind.REVERSE,
+        charge_attempt_id=event.attempt_id,
+        started_at_ms=event.at_ms,
+    )
+    reversing = replace(payment, state=state, operation=operation, reversed_attempt_id=event.attempt_id)
+    return Decision(
+        reversing,
+        (
+            Post(kind=EntryKind.LATE_CHARGE, attempt_id=event.attempt_id),
+            Notify(type=EventType.REVERSAL_CREATED),
+            Reverse(attempt_id=reversal_id, charge_attempt_id=event.attempt_id),
+        ),
+    )
+
+
+def _reversal_done(payment: Payment, event: Reversed, rules: Rules) -> Decision:
+    operation = payment.operation
+    if operation is None or operation.attempt_id != event.attempt_id:
+        return _noted(payment, event, rules)
+    effects: tuple[Effect, ...] = (
+        Post(kind=EntryKind.REVERSAL, attempt_id=operation.charge_attempt_id),
+        Notify(type=EventType.REVERSAL_SUCCEEDED),
+        SendText(template="reversed"),
+    )
+    if payment.state is State.REVERSING:
+        ended = _end(payment, Reason.CANCELLED, event.at_ms, ())
+        return replace(ended, effects=(*effects, *ended.effects))
+    return Decision(replace(payment, operation=None), effects)
+
+
+def _reversal_declined(payment: Payment, event: ReverseDeclined, rules: Rules) -> Decision:
+    """The carrier keeps the money: the operation stays open, for a person to end."""
+    if payment.operation is None or payment.operation.attempt_id != event.attempt_id:
+        return _noted(payment, event, rules)
+    detail = f"reversal {event.attempt_id} was declined: {event.detail}"
+    return Decision(
+        payment,
+        (OpenBreak(kind=BreakKind.REVERSAL_DECLINED, detail=detail), Notify(type=EventType.REVERSAL_FAILED)),
+    )
+
+
+def _reversal_unknown(payment: Payment, event: ReverseUnknown, rules: Rules) -> Decision:
+    return _ask_the_carrier(payment, event, rules, found=True)
+
+
+def _reversal_again(payment: Payment, event: ReverseUnsent | ReverseNotFound, rules: Rules) -> Decision:
+    """Unsent, or believably unknown to the carrier: the same reversal under the same id goes out again."""
+    operation = payment.operation
+    if operation is None or operation.attempt_id != event.attempt_id:
+        return _noted(payment, event, rules)
+    if isinstance(event, ReverseNotFound):
+        believable = event.at_ms - operation.started_at_ms >= rules.max_processing_ms
+        if not believable or operation.not_found + 1 < rules.not_found_answers:
+            return _ask_the_carrier(payment, event, rules, found=not believable)
+    waiting = replace(operation, unsent=operation.unsent + 1, not_found=0, outcome_unknown=False)
+    again = Reverse(
+        attempt_id=operation.attempt_id,
+        charge_attempt_id=operation.charge_attempt_id,
+        delay_ms=_rung(rules.resend_ladder_ms, operation.unsent),
+    )
+    return Decision(replace(payment, operation=waiting), (again,))
+
+
+# --- Succeeded ---------------------------------------------------------------------------------------------------
+
+
+def _taken_back(payment: Payment, event: ChargeTakenBack, rules: Rules) -> Decision:
+    if not _is_current(payment, event):
+        detail = f"the carrier took back attempt {event.attempt_id}, which is not the captured one"
+        return Decision(payment, (OpenBreak(kind=BreakKind.UNEXPECTED_FACT, detail=detail),))
+    taken = replace(payment, state=State.REVERSED, reversed_attempt_id=event.attempt_id)
+    return Decision(
+        taken,
+        (
+            Post(kind=EntryKind.CLAWBACK, attempt_id=event.attempt_id),
+            Notify(type=EventType.PAYMENT_REVERSED),
+            SendText(template="reversed"),
+        ),
+    )
+
+
+def _declined_after_success(payment: Payment, event: ChargeDeclined, rules: Rules) -> Decision:
+    if not _is_current(payment, event):
+        return _noted(payment, event, rules)
+    detail = f"attempt {event.attempt_id} was declined ({event.detail}) after it had succeeded"
+    return Decision(payment, (OpenBreak(kind=BreakKind.MISMATCH, detail=detail),))
+
+
+def _fulfilled(payment: Payment, event: Fulfilled, rules: Rules) -> Decision:
+    if payment.fulfilled_at_ms is not None:
+        return Decision(payment, ignored="the fulfilment is already recorded")
+    return Decision(replace(payment, fulfilled_at_ms=event.at_ms), (Notify(type=EventType.PAYMENT_FULFILLED),))
+
+
+# --- Shared ------------------------------------------------------------------------------------------------------
+
+
+def _is_current(payment: Payment, event: MoneyFact) -> bool:
+    return event.attempt_id == payment.attempt_id
+
+
+def _rung(ladder_ms: tuple[int, ...], step: int) -> int:
+    return ladder_ms[min(step, len(ladder_ms) - 1)]
+
+
+def _end(payment: Payment, reason: Reason, at_ms: int, texts: tuple[Effect, ...]) -> Decision:
+    ended = replace(payment, state=State.ENDED, reason=reason, operation=None, deadline_at_ms=None, ended_at_ms=at_ms)
+    return Decision(ended, (*texts, Notify(type=EventType.PAYMENT_FAILED)))
+
+
+# The table: what is not here is ignored (consumer, merchant, timer) or a Break (carrier). tests/core/table.csv is its
+# hand-written twin.
+_WAITING: Final[dict[type[Event], Rule]] = {
+    AskUndeliverable: _ask_undeliverable,
+    AskUnknown: _noted,
+    ReplyConfirmed: _confirmed,
+    ReplyRefused: _refused,
+    WrongCodeReplied: _wrong_code,
+    ConsumerStopped: _stopped,
+    CancelRequested: _cancel_unasked,
+    DeadlinePassed: _deadline,
+}
+_ASK_NOTED: Final[dict[type[Event], Rule]] = {
+    AskSubmitted: _noted,
+    AskDeclined: _noted,
+    AskUnknown: _noted,
+    AskDelivered: _noted,
+    AskUndeliverable: _noted,
+}
+_REVERSAL: Final[dict[type[Event], Rule]] = {
+    Reversed: _reversal_done,
+    ReverseDeclined: _reversal_declined,
+    ReverseUnknown: _reversal_unknown,
+    ReverseUnsent: _reversal_again,
+    ReverseNotFound: _reversal_again,
+}
+_CHARGE_NOTED: Final[dict[type[Event], Rule]] = {
+    ChargeUnknown: _noted,
+    ChargeUnsent: _noted,
+    ChargeNotFound: _noted,
+}
+_ROWS: Final[dict[State, dict[type[Event], Rule]]] = {
+    State.CREATED: _WAITING
+    | {
+        AskSubmitted: _asked,
+        AskDelivered: _asked,  # The DLR may overtake the submit response.
+        AskDeclined: _ask_failed,
+    },
+    State.AWAITING_CONSENT: _WAITING
+    | {
+        AskSubmitted: _noted,
+        AskDelivered: _noted,
+        AskDeclined: _noted,  # The re-send of an ask that went out once already.
+        # Facts about the first attempt, after its decline for lack of funds.
+        Charged: _charged_after_decline,
+        ChargeDeclined: _noted,
+    }
+    | _CHARGE_NOTED,
+    State.AUTHORIZED: _ASK_NOTED
+    | {CaptureRequested: _capture, CancelRequested: _cancel_unasked, DeadlinePassed: _deadline},
+    State.CHARGING: _ASK_NOTED
+    | {
+        Charged: _charged,
+        ChargeDeclined: _declined,
+        ChargeUnknown: _charge_unknown,
+        ChargeNotFound: _charge_not_found,
+        ChargeUnsent: _charge_unsent,
+        CancelRequested: _cancel_charging,
+    },
+    State.CAPTURED: _ASK_NOTED
+    | _CHARGE_NOTED
+    | _REVERSAL
+    | {
+        Charged: _charged_again,
+        ChargeDeclined: _declined_after_success,
+        ChargeTakenBack: _taken_back,
+        Fulfilled: _fulfilled,
+    },
+    State.REVERSING: _ASK_NOTED | _CHARGE_NOTED | _REVERSAL | {Charged: _charged_again},
+    State.ENDED: _ASK_NOTED | _CHARGE_NOTED | _REVERSAL | {Charged: _charged_late, ChargeDeclined: _noted},
+    State.REVERSED: _ASK_NOTED
+    | _CHARGE_NOTED
+    | _REVERSAL
+    | {Charged: _charged_again, ChargeTakenBack: _noted, Fulfilled: _fulfilled},
+}
+TABLE: Final[dict[tuple[State, type[Event]], Rule]] = {
+    (state, event): rule for state, row in _ROWS.items() for event, rule in row.items()
+}

@@ -1,0 +1,232 @@
+"""Command grammars: STOP, START, HELP, HIST, RECEIPT, DISPUTE, REPORT and PAY, in every language that we know.
+
+They are matched before any code is looked for, so that the number in a command can never be taken for a consent. What
+a command does is not known here, nor whether its shop or its ref exists.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.core import words
+from gateway.core.money import CURRENCY_MARKS
+from gateway.core.words import fold, latin, squeeze
+
+SHOP_CHARACTERS_MAX: Final = 20
+REF_CHARACTERS_MAX: Final = 12
+PAY_CHARACTERS_MAX: Final = 80
+"""A longer text is no command, and the grammar's patterns would spend their time on it."""
+PAGES_MAX: Final = 99
+
+
+@dataclass(frozen=True, slots=True)
+class Pay:
+    """`PAY ASHA 1250`: the phone wants to buy. The amount is as typed, "" if there is none."""
+
+    shop: str
+    amount_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """`HIST`, `HIST 2` for the second page, `HIST 11/2026` for a month as (2026, 11)."""
+
+    page: int = 1
+    month: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """`RECEIPT H8JTSGRC`. The ref is as typed: ASCII letters and digits, at most twelve."""
+
+    ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """`DISPUTE H8JTSGRC`: reserved; nobody acts on it yet, but it must never be taken for something else."""
+
+    ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`REPORT H8JTSGRC`: reserved like Dispute."""
+
+    ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class Help:
+    """`HELP`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """`STOP`: scope "" (whoever asks now), a shop's keyword in capitals, or "ALL"."""
+
+    scope: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """`START`."""
+
+
+Command = Pay | History | Receipt | Dispute | Report | Help | Stop | Start
+
+# Words, numbers and single marks; a Han word beside a Latin one needs no space between them.
+_TOKEN: Final = re.compile(r"[0-9]+|[\u3400-\u9fff]+|[^\W\d_\u3400-\u9fff]+|[^\w\s]|_")
+
+
+def tokens_of(folded: str) -> list[str]:
+    """The words, numbers and marks of a folded text, look-alikes replaced."""
+    return [latin(squeeze(token)) for token in _TOKEN.findall(folded)]
+
+
+def is_word(token: str) -> bool:
+    """Whether *token* is a word or a number, not a mark."""
+    return token[0].isalnum()
+
+
+def read_command(text: str) -> Command | None:
+    """The command that *text* gives, None if it gives none."""
+    folded = fold(text)
+    tokens = [token for token in tokens_of(folded) if is_word(token)]
+    while tokens and tokens[0] in words.POLITE:
+        del tokens[0]
+    if not tokens:
+        return None
+    return (
+        _read_stop(tokens)
+        or _read_start(tokens)
+        or _read_help(tokens)
+        or _read_history(tokens, folded)
+        or _read_about_ref(tokens)
+        or _read_pay(tokens, folded)
+    )
+
+
+def _meant(tokens: list[str]) -> list[str]:
+    return [token for token in tokens if token not in words.POLITE]
+
+
+def _read_stop(tokens: list[str]) -> Stop | None:
+    first, rest = tokens[0], _meant(tokens[1:])
+    if first in words.STOP:
+        return Stop("ALL" if first == "stopall" else _scope(rest))
+    if not rest and first in words.STOP_ALONE:
+        return Stop()
+    if tokens == ["opt", "out"]:
+        return Stop()
+    negated = any(is_negative(token) and token not in words.STOP for token in tokens)
+    if len(tokens) <= 3 and not negated and any(token in words.STOP for token in tokens):
+        return Stop()
+    return None
+
+
+def _scope(rest: list[str]) -> str:
+    if rest and all(word in words.ALL for word in rest):
+        return "ALL"
+    named = 1 <= len(rest) <= 2 and all(_is_name(word) for word in rest)
+    return " ".join(rest).upper()[:SHOP_CHARACTERS_MAX] if named else ""
+
+
+def _is_name(word: str) -> bool:
+    return not word.isdecimal() and not words.is_reserved(word)
+
+
+def _read_start(tokens: list[str]) -> Start | None:
+    return Start() if tokens[0] in words.START and not _meant(tokens[1:]) else None
+
+
+def _read_help(tokens: list[str]) -> Help | None:
+    return Help() if tokens[0] in words.HELP and len(tokens) <= 3 else None
+
+
+_MONTH: Final = re.compile(r"\b(0?[1-9]|1[0-2]) ?/ ?(20[0-9]{2})\b")
+
+
+def _read_history(tokens: list[str], folded: str) -> History | None:
+    if tokens[0] not in words.HISTORY:
+        return None
+    rest = _meant(tokens[1:])
+    if not rest:
+        return History()
+    if len(rest) == 1 and rest[0].isdecimal() and 1 <= int(rest[0]) <= PAGES_MAX:
+        return History(page=int(rest[0]))
+    month = _MONTH.search(folded)
+    if len(rest) == 2 and month is not None:
+        return History(month=(int(month[2]), int(month[1])))
+    return None
+
+
+def _read_about_ref(tokens: list[str]) -> Receipt | Dispute | Report | History | None:
+    first, rest = tokens[0], [token for token in tokens[1:] if token.isascii()]
+    ref = "".join(rest)
+    fits = any(c.isdecimal() for c in ref) and len(ref) <= REF_CHARACTERS_MAX and len(rest) == len(tokens) - 1
+    if first in words.RECEIPT:
+        # Without a ref it is the list that shows the refs.
+        return History() if not rest else Receipt(ref.upper()) if fits else None
+    if first in words.DISPUTE and fits:
+        return Dispute(ref.upper())
+    if first in words.REPORT and fits:
+        return Report(ref.upper())
+    return None
+
+
+_CURRENCY: Final = "|".join(sorted((re.escape(mark) for mark in CURRENCY_MARKS), key=len, reverse=True))
+_AMOUNT: Final = rf"(?:(?:{_CURRENCY})\.? ?)?[0-9][0-9.,]*(?: [0-9]{{3}})*(?: ?(?:/=|/-|=))?(?: ?(?:{_CURRENCY})\.?)?"
+_SHOP_FIRST: Final = re.compile(rf"(?P<shop>.*?[^\W\d_].*?)[ :,-]+(?P<amount>{_AMOUNT})")
+_AMOUNT_FIRST: Final = re.compile(rf"(?P<amount>{_AMOUNT})[ :,-]+(?P<towards>\w+)[ :,-]+(?P<shop>\D*[^\W\d_]\D*)")
+_PAY_WORDS: Final = "|".join(
+    f"{word}(?![a-z])" if word.isascii() else word for word in sorted(words.PAY, key=len, reverse=True)
+)
+_PAY_REST: Final = re.compile(rf"\W*(?:\w+\W+)*?(?:{_PAY_WORDS})\W*(.*)")
+
+
+def _read_pay(tokens: list[str], folded: str) -> Pay | None:
+    if tokens[0] not in words.PAY or any(is_negative(token) for token in tokens):
+        return None
+    if not words.QUESTION_MARKS.isdisjoint(folded):
+        return None
+    begun = _PAY_REST.match(" ".join(folded.split()))
+    if begun is None or len(begun[1]) > PAY_CHARACTERS_MAX:
+        return None
+    rest = _without_courtesy(begun[1])
+    if (found := _SHOP_FIRST.fullmatch(rest)) is not None:
+        return _pay(found["shop"], found["amount"])
+    if (found := _AMOUNT_FIRST.fullmatch(rest)) is not None and found["towards"] in words.TOWARDS:
+        return _pay(found["shop"], found["amount"])
+    # A shop and no amount: worth an answer that shows how to write it. Anything longer is a sentence.
+    return _pay(rest, "") if len(tokens) == 2 and not any(c.isdecimal() for c in rest) else None
+
+
+def _without_courtesy(rest: str) -> str:
+    while True:
+        shorter = rest.rstrip(" .!,;:")
+        head, _, last = shorter.rpartition(" ")
+        if not head or last not in words.POLITE:
+            return shorter
+        rest = head
+
+
+def _pay(shop_text: str, amount_text: str) -> Pay | None:
+    shop = [word for word in tokens_of(shop_text) if is_word(word)]
+    if not 1 <= len(shop) <= 3 or all(word.isdecimal() or _is_filler(word) for word in shop):
+        return None
+    if any(word.isdecimal() and len(word) > 3 for word in shop):
+        return None  # A number that long is no part of a name; it may be a code or an amount.
+    name = " ".join("".join(c for c in shop_text if c.isalnum() or c in " &-").split())
+    return Pay(name[:SHOP_CHARACTERS_MAX].strip(), amount_text)
+
+
+def _is_filler(word: str) -> bool:
+    return word in words.CONSENT_WORDS or word in words.NO_SHOP or word in CURRENCY_MARKS or word in words.ECHO
+
+
+def is_negative(token: str) -> bool:
+    """Whether *token* says no in any language that we know."""
+    if token in words.NEGATIVE or token in words.NEGATIVE_MARKS or words.NEGATIVE_VERB.fullmatch(token):
+        return True
+    return not token.isascii() and any(part in token for part in words.NEGATIVE_WITHIN)

@@ -1,0 +1,434 @@
+"""The payment: its states, what can happen to it, what it then wants done, and the one table that joins them.
+
+`decide` is the only function that moves a payment. It is pure: the clock, new ids and new codes arrive inside the
+event. It deliberately knows nothing of tables, texts, carriers' dialects or HTTP.
+
+All times are integer milliseconds since 1970-01-01 UTC.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+from gateway.core.money import Money
+
+
+class State(StrEnum):
+    """Internal state. The merchant sees `PublicState`."""
+
+    CREATED = "created"
+    AWAITING_CONSENT = "awaiting_consent"
+    CHARGING = "charging"
+    AUTHORIZED = "authorized"
+    CAPTURED = "captured"
+    REVERSING = "reversing"
+    ENDED = "ended"
+    REVERSED = "reversed"
+
+
+class PublicState(StrEnum):
+    """What a merchant sees. A final one never changes, save succeeded → reversed."""
+
+    PENDING = "pending"
+    REQUIRES_CONSENT = "requires_consent"
+    PROCESSING = "processing"
+    AUTHORIZED = "authorized"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REVERSED = "reversed"
+
+
+PUBLIC_STATES: Final[Mapping[State, PublicState]] = {
+    State.CREATED: PublicState.PENDING,
+    State.AWAITING_CONSENT: PublicState.REQUIRES_CONSENT,
+    State.CHARGING: PublicState.PROCESSING,
+    State.AUTHORIZED: PublicState.AUTHORIZED,
+    State.CAPTURED: PublicState.SUCCEEDED,
+    State.REVERSING: PublicState.PROCESSING,
+    State.ENDED: PublicState.FAILED,
+    State.REVERSED: PublicState.REVERSED,
+}
+
+FINAL_STATES: Final = frozenset({State.CAPTURED, State.ENDED, State.REVERSED})
+WAITING_STATES: Final = frozenset({State.CREATED, State.AWAITING_CONSENT})
+
+
+class Reason(StrEnum):
+    """Why a payment failed. A closed list; each is explained in docs/api.md."""
+
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    WRONG_CODE = "wrong_code"
+    UNREACHABLE = "unreachable"
+    UNAVAILABLE = "unavailable"
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    LIMIT_EXCEEDED = "limit_exceeded"
+    NOT_SUBSCRIBER = "not_subscriber"
+    CARRIER_DECLINED = "carrier_declined"
+    CARRIER_UNAVAILABLE = "carrier_unavailable"
+    NOT_CHARGED = "not_charged"
+
+
+class EventType(StrEnum):
+    """Types of the merchant's event feed. A closed list."""
+
+    PAYMENT_CREATED = "payment.created"
+    PAYMENT_ASKED = "payment.asked"
+    PAYMENT_CONFIRMED = "payment.confirmed"
+    PAYMENT_AUTHORIZED = "payment.authorized"
+    PAYMENT_SUCCEEDED = "payment.succeeded"
+    PAYMENT_FAILED = "payment.failed"
+    PAYMENT_REVERSED = "payment.reversed"
+    PAYMENT_FULFILLED = "payment.fulfilled"
+    ORDER_REQUESTED = "order.requested"
+    REVERSAL_CREATED = "reversal.created"
+    REVERSAL_SUCCEEDED = "reversal.succeeded"
+    REVERSAL_FAILED = "reversal.failed"
+
+
+class Capture(StrEnum):
+    """When the money is taken: at the confirmation, or when the merchant asks for it."""
+
+    AUTOMATIC = "automatic"
+    MANUAL = "manual"
+
+
+class OperationKind(StrEnum):
+    """What the carrier was told to do and has not ended yet."""
+
+    CHARGE = "charge"
+    REVERSE = "reverse"
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One running order to the carrier. `attempt_id` is the id that the carrier sees and deduplicates by."""
+
+    attempt_id: str
+    kind: OperationKind
+    charge_attempt_id: str
+    """The charge that a reversal takes back; for a charge its own id."""
+    started_at_ms: int
+    outcome_unknown: bool = False
+    inquiries: int = 0
+    not_found: int = 0
+    """Believable answers «not found» in a row."""
+    unsent: int = 0
+    """Tries that are proven to have never reached the carrier."""
+
+
+class Payment(msgspec.Struct, frozen=True, kw_only=True):
+    """A merchant's request for money from one phone. One row, one version a transition."""
+
+    id: str
+    merchant_id: str
+    mode: str
+    """`test` or `live`."""
+    consumer_id: str
+    carrier: str
+    shop: str
+    """The merchant's registered display name at the time of the request."""
+    amount: Money
+    description: str
+    reference: str | None
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    capture: Capture
+    language: str
+    ref: str
+    """The eight characters by which the consumer finds this payment."""
+    code_n: int
+    """The live code is derived from the payment's id and this counter; the code itself is never stored."""
+    code_digits: int
+    state: State
+    reason: Reason | None = None
+    version: int = 1
+    created_at_ms: int
+    updated_at_ms: int
+    consent_expires_at_ms: int
+    """The time printed in the ask."""
+    deadline_at_ms: int | None
+    """When a timer must wake this payment; None while only evidence can end what is running."""
+    charge_not_after_ms: int | None = None
+    wrong_codes: int = 0
+    attempts: int = 0
+    attempt_id: str | None = None
+    """The latest charge attempt."""
+    operation: Operation | None = None
+    cancel_requested: bool = False
+    reversed_attempt_id: str | None = None
+    """The charge attempt that a Reversal of this payment takes back, running or done."""
+    carrier_reference: str | None = None
+    ended_at_ms: int | None = None
+    fulfilled_at_ms: int | None = None
+
+    @property
+    def public_state(self) -> PublicState:
+        return PUBLIC_STATES[self.state]
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.state in WAITING_STATES
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """Numbers of the policy. They come from the configuration and are the same for every payment of a carrier."""
+
+    consent_grace_ms: int = 60_000
+    """A reply is judged by the time it was read, with this grace: phones and SMSCs have clocks of their own."""
+    charge_within_ms: int = 600_000
+    """A consent may be charged for this long (design: consent + 10 min)."""
+    wrong_codes_max: int = 3
+    charge_attempts_max: int = 2
+    inquiry_ladder_ms: tuple[int, ...] = tuple(s * 1000 for s in (10, 30, 60, 120, 300, 900, 3600, 6 * 3600, 24 * 3600))
+    tell_unknown_after_inquiries: int = 2
+    not_found_answers: int = 3
+    not_found_gap_ms: int = 10_000
+    max_processing_ms: int = 60_000
+    """How long the carrier may work on an order; before that its «not found» is not believed."""
+    resend_ladder_ms: tuple[int, ...] = (1_000, 5_000, 15_000, 60_000)
+
+
+# --- Events: facts in the past tense -----------------------------------------------------------------------------
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened. `at_ms` is the batch's clock."""
+
+    at_ms: int
+
+
+class ConsumerEvent(Event, frozen=True, kw_only=True):
+    """The phone's owner did something."""
+
+
+class MerchantEvent(Event, frozen=True, kw_only=True):
+    """The merchant asked for something."""
+
+
+class TimerEvent(Event, frozen=True, kw_only=True):
+    """Time passed."""
+
+
+class CarrierFact(Event, frozen=True, kw_only=True):
+    """The carrier said something. Never ignored: what the table does not list becomes a Break for a person."""
+
+
+class ReplyConfirmed(ConsumerEvent, frozen=True, kw_only=True):
+    """The one live code came back, read at `read_at_ms`, as inbound message `mo_id`."""
+
+    read_at_ms: int
+    mo_id: str
+    reply: str
+    """The words that came, kept with the consent as evidence."""
+    next_attempt_id: str
+
+
+class ReplyRefused(ConsumerEvent, frozen=True, kw_only=True):
+    """`0`, or a negative word."""
+
+    mo_id: str
+
+
+class WrongCodeReplied(ConsumerEvent, frozen=True, kw_only=True):
+    """A code that is not live, from this phone, while this was its one waiting payment."""
+
+    mo_id: str
+
+
+class ConsumerStopped(ConsumerEvent, frozen=True, kw_only=True):
+    """STOP: no more asks."""
+
+    mo_id: str
+
+
+class CaptureRequested(MerchantEvent, frozen=True, kw_only=True):
+    next_attempt_id: str
+
+
+class CancelRequested(MerchantEvent, frozen=True, kw_only=True):
+    pass
+
+
+class Fulfilled(MerchantEvent, frozen=True, kw_only=True):
+    """The merchant delivered; the record itself is stored beside the payment."""
+
+
+class DeadlinePassed(TimerEvent, frozen=True, kw_only=True):
+    pass
+
+
+class AskSubmitted(CarrierFact, frozen=True, kw_only=True):
+    """The SMSC took the ask."""
+
+    message_id: str
+
+
+class AskDeclined(CarrierFact, frozen=True, kw_only=True):
+    """The ask will not reach the phone; no retry is left."""
+
+    reason: Reason
+    detail: str = ""
+
+
+class AskUnknown(CarrierFact, frozen=True, kw_only=True):
+    """Nobody knows whether the SMSC took the ask; it has been or will be sent once more."""
+
+
+class AskDelivered(CarrierFact, frozen=True, kw_only=True):
+    """A DLR says that the handset has the ask. It is neither consent nor charge."""
+
+
+class AskUndeliverable(CarrierFact, frozen=True, kw_only=True):
+    """A final DLR says that the handset will not get the ask."""
+
+    detail: str = ""
+
+
+class MoneyFact(CarrierFact, frozen=True, kw_only=True):
+    """What the carrier said of one attempt."""
+
+    attempt_id: str
+
+
+class Charged(MoneyFact, frozen=True, kw_only=True):
+    carrier_reference: str
+
+
+class ChargeDeclined(MoneyFact, frozen=True, kw_only=True):
+    reason: Reason
+    detail: str = ""
+    next_code_n: int
+    """Chosen under the consumer's lock, for the case that the consumer may try again."""
+
+
+class ChargeUnknown(MoneyFact, frozen=True, kw_only=True):
+    detail: str = ""
+
+
+class ChargeUnsent(MoneyFact, frozen=True, kw_only=True):
+    """Proven: no byte of this try reached the carrier."""
+
+    detail: str = ""
+
+
+class ChargeNotFound(MoneyFact, frozen=True, kw_only=True):
+    """An inquiry answered that the carrier does not know the attempt."""
+
+
+class ChargeTakenBack(MoneyFact, frozen=True, kw_only=True):
+    """The carrier reversed the charge by itself (clawback)."""
+
+    detail: str = ""
+
+
+class Reversed(MoneyFact, frozen=True, kw_only=True):
+    carrier_reference: str
+
+
+class ReverseDeclined(MoneyFact, frozen=True, kw_only=True):
+    detail: str = ""
+
+
+class ReverseUnknown(MoneyFact, frozen=True, kw_only=True):
+    detail: str = ""
+
+
+class ReverseUnsent(MoneyFact, frozen=True, kw_only=True):
+    detail: str = ""
+
+
+class ReverseNotFound(MoneyFact, frozen=True, kw_only=True):
+    pass
+
+
+# --- Effects: wishes in the imperative ---------------------------------------------------------------------------
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True):
+    """Something to be done outside; it leaves only through the outbox, after the commit."""
+
+
+class SendAsk(Effect, frozen=True, kw_only=True):
+    """Ask the phone; `template` is a key of the catalogue."""
+
+    template: str
+
+
+class SendText(Effect, frozen=True, kw_only=True):
+    """Tell the phone a result. It supersedes unsent older texts about the same payment."""
+
+    template: str
+
+
+class Charge(Effect, frozen=True, kw_only=True):
+    attempt_id: str
+    delay_ms: int = 0
+
+
+class Inquire(Effect, frozen=True, kw_only=True):
+    """Ask the carrier what became of an attempt."""
+
+    attempt_id: str
+    kind: OperationKind
+    delay_ms: int
+
+
+class Reverse(Effect, frozen=True, kw_only=True):
+    attempt_id: str
+    charge_attempt_id: str
+    delay_ms: int = 0
+
+
+class RecordConsent(Effect, frozen=True, kw_only=True):
+    """Committed with the charge that it permits."""
+
+    attempt_id: str
+    mo_id: str
+    reply: str
+    read_at_ms: int
+
+
+class Notify(Effect, frozen=True, kw_only=True):
+    """Write an event to the merchant's feed."""
+
+    type: EventType
+
+
+class EntryKind(StrEnum):
+    """Kinds of ledger entries (reference: postings CAP, LATE, UNLATE, CLAWBACK)."""
+
+    CAPTURE = "capture"
+    LATE_CHARGE = "late_charge"
+    REVERSAL = "reversal"
+    CLAWBACK = "clawback"
+
+
+class Post(Effect, frozen=True, kw_only=True):
+    """Write a ledger entry; unique by (attempt, kind)."""
+
+    kind: EntryKind
+    attempt_id: str
+
+
+class BreakKind(StrEnum):
+    """Contradictions that a person must look at."""
+
+    UNEXPECTED_FACT = "unexpected_fact"
+    DUPLICATE_CHARGE = "duplicate_charge"
+    UNKNOWN_OUTCOME = "unknown_outcome"
+    REVERSAL_DECLINED = "reversal_declined"
+    MISMATCH = "mismatch"
+
+
+class OpenBreak(Effect, frozen=True, kw_only=True):
+    kind: BreakKind
+    detail: str
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What became of the payment, what is to be done, or why nothing was."""
+
+    payment: Payment
+    effects: tuple[Effect, ...] = ()
+    ignored: str | None = None

@@ -1,0 +1,93 @@
+"""The payment as the merchant sees it: in answers, in the feed and in webhooks it is this one shape.
+
+The phone number is masked here; only the answer to the merchant's own request repeats the number that it sent.
+"""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from gateway.core.payment import OperationKind, Payment, State
+
+
+class PublicPayment(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment. Times are RFC 3339 in UTC with milliseconds; `amount` is in minor units of `currency`."""
+
+    id: str
+    object: str = "payment"
+    mode: str
+    status: str
+    reason: str | None
+    amount: int
+    currency: str
+    msisdn: str
+    carrier: str
+    description: str
+    reference: str | None
+    receipt_ref: str
+    capture: str
+    funds_held: bool
+    language: str
+    metadata: dict[str, str]
+    cancel_requested: bool
+    outcome_unknown: bool
+    reversal: str | None
+    """None, `processing` or `succeeded`: what became of a charge that came after the payment's end."""
+    version: int
+    created_at: str
+    updated_at: str
+    consent_expires_at: str
+    capture_before: str | None
+    fulfilled_at: str | None
+
+
+def rfc3339(at_ms: int) -> str:
+    """`2026-11-23T10:15:30.123Z`."""
+    moment = datetime.fromtimestamp(at_ms // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"
+
+
+def public_payment(payment: Payment, msisdn: str) -> PublicPayment:
+    """*payment* as its merchant sees it; *msisdn* is already masked where it must be."""
+    operation = payment.operation
+    return PublicPayment(
+        id=payment.id,
+        mode=payment.mode,
+        status=payment.public_state,
+        reason=payment.reason,
+        amount=payment.amount.amount_minor,
+        currency=payment.amount.currency,
+        msisdn=msisdn,
+        carrier=payment.carrier,
+        description=payment.description,
+        reference=payment.reference,
+        receipt_ref=payment.ref,
+        capture=payment.capture,
+        funds_held=False,
+        language=payment.language,
+        metadata=payment.metadata,
+        cancel_requested=payment.cancel_requested,
+        outcome_unknown=operation is not None and operation.outcome_unknown,
+        reversal=_reversal(payment),
+        version=payment.version,
+        created_at=rfc3339(payment.created_at_ms),
+        updated_at=rfc3339(payment.updated_at_ms),
+        consent_expires_at=rfc3339(payment.consent_expires_at_ms),
+        capture_before=_capture_before(payment),
+        fulfilled_at=_maybe(payment.fulfilled_at_ms),
+    )
+
+
+def _reversal(payment: Payment) -> str | None:
+    if payment.reversed_attempt_id is None:
+        return None
+    running = payment.operation is not None and payment.operation.kind is OperationKind.REVERSE
+    return "processing" if running else "succeeded"
+
+
+def _capture_before(payment: Payment) -> str | None:
+    return _maybe(payment.charge_not_after_ms) if payment.state is State.AUTHORIZED else None
+
+
+def _maybe(at_ms: int | None) -> str | None:
+    return None if at_ms is None else rfc3339(at_ms)

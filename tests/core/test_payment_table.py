@@ -1,0 +1,299 @@
+"""Every state against every event, judged by a table written by hand: `table.csv`. Changing a cell needs both.
+
+The columns: `next` is the state after (`ended:<reason>`), or `same` (a fact that moves nothing), `ignored` (an event
+that may be dropped, with a reason) or `break` (a carrier's fact that nobody expects: a person must look).
+"""
+
+import csv
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from msgspec.structs import replace
+
+from gateway.core import decide as decide_module
+from gateway.core.decide import TABLE, decide, open_payment
+from gateway.core.payment import (
+    PUBLIC_STATES,
+    Capture,
+    CarrierFact,
+    Charge,
+    Decision,
+    Effect,
+    Inquire,
+    Notify,
+    OpenBreak,
+    Payment,
+    Post,
+    Reason,
+    RecordConsent,
+    Reverse,
+    Rules,
+    SendAsk,
+    SendText,
+    State,
+)
+from tests.core.factories import (
+    CHARGE_NOT_AFTER,
+    DEADLINE,
+    EVENT_AT,
+    EVENT_TYPES,
+    EXPIRES_AT,
+    NOW,
+    a_charge,
+    a_payment,
+    a_reversal,
+    an_event,
+)
+
+RULES = Rules()
+GRACE_ENDS = EXPIRES_AT + RULES.consent_grace_ms
+BELIEVABLE = NOW + RULES.max_processing_ms
+
+
+class Cell(NamedTuple):
+    """One row of the table."""
+
+    state: State
+    variant: str
+    event: str
+    next: str
+    effects: str
+
+
+def _read_table() -> list[Cell]:
+    with Path(__file__).with_name("table.csv").open(newline="", encoding="utf-8") as lines:
+        return [
+            Cell(State(row["state"]), row["variant"], row["event"], row["next"], row["effects"])
+            for row in csv.DictReader(lines)
+        ]
+
+
+CELLS = _read_table()
+
+Changes = dict[str, Any]  # Any: fields of every type.
+_AFTER_LOW_BALANCE: Changes = {"attempts": 1, "attempt_id": "att_1", "code_n": 7}
+_REVERSING_ANOTHER: Changes = {
+    "operation": a_reversal(attempt_id="rev_2", charge_attempt_id="att_2"),
+    "reversed_attempt_id": "att_2",
+}
+_LOW: Changes = {"reason": Reason.INSUFFICIENT_FUNDS}
+
+# Variant → what is different about the payment, and about the event.
+VARIANTS: dict[str, tuple[Changes, Changes]] = {
+    "": ({}, {}),
+    "read at the last moment of grace": ({}, {"read_at_ms": GRACE_ENDS, "at_ms": GRACE_ENDS}),
+    "read after the grace": ({}, {"read_at_ms": GRACE_ENDS + 1, "at_ms": GRACE_ENDS + 1}),
+    "manual capture": ({"capture": Capture.MANUAL}, {}),
+    "last wrong code": ({"wrong_codes": RULES.wrong_codes_max - 1}, {}),
+    "after low balance": (_AFTER_LOW_BALANCE, {}),
+    "capture at the last moment": ({}, {"at_ms": CHARGE_NOT_AFTER}),
+    "capture too late": ({}, {"at_ms": CHARGE_NOT_AFTER + 1}),
+    "cancel requested": ({"cancel_requested": True}, {}),
+    "low balance": ({}, _LOW),
+    "low balance at the second attempt": ({"attempts": 2}, _LOW),
+    "low balance after the time printed in the ask": ({}, _LOW | {"at_ms": EXPIRES_AT}),
+    "low balance and cancel requested": ({"cancel_requested": True}, _LOW),
+    "second inquiry": ({"operation": a_charge(outcome_unknown=True, inquiries=1)}, {}),
+    "outcome unknown": ({"operation": a_charge(outcome_unknown=True, inquiries=1)}, {}),
+    "second try unsent": ({"operation": a_charge(unsent=1)}, {}),
+    "unsent and too old to try again": ({}, {"at_ms": CHARGE_NOT_AFTER}),
+    "not found and believable": ({}, {"at_ms": BELIEVABLE}),
+    "not found the third time": (
+        {"operation": a_charge(outcome_unknown=True, inquiries=5, not_found=2)},
+        {"at_ms": BELIEVABLE},
+    ),
+    "not found the third time but too soon": (
+        {"operation": a_charge(outcome_unknown=True, inquiries=2, not_found=2)},
+        {"at_ms": BELIEVABLE - 1},
+    ),
+    "not found the third time and cancel requested": (
+        {"operation": a_charge(outcome_unknown=True, inquiries=5, not_found=2), "cancel_requested": True},
+        {"at_ms": BELIEVABLE},
+    ),
+    "fulfilled already": ({"fulfilled_at_ms": NOW}, {}),
+    "other attempt is being reversed": (_REVERSING_ANOTHER, {"attempt_id": "rev_2"}),
+    "third attempt while another is being reversed": (_REVERSING_ANOTHER, {"attempt_id": "att_3"}),
+    "other reversal": ({}, {"attempt_id": "rev_9"}),
+    "late charge is being reversed": ({"operation": a_reversal(), "reversed_attempt_id": "att_1"}, {}),
+    "late charge was reversed": ({"reversed_attempt_id": "att_1"}, {}),
+    "other attempt while a late charge is being reversed": (
+        {"operation": a_reversal(), "reversed_attempt_id": "att_1"},
+        {"attempt_id": "att_2", "carrier_reference": "ref_2"},
+    ),
+    "other attempt after a late charge was reversed": (
+        {"reversed_attempt_id": "att_1"},
+        {"attempt_id": "att_2", "carrier_reference": "ref_2"},
+    ),
+    "other attempt": ({}, {"attempt_id": "att_2"}),
+}
+
+
+def _setting(cell: Cell) -> tuple[Changes, Changes]:
+    """What the variant changes; where the same words mean another moment or another operation, by state and event."""
+    if cell.variant == "a millisecond early":
+        deadline = CHARGE_NOT_AFTER if cell.state is State.AUTHORIZED else DEADLINE
+        return {}, {"at_ms": deadline - 1}
+    if cell.variant == "other attempt is being reversed" and cell.event == "Charged":
+        return _REVERSING_ANOTHER, {"attempt_id": "att_2"}
+    spent = len(RULES.inquiry_ladder_ms)
+    if cell.variant == "ladder spent":
+        operation = a_reversal if cell.state is State.REVERSING else a_charge
+        return {"operation": operation(outcome_unknown=True, inquiries=spent)}, {}
+    if cell.state is State.REVERSING and cell.variant == "second try unsent":
+        return {"operation": a_reversal(unsent=1)}, {}
+    if cell.state is State.REVERSING and cell.variant == "not found the third time":
+        return {"operation": a_reversal(outcome_unknown=True, not_found=2)}, {"at_ms": BELIEVABLE}
+    return VARIANTS[cell.variant]
+
+
+def _show(effect: Effect) -> str:
+    """An effect in the table's words."""
+    match effect:
+        case SendAsk(template=template) | SendText(template=template):
+            words: list[object] = [template]
+        case Charge():
+            words = [effect.attempt_id, *_delay(effect.delay_ms)]
+        case Inquire():
+            words = [effect.attempt_id, effect.kind, effect.delay_ms]
+        case Reverse():
+            words = [effect.attempt_id, effect.charge_attempt_id, *_delay(effect.delay_ms)]
+        case RecordConsent():
+            words = [effect.attempt_id]
+        case Notify():
+            words = [effect.type]
+        case Post():
+            words = [effect.kind, effect.attempt_id]
+        case OpenBreak():
+            words = [effect.kind]
+        case _:
+            raise AssertionError(f"the table has no words for {effect}")
+    return f"{type(effect).__name__}({','.join(map(str, words))})"
+
+
+def _delay(delay_ms: int) -> list[int]:
+    return [delay_ms] if delay_ms else []
+
+
+def _outcome(before: Payment, decision: Decision) -> tuple[str, str]:
+    """The `next` and `effects` columns that a decision would have."""
+    effects = "; ".join(_show(effect) for effect in decision.effects)
+    after = decision.payment
+    if decision.ignored is not None:
+        assert after is before
+        assert not decision.effects
+        return "ignored", ""
+    if after is not before:
+        return f"{after.state}:{after.reason}" if after.state is State.ENDED else str(after.state), effects
+    if effects == "OpenBreak(unexpected_fact)" and "while" in getattr(decision.effects[0], "detail", ""):
+        return "break", ""
+    return "same", effects
+
+
+def _label(cell: Cell) -> str:
+    return f"{cell.state}-{cell.event}" + (f" ({cell.variant})" if cell.variant else "")
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=_label)
+def test_a_cell_of_the_table_says_what_happens(cell: Cell) -> None:
+    of_payment, of_event = _setting(cell)
+    before = a_payment(cell.state, **of_payment)
+    event = an_event(EVENT_TYPES[cell.event], **of_event)
+    decision = decide(before, event, RULES)
+    assert _outcome(before, decision) == (cell.next, cell.effects)
+    moved = decision.payment is not before
+    assert decision.payment.version == before.version + moved
+    assert decision.payment.updated_at_ms == (event.at_ms if moved else before.updated_at_ms)
+
+
+def test_the_table_has_every_state_against_every_event_exactly_once() -> None:
+    plain = sorted((cell.state, cell.event) for cell in CELLS if not cell.variant)
+    assert plain == sorted((state, event) for state in State for event in EVENT_TYPES)
+    assert len({cell[:3] for cell in CELLS}) == len(CELLS)
+
+
+def test_every_event_type_of_the_core_is_in_the_table() -> None:
+    in_code = {event.__name__ for _, event in TABLE}
+    assert in_code <= EVENT_TYPES.keys()
+    carriers = {name for name, event in EVENT_TYPES.items() if issubclass(event, CarrierFact)}
+    assert {cell.event for cell in CELLS if cell.next == "break"} <= carriers
+    assert not carriers & {cell.event for cell in CELLS if cell.next == "ignored"}
+
+
+def test_a_cell_that_only_one_side_lists_is_noticed() -> None:
+    listed = {(cell.state, EVENT_TYPES[cell.event]) for cell in CELLS if cell.next not in ("ignored", "break")}
+    unlisted_in_csv = set(TABLE) - listed
+    # A rule may ignore by itself what it knows; it must then have a variant in which it acts.
+    assert unlisted_in_csv == set()
+    assert listed - set(TABLE) == set()
+
+
+@pytest.mark.parametrize("dropped", sorted(TABLE, key=str), ids=lambda pair: f"{pair[0]}-{pair[1].__name__}")
+def test_a_rule_taken_out_of_the_code_fails_its_cell(
+    dropped: tuple[State, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(decide_module.TABLE, dropped)
+    state, event_type = dropped
+    failed = 0
+    for cell in CELLS:
+        if (cell.state, EVENT_TYPES[cell.event]) != (state, event_type):
+            continue
+        of_payment, of_event = _setting(cell)
+        before = a_payment(state, **of_payment)
+        failed += _outcome(before, decide(before, an_event(event_type, **of_event), RULES)) != cell[3:]
+    assert failed
+
+
+def test_opening_a_payment_tells_the_feed_and_asks_the_phone() -> None:
+    payment = a_payment()
+    decision = open_payment(payment, "ask")
+    assert decision.payment is payment
+    assert [_show(effect) for effect in decision.effects] == ["Notify(payment.created)", "SendAsk(ask)"]
+
+
+def test_a_cancel_is_remembered_until_the_carrier_has_answered() -> None:
+    decision = decide(a_payment(State.CHARGING), an_event(EVENT_TYPES["CancelRequested"]), RULES)
+    assert decision.payment.cancel_requested
+    assert decision.payment.operation == a_charge()
+
+
+def test_a_second_consent_makes_a_second_attempt_with_its_own_time() -> None:
+    asking = a_payment(State.AWAITING_CONSENT, **_AFTER_LOW_BALANCE)
+    charging = decide(asking, an_event(EVENT_TYPES["ReplyConfirmed"]), RULES).payment
+    assert (charging.attempts, charging.attempt_id) == (2, "att_new")
+    assert charging.charge_not_after_ms == EVENT_AT + RULES.charge_within_ms
+    assert charging.operation is not None
+    assert charging.operation.attempt_id == "att_new"
+
+
+def test_after_low_balance_a_new_code_is_asked_for_within_the_same_deadline() -> None:
+    declined = an_event(EVENT_TYPES["ChargeDeclined"], reason=Reason.INSUFFICIENT_FUNDS, next_code_n=7)
+    asking = decide(a_payment(State.CHARGING), declined, RULES).payment
+    assert (asking.code_n, asking.deadline_at_ms, asking.operation) == (7, GRACE_ENDS, None)
+    assert asking.charge_not_after_ms is None
+
+
+def test_only_answers_not_found_in_a_row_count() -> None:
+    payment = a_payment(State.CHARGING, operation=a_charge(outcome_unknown=True, inquiries=3, not_found=2))
+    knows = decide(payment, an_event(EVENT_TYPES["ChargeUnknown"]), RULES).payment
+    assert knows.operation is not None
+    assert knows.operation.not_found == 0
+
+
+def test_the_consent_carries_the_words_and_the_attempt_that_it_permits() -> None:
+    decision = decide(a_payment(), an_event(EVENT_TYPES["ReplyConfirmed"]), RULES)
+    consent = RecordConsent(attempt_id="att_new", mo_id="mo_1", reply="4711", read_at_ms=EVENT_AT)
+    assert consent in decision.effects
+
+
+def test_time_does_not_go_back_in_a_payment() -> None:
+    before = a_payment(updated_at_ms=EVENT_AT + 5)
+    after = decide(before, an_event(EVENT_TYPES["AskSubmitted"]), RULES).payment
+    assert after.updated_at_ms == EVENT_AT + 5
+
+
+def test_every_state_has_a_public_face() -> None:
+    assert set(PUBLIC_STATES) == set(State)
+    for state, public in PUBLIC_STATES.items():
+        assert a_payment(state).public_state is public
+    assert replace(a_payment(), state=State.AWAITING_CONSENT).is_waiting
