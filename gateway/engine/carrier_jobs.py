@@ -1,0 +1,355 @@
+"""What carriers say, as jobs of the batch: a text's fate, a charge's outcome, receipts, callbacks; and deadlines.
+
+Each job records its fact and deletes the outbox row that led to it in one transaction. A fact is never dropped: what
+the payment's table does not list becomes a Break.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sqlalchemy import select
+
+from carriers import base
+from gateway.core.codes import choose_code
+from gateway.core.money import Money
+from gateway.core.payment import (
+    AskDeclined,
+    AskSubmitted,
+    AskUndeliverable,
+    AskUnknown,
+    BreakKind,
+    Charged,
+    ChargeDeclined,
+    ChargeNotFound,
+    ChargeUnknown,
+    ChargeUnsent,
+    DeadlinePassed,
+    Event,
+    OperationKind,
+    Payment,
+    Reason,
+    Reversed,
+    ReverseDeclined,
+    ReverseNotFound,
+    ReverseUnknown,
+    ReverseUnsent,
+)
+from gateway.engine.merchant_jobs import taken_codes
+from gateway.store import bulk, tables
+from gateway.store.identity import new_id
+from gateway.store.outbox import OutboxRow
+from gateway.store.unit import Needs, Unit
+
+# An unknown submit is settled by a late answer, a DLR or the person's reply; after this it is sent once more, the same
+# words under the same id.
+RESEND_UNKNOWN_AFTER_MS = 30_000
+SENDS_MAX = 2
+
+
+@dataclass(slots=True)
+class TextDone:
+    """What became of a text that was to be sent."""
+
+    row: OutboxRow
+    result: base.SubmitResult | None
+    """None: it was dropped before it was sent, because it no longer mattered."""
+    action: ClassVar[str] = "ask"
+    is_carrier_fact: ClassVar[bool] = True
+
+    def needs(self) -> Needs:
+        ids = () if self.row.payment_id is None else (self.row.payment_id,)
+        return Needs(payment_ids=ids)
+
+    def run(self, unit: Unit) -> None:
+        result = self.result
+        if isinstance(result, base.Refused) and result.retryable and self._is_worth_sending(unit):
+            unit.requeue(self.row, due_at_ms=unit.now_ms + int(result.retry_after_s * 1000))
+            return
+        if isinstance(result, base.Unknown) and self._may_be_sent_again():
+            self._send_again(unit)
+            return
+        unit.complete(self.row.id)
+        self._record(unit, result)
+        if self.row.body["is_ask"] and self.row.payment_id is not None and result is not None:
+            unit.decide(self.row.payment_id, self._fact(unit, result))
+
+    def _may_be_sent_again(self) -> bool:
+        # A text inherited from a dead owner may have gone out before: that was the second time already.
+        return self.row.body.get("sends", 1) < SENDS_MAX and not self.row.maybe_sent
+
+    def _is_worth_sending(self, unit: Unit) -> bool:
+        expires_at_ms = self.row.body.get("expires_at_ms")
+        return not self.row.body["is_ask"] or expires_at_ms is None or unit.now_ms < expires_at_ms
+
+    def _send_again(self, unit: Unit) -> None:
+        # Not `requeue`: the row itself says that this is the second and last time.
+        unit.complete(self.row.id)
+        again = OutboxRow(
+            id=self.row.id + ".2",
+            lane=self.row.lane,
+            kind=self.row.kind,
+            group_key=self.row.group_key,
+            payment_id=self.row.payment_id,
+            consumer_id=self.row.consumer_id,
+            body={**self.row.body, "sends": SENDS_MAX, "supersedes": False},
+            due_at_ms=unit.now_ms + RESEND_UNKNOWN_AFTER_MS,
+            created_at_ms=unit.now_ms,
+        )
+        unit.queue(again)
+        if self.row.body["is_ask"] and self.row.payment_id is not None:
+            unit.decide(self.row.payment_id, AskUnknown(at_ms=unit.now_ms))
+
+    def _record(self, unit: Unit, result: base.SubmitResult | None) -> None:
+        row = self.row
+        status, segments, detail = "dropped", 0, ""
+        if isinstance(result, base.Submitted):
+            status, segments = "submitted", result.segments
+            parts = {message_id for message_id in result.message_ids if message_id}
+            for message_id in sorted(parts):
+                unit.put(
+                    tables.message_part,
+                    {
+                        "carrier": row.body["carrier"],
+                        "carrier_message_id": message_id,
+                        "message_id": row.id,
+                        "at_ms": unit.now_ms,
+                    },
+                )
+        elif isinstance(result, base.Refused):
+            status, detail = "failed", f"{result.code} {result.detail}"
+        elif isinstance(result, base.Unknown):
+            status, detail = "unknown", result.detail
+        unit.put(
+            tables.message,
+            {
+                "id": row.id,
+                "payment_id": row.payment_id,
+                "consumer_id": row.consumer_id,
+                "carrier": row.body["carrier"],
+                "template": row.body["template"],
+                "status": status,
+                "segments": segments,
+                "detail": detail,
+                "at_ms": unit.now_ms,
+            },
+        )
+
+    def _fact(self, unit: Unit, result: base.SubmitResult) -> Event:
+        if isinstance(result, base.Submitted):
+            return AskSubmitted(at_ms=unit.now_ms, message_id=self.row.id)
+        if isinstance(result, base.Unknown):
+            return AskUnknown(at_ms=unit.now_ms)
+        reason = Reason.UNAVAILABLE if result.code == "stopped" else Reason.UNREACHABLE
+        return AskDeclined(at_ms=unit.now_ms, reason=reason, detail=f"{result.code} {result.detail}")
+
+
+@dataclass(slots=True)
+class OrderDone:
+    """What the biller answered to a charge, a reversal, or an inquiry about one."""
+
+    row: OutboxRow
+    result: base.ChargeResult | base.InquiryResult
+
+    is_carrier_fact: ClassVar[bool] = True
+
+    @property
+    def action(self) -> str:
+        return "charge" if self.row.body["of"] == OperationKind.CHARGE else "reversal"
+
+    def needs(self) -> Needs:
+        assert self.row.payment_id is not None and self.row.consumer_id is not None
+        return Needs(payment_ids=(self.row.payment_id,), consumer_ids=(self.row.consumer_id,))
+
+    def run(self, unit: Unit) -> None:
+        payment_id = self.row.payment_id
+        assert payment_id is not None
+        unit.complete(self.row.id)
+        payment = unit.payment(payment_id)
+        assert payment is not None
+        unit.decide(payment_id, self._fact(unit, payment))
+
+    def _fact(self, unit: Unit, payment: Payment) -> Event:
+        result = self.result
+        wrong = _mismatch(payment, result)
+        if wrong is not None:
+            unit.effects.open_break(BreakKind.MISMATCH, payment.id, wrong)
+            result = base.Unknown(detail=wrong)
+        if self.row.body["of"] == OperationKind.REVERSE:
+            return _reversal_fact(unit.now_ms, self.row.body["attempt_id"], result)
+        return self._charge_fact(unit, payment, result)
+
+    def _charge_fact(self, unit: Unit, payment: Payment, result: base.ChargeResult | base.InquiryResult) -> Event:
+        at_ms, attempt_id = unit.now_ms, self.row.body["attempt_id"]
+        match result:
+            case base.Charged():
+                return Charged(at_ms=at_ms, attempt_id=attempt_id, carrier_reference=result.carrier_reference)
+            case base.Declined():
+                return ChargeDeclined(
+                    at_ms=at_ms,
+                    attempt_id=attempt_id,
+                    reason=Reason(result.reason),
+                    detail=result.detail,
+                    next_code_n=_next_code_n(unit, payment),
+                )
+            case base.Unsent():
+                return ChargeUnsent(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
+            case base.NotFound():
+                return ChargeNotFound(at_ms=at_ms, attempt_id=attempt_id)
+            case base.Pending() | base.Unknown():
+                return ChargeUnknown(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
+
+
+def _reversal_fact(at_ms: int, attempt_id: str, result: base.ChargeResult | base.InquiryResult) -> Event:
+    match result:
+        case base.Charged():
+            return Reversed(at_ms=at_ms, attempt_id=attempt_id, carrier_reference=result.carrier_reference)
+        case base.Declined():
+            return ReverseDeclined(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
+        case base.Unsent():
+            return ReverseUnsent(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
+        case base.NotFound():
+            return ReverseNotFound(at_ms=at_ms, attempt_id=attempt_id)
+        case base.Pending() | base.Unknown():
+            return ReverseUnknown(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
+
+
+def _mismatch(payment: Payment, result: base.ChargeResult | base.InquiryResult) -> str | None:
+    """The carrier says yes to another amount: nobody knows what it took, so a person looks."""
+    if not isinstance(result, base.Charged) or result.amount is None or result.amount == payment.amount:
+        return None
+    return f"the carrier answered {_show(result.amount)} for {_show(payment.amount)}"
+
+
+def _show(amount: Money) -> str:
+    return f"{amount.amount_minor} {amount.currency} (minor units)"
+
+
+def _next_code_n(unit: Unit, payment: Payment) -> int:
+    """Chosen under the consumer's lock: a code that no other waiting payment of this phone has."""
+    taken = taken_codes(unit, payment.consumer_id, payment.amount)
+    return choose_code(unit.policy.code_key, payment.id, payment.code_digits, taken, payment.code_n + 1)[1]
+
+
+@dataclass(slots=True)
+class ReceiptRead:
+    """A DLR. It may come before we know the id that it is about; then it is parked."""
+
+    receipt: base.Receipt
+
+    action: ClassVar[str] = ""
+    is_carrier_fact: ClassVar[bool] = True
+
+    def needs(self) -> Needs:
+        carrier = self.receipt.carrier
+        return Needs(message_ids=tuple((carrier, message_id) for message_id in self.receipt.message_ids))
+
+    def run(self, unit: Unit) -> None:
+        receipt = self.receipt
+        for message_id in receipt.message_ids:
+            known = unit.messages(receipt.carrier, message_id)
+            for message in known:
+                settle_message(unit, message.id, message.payment_id, message.template, receipt.state, receipt.detail)
+            if known:
+                return
+        for message_id in receipt.message_ids[:1]:
+            unit.put(
+                tables.orphan_receipt,
+                {
+                    "id": new_id("dlr_"),
+                    "carrier": receipt.carrier,
+                    "carrier_message_id": message_id,
+                    "state": receipt.state,
+                    "detail": receipt.detail,
+                    "at_ms": unit.now_ms,
+                },
+            )
+
+
+def settle_message(unit: Unit, message_id: str, payment_id: str | None, template: str, state: str, detail: str) -> None:
+    """Write a DLR's word to the message; an ask that cannot arrive ends its payment."""
+    if state == "pending":
+        return
+    unit.message_states[message_id] = state
+    is_ask = template in ASK_TEMPLATES
+    if state == "undeliverable" and is_ask and payment_id is not None and unit.payment(payment_id) is not None:
+        unit.decide(payment_id, AskUndeliverable(at_ms=unit.now_ms, detail=detail))
+
+
+ASK_TEMPLATES = frozenset({"ask", "ask_with_fee", "pay_ask", "low_balance"})
+
+
+@dataclass(slots=True)
+class MatchParkedReceipts:
+    """Join receipts that came before the answer to their submit; offered now and then by the engine."""
+
+    action: ClassVar[str] = ""
+    is_carrier_fact: ClassVar[bool] = False
+
+    def needs(self) -> Needs:
+        return Needs()
+
+    def run(self, unit: Unit) -> int:
+        receipts = tables.orphan_receipt.c
+        part, message = tables.message_part.c, tables.message.c
+        found = unit.conn.execute(
+            select(receipts.id, receipts.state, receipts.detail, message.id, message.payment_id, message.template)
+            .join_from(
+                tables.orphan_receipt,
+                tables.message_part,
+                (part.carrier == receipts.carrier) & (part.carrier_message_id == receipts.carrier_message_id),
+            )
+            .join(tables.message, message.id == part.message_id)
+            .limit(PARKED_MATCHED_MAX)
+        ).all()
+        for _, state, detail, message_id, payment_id, template in found:
+            settle_message(unit, message_id, payment_id, template, state, detail)
+        bulk.delete_rows(unit.conn, tables.orphan_receipt, "id", [row[0] for row in found])
+        return len(found)
+
+
+PARKED_MATCHED_MAX = 500
+
+
+@dataclass(slots=True)
+class CallbackRead:
+    """A biller called about one of our attempts: ask it at once. The callback itself proves nothing."""
+
+    callback: base.Callback
+
+    action: ClassVar[str] = "charge"
+    is_carrier_fact: ClassVar[bool] = True
+
+    def needs(self) -> Needs:
+        return Needs()
+
+    def run(self, unit: Unit) -> None:
+        attempt = unit.conn.execute(
+            select(tables.attempt).where(tables.attempt.c.id == self.callback.attempt_id)
+        ).one_or_none()
+        payment = None if attempt is None else unit.payment(attempt.payment_id)
+        if attempt is None or payment is None or payment.carrier != self.callback.carrier:
+            detail = (
+                f"a callback about attempt {self.callback.attempt_id}, which carrier {self.callback.carrier} never got"
+            )
+            unit.effects.open_break(BreakKind.UNEXPECTED_FACT, None, detail)
+            return
+        settled = attempt.status == "succeeded" or payment.reversed_attempt_id == attempt.id
+        if not settled:
+            unit.effects.inquire_now(payment, attempt.id, attempt.charge_attempt_id, OperationKind(attempt.kind))
+
+
+@dataclass(slots=True)
+class DeadlineReached:
+    """A payment's time may be over; the payment itself decides."""
+
+    payment_id: str
+
+    action: ClassVar[str] = ""
+    is_carrier_fact: ClassVar[bool] = False
+
+    def needs(self) -> Needs:
+        return Needs(payment_ids=(self.payment_id,))
+
+    def run(self, unit: Unit) -> None:
+        if unit.payment(self.payment_id) is not None:
+            unit.decide(self.payment_id, DeadlinePassed(at_ms=unit.now_ms))

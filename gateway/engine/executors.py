@@ -1,0 +1,131 @@
+"""What lanes do with outbox rows of their kind: send a text, order the biller. Each returns the job that records it.
+
+An executor keeps no state of its own and decides nothing: what an answer means is the payment's table's business.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from carriers import base
+from gateway.core.money import Money
+from gateway.core.payment import OperationKind
+from gateway.engine.carrier_jobs import OrderDone, TextDone
+from gateway.engine.texts import Texts
+from gateway.store.outbox import OutboxRow
+
+# An ask with less than this left would only bring a code that is dead before it can be typed.
+ASK_MIN_LEFT_MS = 30_000
+STOPPED = base.Refused(code="stopped", detail="the phone takes no requests", retryable=False)
+
+
+class Grant(Protocol):
+    """The lane's word on whether this process may still start something."""
+
+    def may_start(self, hard_timeout_s: float) -> bool: ...
+
+
+class TextExecutor:
+    """Sends rows of kind `sms` through one carrier's bearer."""
+
+    def __init__(
+        self,
+        bearer: base.Bearer,
+        texts: Texts,
+        msisdn_of: Callable[[str], Awaitable[str]],
+        now_ms: Callable[[], int],
+        *,
+        concurrency: int,
+        hard_timeout_s: float,
+    ) -> None:
+        self._bearer = bearer
+        self._texts = texts
+        self._msisdn_of = msisdn_of
+        self._now_ms = now_ms
+        self.concurrency = concurrency
+        self.hard_timeout_s = hard_timeout_s
+
+    def is_up(self) -> bool:
+        return self._bearer.is_up()
+
+    def drop(self, row: OutboxRow) -> TextDone:
+        """A newer text about the same payment makes this one pointless."""
+        return TextDone(row, None)
+
+    async def run(self, row: OutboxRow, grant: Grant) -> TextDone:
+        body = row.body
+        valid_until_ms: int | None = body["expires_at_ms"] if body["is_ask"] else None
+        if body["is_ask"] and body["stopped"]:
+            return TextDone(row, STOPPED)
+        if valid_until_ms is not None and valid_until_ms - self._now_ms() < ASK_MIN_LEFT_MS:
+            return TextDone(row, None)
+        message = base.Mt(
+            id=row.id,
+            msisdn=await self._msisdn_of(str(row.consumer_id)),
+            text=self._texts.render(row),
+            valid_until_ms=valid_until_ms,
+            want_receipt=valid_until_ms is not None,
+        )
+        return TextDone(row, await self._bearer.submit(message))
+
+
+class OrderExecutor:
+    """Carries out rows of kinds `charge`, `reverse` and `inquire` at one carrier's biller."""
+
+    def __init__(
+        self,
+        biller: base.Biller,
+        msisdn_of: Callable[[str], Awaitable[str]],
+        now_ms: Callable[[], int],
+        *,
+        concurrency: int,
+    ) -> None:
+        self._biller = biller
+        self._msisdn_of = msisdn_of
+        self._now_ms = now_ms
+        self.concurrency = concurrency
+        self.hard_timeout_s = biller.timeout_s + 1.0
+
+    def is_up(self) -> bool:
+        return True
+
+    def drop(self, row: OutboxRow) -> OrderDone:
+        raise AssertionError("an order is never superseded")
+
+    async def run(self, row: OutboxRow, grant: Grant) -> OrderDone:
+        msisdn = await self._msisdn_of(str(row.consumer_id))
+        if row.body["of"] == OperationKind.REVERSE:
+            return OrderDone(row, await self._reverse(row, _reverse_order(row.body, msisdn)))
+        return OrderDone(row, await self._charge(row, _charge_order(row.body, msisdn)))
+
+    async def _charge(self, row: OutboxRow, order: base.ChargeOrder) -> base.ChargeResult | base.InquiryResult:
+        # A row that another owner may have begun is asked about, never repeated.
+        if row.kind == "inquire" or row.maybe_sent:
+            return await self._biller.inquire(order)
+        if self._now_ms() > (row.body["charge_not_after_ms"] or 0):
+            return base.Unsent(detail="too late to charge on this consent")
+        return await self._biller.charge(order)
+
+    async def _reverse(self, row: OutboxRow, order: base.ReverseOrder) -> base.ChargeResult | base.InquiryResult:
+        if row.kind == "inquire" or row.maybe_sent:
+            return await self._biller.inquire_reverse(order)
+        return await self._biller.reverse(order)
+
+
+def _charge_order(body: Mapping[str, Any], msisdn: str) -> base.ChargeOrder:  # Any: JSON of the outbox row.
+    return base.ChargeOrder(
+        attempt_id=body["attempt_id"],
+        msisdn=msisdn,
+        amount=Money(body["amount_minor"], body["currency"]),
+        description=body["description"],
+        reference=body["ref"],
+    )
+
+
+def _reverse_order(body: Mapping[str, Any], msisdn: str) -> base.ReverseOrder:  # Any: JSON of the outbox row.
+    return base.ReverseOrder(
+        attempt_id=body["attempt_id"],
+        charge_attempt_id=body["charge_attempt_id"],
+        charge_reference=body["carrier_reference"],
+        msisdn=msisdn,
+        amount=Money(body["amount_minor"], body["currency"]),
+    )

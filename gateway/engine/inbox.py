@@ -1,0 +1,216 @@
+"""What phones say: one text in, matched to a payment or a keyword inside the batch that commits it.
+
+Matching happens under the consumer's lock, so that a reply, a STOP and a new request cannot overtake each other. A
+reply counts only on the carrier that carried the ask. Every text is answered once; a text that we do not understand at
+most once a minute and five times a day, so that two machines cannot talk to each other for ever.
+
+What a keyword does is not known here: `gateway.consumer` hands in a handler for each.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sqlalchemy import select
+
+from carriers import base
+from gateway.core.payment import (
+    ConsumerStopped,
+    Payment,
+    ReplyConfirmed,
+    ReplyRefused,
+    State,
+    WrongCodeReplied,
+)
+from gateway.core.reply import Meaning, Reply, read_reply
+from gateway.engine.merchant_jobs import derived, live_codes
+from gateway.store import tables
+from gateway.store.effects import Effects
+from gateway.store.identity import new_id
+from gateway.store.queries import consumer_payments
+from gateway.store.unit import Consumer, Needs, Unit
+
+UNCLEAR_GAP_MS = 60_000
+UNCLEAR_DAY_MS = 24 * 3600 * 1000
+UNCLEAR_PER_DAY = 5
+# A code that came late or twice is looked for among this many of the phone's newest payments.
+RECENT_PAYMENTS = 10
+
+KeywordHandler = Callable[["Inbound"], None]
+
+
+@dataclass(slots=True, frozen=True)
+class Inbound:
+    """One text with all that a handler needs to act on it."""
+
+    unit: Unit
+    consumer: Consumer
+    mo: base.Mo
+    mo_id: str
+    reply: Reply
+    waiting: list[Payment]
+    language: str
+
+    @property
+    def effects(self) -> Effects:
+        return self.unit.effects
+
+    def answer(self, template: str, **fields: str) -> None:
+        """Queue one text back to the phone."""
+        self.effects.send_text(self.consumer.id, self.mo.carrier, template, self.language, fields)
+
+
+@dataclass(slots=True)
+class MoReceived:
+    """A text from a phone. Acknowledged to the carrier only after this job's commit."""
+
+    mo: base.Mo
+    keywords: Mapping[Meaning, KeywordHandler]
+    default_language: str = "en"
+
+    action: ClassVar[str] = "reply"
+    is_carrier_fact: ClassVar[bool] = True
+
+    def needs(self) -> Needs:
+        return Needs(msisdns=(self.mo.msisdn,))
+
+    def run(self, unit: Unit) -> None:
+        if self.mo.provider_id is not None and _is_known(unit, self.mo):
+            return
+        consumer = unit.consumer(self.mo.msisdn)
+        codes = {
+            code: payment
+            for code, payment in live_codes(unit, consumer.id).items()
+            if payment.carrier == self.mo.carrier
+        }
+        waiting = list(codes.values())
+        reply = read_reply(self.mo.text, list(codes))
+        language = consumer.language or (waiting[-1].language if waiting else self.default_language)
+        inbound = Inbound(unit, consumer, self.mo, new_id("mo_"), reply, waiting, language)
+        payment = _act(inbound, codes, self.keywords)
+        _store(inbound, payment)
+
+
+def _is_known(unit: Unit, mo: base.Mo) -> bool:
+    columns = tables.mo.c
+    same = (columns.carrier == mo.carrier) & (columns.provider_id == mo.provider_id)
+    return unit.conn.execute(select(columns.id).where(same)).first() is not None
+
+
+def _act(inbound: Inbound, codes: dict[str, Payment], keywords: Mapping[Meaning, KeywordHandler]) -> Payment | None:
+    """Do what the text means; return the payment that it was about."""
+    reply = inbound.reply
+    handler = keywords.get(reply.meaning)
+    if handler is not None:
+        handler(inbound)
+        return None
+    if reply.meaning is Meaning.CONFIRM and reply.code is not None:
+        return _confirm(inbound, codes[reply.code])
+    if reply.meaning is Meaning.REFUSE and inbound.waiting:
+        return _refuse(inbound)
+    if reply.meaning is Meaning.WRONG_CODE and reply.code is not None:
+        return _wrong_code(inbound, reply.code)
+    _not_understood(inbound)
+    return None
+
+
+def _confirm(inbound: Inbound, payment: Payment) -> Payment:
+    unit = inbound.unit
+    event = ReplyConfirmed(
+        at_ms=unit.now_ms,
+        read_at_ms=min(inbound.mo.read_at_ms, unit.now_ms),
+        mo_id=inbound.mo_id,
+        reply=inbound.mo.text,
+        next_attempt_id=new_id("att_"),
+    )
+    unit.decide(payment.id, event)
+    return payment
+
+
+def _refuse(inbound: Inbound) -> Payment:
+    for payment in inbound.waiting:
+        inbound.unit.decide(payment.id, ReplyRefused(at_ms=inbound.unit.now_ms, mo_id=inbound.mo_id))
+    return inbound.waiting[0]
+
+
+def _wrong_code(inbound: Inbound, code: str) -> Payment | None:
+    """A code that is not live: of a payment that is over or under way, or simply wrong."""
+    unit = inbound.unit
+    for payment in consumer_payments(unit.conn, inbound.consumer.id, limit=RECENT_PAYMENTS):
+        current = unit.payment(payment.id)
+        if current is None or current.is_waiting or current.carrier != inbound.mo.carrier:
+            continue
+        if derived(unit.policy.code_key, current) == code:
+            template = _late_template(current)
+            if template is not None:
+                unit.effects.text_about(current, template)
+            return current
+    if inbound.waiting:
+        # Several may wait; the tries are counted on the newest, which is the one most likely meant.
+        payment = inbound.waiting[-1]
+        unit.decide(payment.id, WrongCodeReplied(at_ms=unit.now_ms, mo_id=inbound.mo_id))
+        return payment
+    _not_understood(inbound)
+    return None
+
+
+def _late_template(payment: Payment) -> str | None:
+    """What to say to a code that has done its work; None while the result's own text is about to come."""
+    if payment.state is State.CAPTURED:
+        return "already_paid"
+    if payment.state in (State.CHARGING, State.REVERSING, State.AUTHORIZED):
+        is_unknown = payment.operation is not None and payment.operation.outcome_unknown
+        return "unknown_outcome" if is_unknown else None
+    return "expired"
+
+
+def _not_understood(inbound: Inbound) -> None:
+    """Say so once; stay silent when it happens again at once or too often."""
+    consumer, now_ms = inbound.consumer, inbound.unit.now_ms
+    last_ms = consumer.unclear_at_ms
+    if last_ms is not None and now_ms - last_ms >= UNCLEAR_DAY_MS:
+        consumer.unclear_count = 0
+    too_soon = last_ms is not None and now_ms - last_ms < UNCLEAR_GAP_MS
+    if too_soon or consumer.unclear_count >= UNCLEAR_PER_DAY:
+        return
+    consumer.unclear_at_ms = now_ms
+    consumer.unclear_count += 1
+    inbound.unit.touch(consumer)
+    waiting = inbound.waiting
+    if len(waiting) == 1:
+        inbound.effects.text_about(waiting[0], "not_understood")
+    elif waiting:
+        inbound.effects.text_about_two(waiting[-2], waiting[-1], "several")
+    else:
+        inbound.answer("not_understood_nothing_waiting")
+
+
+def _store(inbound: Inbound, payment: Payment | None) -> None:
+    mo = inbound.mo
+    inbound.unit.put(
+        tables.mo,
+        {
+            "id": inbound.mo_id,
+            "carrier": mo.carrier,
+            "consumer_id": inbound.consumer.id,
+            "provider_id": mo.provider_id,
+            "sent_to": mo.to,
+            "text": mo.text,
+            "meaning": inbound.reply.meaning,
+            "payment_id": None if payment is None else payment.id,
+            "read_at_ms": mo.read_at_ms,
+            "at_ms": inbound.unit.now_ms,
+        },
+    )
+
+
+def stop(inbound: Inbound) -> int:
+    """STOP: no more asks to this phone; what waits is refused. Return how many requests that ended."""
+    unit, consumer = inbound.unit, inbound.consumer
+    waiting = unit.waiting(consumer.id)
+    if consumer.stopped_at_ms is None:
+        consumer.stopped_at_ms = unit.now_ms
+        unit.touch(consumer)
+    for payment in waiting:
+        unit.decide(payment.id, ConsumerStopped(at_ms=unit.now_ms, mo_id=inbound.mo_id))
+    return len(waiting)

@@ -1,0 +1,274 @@
+"""What merchants ask of payments, as jobs of the batch: create, capture, cancel, fulfil.
+
+Each resolves to an `Answer` (the exact bytes that a repeat under the same Idempotency-Key gets again) or a `Problem`
+(a code of the error catalogue). No job calls outside: the ask, the charge and the webhook leave through the outbox.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import msgspec
+
+from gateway.core.codes import choose_code
+from gateway.core.money import Money
+from gateway.core.payment import (
+    CancelRequested,
+    Capture,
+    CaptureRequested,
+    Event,
+    Fulfilled,
+    Payment,
+    State,
+)
+from gateway.core.public import public_payment
+from gateway.store import tables
+from gateway.store.effects import new_payment_names
+from gateway.store.identity import new_id
+from gateway.store.unit import Key, KeyRecord, Needs, Unit
+
+MINUTE_MS = 60_000
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A definite answer; `body` is JSON."""
+
+    status: int
+    body: bytes
+    replayed: bool = False
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A refusal. `code` stands in the error catalogue; `extra` goes into the problem document."""
+
+    code: str
+    detail: str
+    extra: dict[str, str] = {}
+
+
+Outcome = Answer | Problem
+
+
+def _replay(unit: Unit, key: Key, body_hash: str) -> Outcome | None:
+    """The stored answer for *key*, if there is one."""
+    record = unit.key(key)
+    if record is None:
+        return None
+    if record.hash != body_hash:
+        return Problem("idempotency_mismatch", "this Idempotency-Key was used with another request body")
+    return Answer(record.status, record.response.encode(), replayed=True)
+
+
+def _answer(unit: Unit, key: Key | None, body_hash: str, status: int, payment: Payment) -> Answer:
+    msisdn = unit.consumer_by_id(payment.consumer_id).msisdn
+    body = msgspec.json.encode(public_payment(payment, msisdn))
+    if key is not None:
+        record = KeyRecord(hash=body_hash, object_id=payment.id, status=status, response=body.decode())
+        unit.remember_key(key, record)
+    return Answer(status, body)
+
+
+def live_codes(unit: Unit, consumer_id: str) -> dict[str, Payment]:
+    """Code → payment, for all payments of this phone that wait for an answer."""
+    key = unit.policy.code_key
+    return {derived(key, payment): payment for payment in unit.waiting(consumer_id)}
+
+
+def derived(code_key: bytes, payment: Payment) -> str:
+    """The one live code of *payment*."""
+    return choose_code(code_key, payment.id, payment.code_digits, (), payment.code_n)[0]
+
+
+def taken_codes(unit: Unit, consumer_id: str, amount: Money) -> set[str]:
+    """What a new code of this phone must not equal: live codes and amounts in sight."""
+    taken = set(live_codes(unit, consumer_id))
+    for minor in [amount.amount_minor, *(p.amount.amount_minor for p in unit.waiting(consumer_id))]:
+        taken |= {str(minor), str(minor // 100)}
+    return taken
+
+
+@dataclass(slots=True, kw_only=True)
+class CreatePayment:
+    """`POST /v1/payments`: store the request and ask the phone."""
+
+    merchant_id: str
+    shop: str
+    mode: str
+    msisdn: str
+    amount: Money
+    description: str
+    reference: str | None
+    metadata: dict[str, str]
+    capture: Capture
+    carrier: str
+    expires_in_ms: int
+    language: str | None
+    key: str
+    body_hash: str
+    code_digits: int = 4
+    default_language: str = "en"
+
+    action: ClassVar[str] = "ask"
+    is_carrier_fact: ClassVar[bool] = False
+
+    def _key(self) -> Key:
+        return Key(self.merchant_id, self.mode, "payments", self.key)
+
+    def needs(self) -> Needs:
+        reference = () if self.reference is None else ((self.merchant_id, self.mode, self.reference),)
+        return Needs(msisdns=(self.msisdn,), keys=(self._key(),), references=reference)
+
+    def run(self, unit: Unit) -> Outcome:
+        replay = _replay(unit, self._key(), self.body_hash)
+        if replay is not None:
+            return replay
+        if self.reference is not None:
+            live = unit.live_reference(self.merchant_id, self.mode, self.reference)
+            if live is not None:
+                detail = f"reference {self.reference!r} has a live payment already"
+                return Problem("reference_in_use", detail, {"payment_id": live})
+        payment = self._payment(unit)
+        unit.open(payment, "ask")
+        return _answer(unit, self._key(), self.body_hash, 201, payment)
+
+    def _payment(self, unit: Unit) -> Payment:
+        consumer = unit.consumer(self.msisdn)
+        payment_id, ref = new_payment_names()
+        taken = taken_codes(unit, consumer.id, self.amount)
+        _, code_n = choose_code(unit.policy.code_key, payment_id, self.code_digits, taken)
+        expires_at_ms = _printed_deadline(unit.now_ms, self.expires_in_ms)
+        return Payment(
+            id=payment_id,
+            merchant_id=self.merchant_id,
+            mode=self.mode,
+            consumer_id=consumer.id,
+            carrier=self.carrier,
+            shop=self.shop,
+            amount=self.amount,
+            description=self.description,
+            reference=self.reference,
+            metadata=self.metadata,
+            capture=self.capture,
+            language=self.language or consumer.language or self.default_language,
+            ref=ref,
+            code_n=code_n,
+            code_digits=self.code_digits,
+            state=State.CREATED,
+            created_at_ms=unit.now_ms,
+            updated_at_ms=unit.now_ms,
+            consent_expires_at_ms=expires_at_ms,
+            deadline_at_ms=expires_at_ms + unit.policy.rules[self.carrier].consent_grace_ms,
+        )
+
+
+def _printed_deadline(now_ms: int, expires_in_ms: int) -> int:
+    """The time in the ask is the enforced one: whole minutes, rounded down, but never less than a minute away."""
+    floored = (now_ms + expires_in_ms) // MINUTE_MS * MINUTE_MS
+    return floored if floored - now_ms >= MINUTE_MS else floored + MINUTE_MS
+
+
+@dataclass(slots=True, kw_only=True)
+class ChangePayment:
+    """What the merchant's other three requests have in common."""
+
+    merchant_id: str
+    mode: str
+    payment_id: str
+    key: str | None
+    body_hash: str
+
+    action: ClassVar[str] = ""
+    is_carrier_fact: ClassVar[bool] = False
+    route: ClassVar[str]
+
+    def _key(self) -> Key | None:
+        return None if self.key is None else Key(self.merchant_id, self.mode, self.route, self.key)
+
+    def needs(self) -> Needs:
+        key = self._key()
+        return Needs(payment_ids=(self.payment_id,), keys=() if key is None else (key,))
+
+    def run(self, unit: Unit) -> Outcome:
+        key = self._key()
+        replay = None if key is None else _replay(unit, key, self.body_hash)
+        if replay is not None:
+            return replay
+        payment = unit.payment(self.payment_id)
+        if payment is None or (payment.merchant_id, payment.mode) != (self.merchant_id, self.mode):
+            return Problem("not_found", f"no payment {self.payment_id} under this key")
+        outcome = self.change(unit, payment)
+        if isinstance(outcome, Problem):
+            return outcome
+        return _answer(unit, key, self.body_hash, outcome, unit.current([payment.id])[0])
+
+    def change(self, unit: Unit, payment: Payment) -> int | Problem:
+        """Do it and return the HTTP status, or say why not."""
+        decision = unit.decide(payment.id, self.event(unit))
+        if decision.ignored is not None and not self.is_done(decision.payment):
+            return Problem("invalid_state", self.refusal(payment), {"status": payment.public_state})
+        return 202 if decision.payment.operation is not None else 200
+
+    def event(self, unit: Unit) -> Event:
+        raise AssertionError("each request names its event")
+
+    def is_done(self, payment: Payment) -> bool:
+        """What was asked for holds already."""
+        return False
+
+    def refusal(self, payment: Payment) -> str:
+        return f"the payment is {payment.public_state}"
+
+
+@dataclass(slots=True, kw_only=True)
+class CapturePayment(ChangePayment):
+    """`POST /v1/payments/{id}/capture`: charge on the consent that a manual payment holds."""
+
+    route: ClassVar[str] = "capture"
+    action: ClassVar[str] = "charge"
+
+    def event(self, unit: Unit) -> Event:
+        return CaptureRequested(at_ms=unit.now_ms, next_attempt_id=new_id("att_"))
+
+    def is_done(self, payment: Payment) -> bool:
+        return payment.capture is Capture.MANUAL and payment.state in (State.CHARGING, State.CAPTURED)
+
+    def refusal(self, payment: Payment) -> str:
+        if payment.capture is Capture.AUTOMATIC:
+            return "only a payment with capture: manual is captured by request"
+        return f"the payment is {payment.public_state}; it can be captured while it is authorized"
+
+
+@dataclass(slots=True, kw_only=True)
+class CancelPayment(ChangePayment):
+    """`POST /v1/payments/{id}/cancel`: take the request back; while it is being charged, reverse it afterwards."""
+
+    route: ClassVar[str] = "cancel"
+
+    def event(self, unit: Unit) -> Event:
+        return CancelRequested(at_ms=unit.now_ms)
+
+    def is_done(self, payment: Payment) -> bool:
+        return payment.cancel_requested or payment.reason == "cancelled"
+
+
+@dataclass(slots=True, kw_only=True)
+class FulfilPayment(ChangePayment):
+    """`POST /v1/payments/{id}/fulfilment`: record what was delivered."""
+
+    body: dict[str, Any] = field(default_factory=dict)  # Any: JSON as checked by the API.
+
+    route: ClassVar[str] = "fulfilment"
+
+    def event(self, unit: Unit) -> Event:
+        return Fulfilled(at_ms=unit.now_ms)
+
+    def change(self, unit: Unit, payment: Payment) -> int | Problem:
+        if payment.fulfilled_at_ms is not None:
+            return Problem("already_fulfilled", "the fulfilment of this payment is recorded already")
+        outcome = ChangePayment.change(self, unit, payment)
+        if not isinstance(outcome, Problem):
+            body = msgspec.json.encode(self.body).decode()
+            unit.put(tables.fulfilment, {"payment_id": payment.id, "body": body, "at_ms": unit.now_ms})
+        return outcome
+
+    def refusal(self, payment: Payment) -> str:
+        return f"the payment is {payment.public_state}; only a succeeded payment is fulfilled"

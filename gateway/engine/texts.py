@@ -1,0 +1,86 @@
+"""Renders outbox rows into the words that a phone shows.
+
+The one-time code is derived here, at the last moment, so that it lies in no table; times are printed in the carrier's
+time zone, the deadline of an ask rounded down to the minute by whoever stored it.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from gateway.core.asks import Catalogues, clean_description
+from gateway.core.codes import choose_code
+from gateway.core.money import Money, format_money
+from gateway.store.outbox import OutboxRow
+
+
+class CarrierWords(msgspec.Struct, frozen=True, kw_only=True):
+    """What texts of one carrier say about it."""
+
+    time_zone: str
+    short_code: str
+    """The number that the phone's owner replies to, as printed."""
+    care_line: str
+    """Where a person helps."""
+    brand: str
+    """Who speaks in HELP and STOP."""
+
+
+class Texts:
+    """Fills templates."""
+
+    def __init__(
+        self,
+        catalogues: Catalogues,
+        words: Mapping[str, CarrierWords],
+        code_key: bytes,
+        *,
+        wrong_codes_max: int = 3,
+    ) -> None:
+        self._catalogues = catalogues
+        self._words = words
+        self._code_key = code_key
+        self._wrong_codes_max = wrong_codes_max
+        self._zones = {carrier: ZoneInfo(word.time_zone) for carrier, word in words.items()}
+
+    def render(self, row: OutboxRow) -> str:
+        """The words of an outbox row of kind `sms`."""
+        body = row.body
+        words = self._words[body["carrier"]]
+        fields = {"help": words.short_code, "care": words.care_line, "brand": words.brand}
+        if "fields" in body:
+            return self._catalogues.render(body["language"], body["template"], **fields, **body["fields"])
+        fields |= self._about(body)
+        if "second" in body:
+            second = self._about(body["second"])
+            fields |= {"code2": second["code"], "shop2": second["shop"], "amount2": second["amount"]}
+        return self._catalogues.render(body["language"], body["template"], **fields)
+
+    def _about(self, body: Mapping[str, Any]) -> dict[str, str]:  # Any: JSON of the outbox row.
+        zone = self._zones[body["carrier"]]
+        key, payment_id = self._code_key, body["payment_id"]
+        code, _ = choose_code(key, payment_id, body["code_digits"], (), body["code_n"])
+        return {
+            "shop": body["shop"],
+            "amount": format_money(Money(body["amount_minor"], body["currency"]), body["language"]),
+            "item": clean_description(body["description"]),
+            "code": code,
+            "ref": body["ref"],
+            "digits": str(body["code_digits"]),
+            "tries": str(max(0, self._wrong_codes_max - body["wrong_codes"])),
+            "deadline": clock_time(body["expires_at_ms"], zone),
+            "time": day_time(body["ended_at_ms"] or body["at_ms"], zone),
+        }
+
+
+def clock_time(at_ms: int, zone: ZoneInfo) -> str:
+    """`14:35`."""
+    return f"{datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(zone):%H:%M}"
+
+
+def day_time(at_ms: int, zone: ZoneInfo) -> str:
+    """`23/11 14:35`."""
+    return f"{datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(zone):%d/%m %H:%M}"

@@ -1,0 +1,337 @@
+"""What a decision's effects become: rows of the outbox, the feed, the ledger, consents, attempts and breaks.
+
+Renders no text and derives no code: an outbox row for a text carries the template's key and what is needed to fill it,
+so that neither codes nor numbers lie in the outbox.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from gateway.core import ledger
+from gateway.core.ids import receipt_ref
+from gateway.core.msisdn import mask
+from gateway.core.payment import (
+    Charge,
+    Charged,
+    Effect,
+    Event,
+    EventType,
+    Inquire,
+    MoneyFact,
+    Notify,
+    OpenBreak,
+    OperationKind,
+    Payment,
+    Post,
+    RecordConsent,
+    Reverse,
+    Reversed,
+    SendAsk,
+    SendText,
+)
+from gateway.core.public import PublicPayment, public_payment
+from gateway.store import tables
+from gateway.store.identity import new_id
+from gateway.store.outbox import OutboxRow
+
+if TYPE_CHECKING:
+    from gateway.store.unit import Unit
+
+
+class FeedEvent(msgspec.Struct, kw_only=True):
+    """An event before it has its place in the feed."""
+
+    id: str
+    merchant_id: str
+    mode: str
+    type: EventType
+    payment_id: str | None
+    data: msgspec.Raw
+
+
+def ask_message_id(payment: Payment) -> str:
+    """The id of the ask that carries the payment's present code; a re-send has the same."""
+    return f"msg_{payment.id.removeprefix('pay_')}-{payment.code_n}"
+
+
+class Effects:
+    """Carries out effects within one unit."""
+
+    def __init__(self, unit: "Unit") -> None:
+        self._unit = unit
+        self.events: list[FeedEvent] = []
+        self._actions: Final[dict[type[Effect], Callable[[Payment, Any], None]]] = {  # Any: paired by type.
+            Notify: self._notify,
+            SendAsk: self._send_ask,
+            SendText: self._send_text,
+            Charge: self._charge,
+            Inquire: self._inquire,
+            Reverse: self._reverse,
+            RecordConsent: self._record_consent,
+            Post: self._post,
+            OpenBreak: self._open_break,
+        }
+
+    def carry_out(self, payment: Payment, effect: Effect) -> None:
+        self._actions[type(effect)](payment, effect)
+
+    def record_transition(self, before: Payment, after: Payment, event: Event) -> None:
+        """One row a version, and what the event means for the attempts."""
+        self._unit.put(
+            tables.transition,
+            {
+                "payment_id": after.id,
+                "version": after.version,
+                "from_state": before.state,
+                "to_state": after.state,
+                "event": type(event).__name__,
+                "detail": getattr(event, "detail", "") or (after.reason or ""),
+                "at_ms": event.at_ms,
+            },
+        )
+        self._record_attempts(before, after, event)
+
+    def _record_attempts(self, before: Payment, after: Payment, event: Event) -> None:
+        old, new = before.operation, after.operation
+        succeeded = isinstance(event, Charged | Reversed)
+        if old is not None and (new is None or new.attempt_id != old.attempt_id):
+            is_answer = isinstance(event, MoneyFact) and event.attempt_id == old.attempt_id
+            self._end_attempt(old.attempt_id, "succeeded" if succeeded and is_answer else "failed", event)
+        elif isinstance(event, Charged) and after.reversed_attempt_id == event.attempt_id:
+            self._end_attempt(event.attempt_id, "late", event)
+        if new is not None and (old is None or new.attempt_id != old.attempt_id):
+            self._unit.put(
+                tables.attempt,
+                {
+                    "id": new.attempt_id,
+                    "payment_id": after.id,
+                    "kind": new.kind,
+                    "charge_attempt_id": new.charge_attempt_id,
+                    "amount_minor": after.amount.amount_minor,
+                    "currency": after.amount.currency,
+                    "status": "running",
+                    "carrier_reference": None,
+                    "detail": "",
+                    "created_at_ms": event.at_ms,
+                    "ended_at_ms": None,
+                },
+            )
+
+    def _end_attempt(self, attempt_id: str, status: str, event: Event) -> None:
+        self._unit.ended_attempts[attempt_id] = {
+            "id": attempt_id,
+            "status": status,
+            "carrier_reference": getattr(event, "carrier_reference", None),
+            "detail": getattr(event, "detail", ""),
+            "ended_at_ms": event.at_ms,
+        }
+
+    # --- The feed ---
+
+    def _notify(self, payment: Payment, effect: Notify) -> None:
+        body = public_payment(payment, mask(self._unit.consumer_by_id(payment.consumer_id).msisdn))
+        self.notify(payment.merchant_id, payment.mode, effect.type, payment.id, body)
+
+    def notify(
+        self, merchant_id: str, mode: str, kind: EventType, payment_id: str | None, body: PublicPayment | dict[str, Any]
+    ) -> None:
+        """Append an event to the merchant's feed; it gets its number as the last thing before the commit."""
+        data = msgspec.Raw(msgspec.json.encode(body))
+        self.events.append(
+            FeedEvent(
+                id=new_id("evt_"), merchant_id=merchant_id, mode=mode, type=kind, payment_id=payment_id, data=data
+            )
+        )
+
+    # --- Texts ---
+
+    def _send_ask(self, payment: Payment, effect: SendAsk) -> None:
+        consumer = self._unit.consumer_by_id(payment.consumer_id)
+        body = self._about(payment, effect.template, supersedes=True)
+        body |= {"is_ask": True, "stopped": consumer.stopped_at_ms is not None}
+        self._queue_text(ask_message_id(payment), payment.carrier, payment.consumer_id, payment.id, body)
+
+    def _send_text(self, payment: Payment, effect: SendText) -> None:
+        self.text_about(payment, effect.template, supersedes=True)
+
+    def text_about(self, payment: Payment, template: str, *, supersedes: bool = False) -> None:
+        """Queue a text about *payment*; one that supersedes takes the place of unsent older ones about it."""
+        body = self._about(payment, template, supersedes=supersedes)
+        self._queue_text(new_id("msg_"), payment.carrier, payment.consumer_id, payment.id, body)
+
+    def text_about_two(self, first: Payment, second: Payment, template: str) -> None:
+        """A text that names two payments, with their codes."""
+        body = self._about(first, template, supersedes=False) | {"second": self._about(second, template)}
+        self._queue_text(new_id("msg_"), first.carrier, first.consumer_id, None, body)
+
+    def _about(self, payment: Payment, template: str, *, supersedes: bool = False) -> dict[str, Any]:
+        return {
+            "template": template,
+            "is_ask": False,
+            "supersedes": supersedes,
+            "language": payment.language,
+            "carrier": payment.carrier,
+            "payment_id": payment.id,
+            "shop": payment.shop,
+            "amount_minor": payment.amount.amount_minor,
+            "currency": payment.amount.currency,
+            "description": payment.description,
+            "ref": payment.ref,
+            "code_n": payment.code_n,
+            "code_digits": payment.code_digits,
+            "wrong_codes": payment.wrong_codes,
+            "expires_at_ms": payment.consent_expires_at_ms,
+            "ended_at_ms": payment.ended_at_ms,
+            "at_ms": self._unit.now_ms,
+        }
+
+    def send_text(self, consumer_id: str, carrier: str, template: str, language: str, fields: dict[str, str]) -> None:
+        """A text that is about no single payment; *fields* fill the template."""
+        body: dict[str, Any] = {
+            "template": template,
+            "is_ask": False,
+            "supersedes": False,
+            "language": language,
+            "carrier": carrier,
+            "fields": fields,
+            "at_ms": self._unit.now_ms,
+        }
+        self._queue_text(new_id("msg_"), carrier, consumer_id, None, body)
+
+    def _queue_text(
+        self, message_id: str, carrier: str, consumer_id: str, payment_id: str | None, body: dict[str, Any]
+    ) -> None:
+        unit = self._unit
+        unit.queue(
+            OutboxRow(
+                id=message_id,
+                lane=unit.policy.lanes.sms_lane(carrier, consumer_id),
+                kind="sms",
+                group_key=consumer_id,
+                payment_id=payment_id,
+                consumer_id=consumer_id,
+                body=body,
+                due_at_ms=unit.now_ms,
+                created_at_ms=unit.now_ms,
+            )
+        )
+
+    # --- Money ---
+
+    def _charge(self, payment: Payment, effect: Charge) -> None:
+        self._order(payment, "charge", effect.attempt_id, effect.attempt_id, effect.delay_ms)
+
+    def _reverse(self, payment: Payment, effect: Reverse) -> None:
+        self._order(payment, "reverse", effect.attempt_id, effect.charge_attempt_id, effect.delay_ms)
+
+    def _inquire(self, payment: Payment, effect: Inquire) -> None:
+        operation = payment.operation
+        charge_attempt_id = effect.attempt_id if operation is None else operation.charge_attempt_id
+        self._order(payment, "inquire", effect.attempt_id, charge_attempt_id, effect.delay_ms, of=effect.kind)
+
+    def _order(
+        self,
+        payment: Payment,
+        kind: str,
+        attempt_id: str,
+        charge_attempt_id: str,
+        delay_ms: int,
+        of: OperationKind | None = None,
+    ) -> None:
+        unit = self._unit
+        body: dict[str, Any] = {
+            "attempt_id": attempt_id,
+            "charge_attempt_id": charge_attempt_id,
+            "of": of or kind,
+            "carrier": payment.carrier,
+            "carrier_reference": payment.carrier_reference,
+            "amount_minor": payment.amount.amount_minor,
+            "currency": payment.amount.currency,
+            "description": payment.description,
+            "ref": payment.ref,
+            "charge_not_after_ms": payment.charge_not_after_ms,
+        }
+        unit.queue(
+            OutboxRow(
+                id=new_id("obx_"),
+                lane=unit.policy.lanes.charge_lane(payment.carrier, payment.id),
+                kind=kind,
+                group_key=payment.id,
+                payment_id=payment.id,
+                consumer_id=payment.consumer_id,
+                body=body,
+                due_at_ms=unit.now_ms + delay_ms,
+                created_at_ms=unit.now_ms,
+            )
+        )
+
+    def inquire_now(self, payment: Payment, attempt_id: str, charge_attempt_id: str, of: OperationKind) -> None:
+        """A callback came: ask the carrier at once, whatever the payment's state."""
+        self._order(payment, "inquire", attempt_id, charge_attempt_id, 0, of=of)
+
+    def _record_consent(self, payment: Payment, effect: RecordConsent) -> None:
+        self._unit.put(
+            tables.consent,
+            {
+                "attempt_id": effect.attempt_id,
+                "payment_id": payment.id,
+                "consumer_id": payment.consumer_id,
+                "merchant_id": payment.merchant_id,
+                "amount_minor": payment.amount.amount_minor,
+                "currency": payment.amount.currency,
+                "channel": "sms",
+                "template": "low_balance" if payment.attempts > 1 else "ask",
+                "mo_id": effect.mo_id,
+                "ask_message_id": ask_message_id(payment),
+                "reply": effect.reply,
+                "read_at_ms": effect.read_at_ms,
+                "at_ms": self._unit.now_ms,
+            },
+        )
+
+    def _post(self, payment: Payment, effect: Post) -> None:
+        posting = ledger.entry(payment, effect.kind, effect.attempt_id)
+        entry_id = new_id("ent_")
+        self._unit.put(
+            tables.entry,
+            {
+                "id": entry_id,
+                "source_type": posting.source_type,
+                "source_id": posting.source_id,
+                "kind": posting.kind,
+                "mode": posting.mode,
+                "currency": posting.currency,
+                "payment_id": posting.payment_id,
+                "at_ms": self._unit.now_ms,
+            },
+        )
+        for n, leg in enumerate(posting.legs):
+            self._unit.put(
+                tables.leg,
+                {"entry_id": entry_id, "n": n, "account": leg.account, "amount_minor": leg.amount_minor},
+            )
+
+    def _open_break(self, payment: Payment, effect: OpenBreak) -> None:
+        self.open_break(effect.kind, payment.id, effect.detail)
+
+    def open_break(self, kind: str, payment_id: str | None, detail: str) -> None:
+        """A contradiction that a person must look at."""
+        self._unit.put(
+            tables.open_break,
+            {
+                "id": new_id("brk_"),
+                "kind": kind,
+                "payment_id": payment_id,
+                "detail": detail,
+                "at_ms": self._unit.now_ms,
+                "resolved_at_ms": None,
+            },
+        )
+
+
+def new_payment_names() -> tuple[str, str]:
+    """A new payment's id and the short ref by which its consumer finds it."""
+    payment_id = new_id("pay_")
+    return payment_id, receipt_ref(payment_id)

@@ -1,0 +1,236 @@
+"""Writes a unit's decisions: one statement a table, in a fixed order, the feed last.
+
+The feed comes last because its rows are the only ones that every batch of a merchant wants: they are locked for the
+few statements before the commit, and order of sight is order of `seq`, without a gap.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import Table
+
+from gateway.core.payment import Payment
+from gateway.core.public import rfc3339
+from gateway.store import bulk, tables
+from gateway.store.effects import FeedEvent
+from gateway.store.outbox import OutboxRow
+from gateway.store.queries import payment_row
+
+if TYPE_CHECKING:
+    from gateway.store.unit import Unit
+
+_MUTABLE = (
+    "id",
+    "state",
+    "reason",
+    "version",
+    "updated_at_ms",
+    "code_n",
+    "deadline_at_ms",
+    "charge_not_after_ms",
+    "wrong_codes",
+    "attempts",
+    "attempt_id",
+    "operation",
+    "cancel_requested",
+    "reversed_attempt_id",
+    "carrier_reference",
+    "ended_at_ms",
+    "fulfilled_at_ms",
+)
+
+# Written in this order; attempts are ended before new ones begin (one live charge a payment).
+_INSERT_ORDER: tuple[Table, ...] = (
+    tables.merchant,
+    tables.api_key,
+    tables.transition,
+    tables.attempt,
+    tables.consent,
+    tables.entry,
+    tables.leg,
+    tables.fulfilment,
+    tables.mo,
+    tables.order_request,
+    tables.message,
+    tables.message_part,
+    tables.orphan_receipt,
+    tables.webhook_endpoint,
+    tables.webhook_delivery,
+    tables.open_break,
+)
+
+
+def write(unit: "Unit") -> None:
+    """Write all that *unit* gathered."""
+    conn = unit.conn
+    bulk.insert_rows(conn, tables.payment, [payment_row(payment) for payment in unit.created.values()])
+    bulk.update_rows(conn, tables.payment, "id", [_mutable(payment) for payment in unit.current(unit.changed)])
+    bulk.update_rows(conn, tables.attempt, "id", list(unit.ended_attempts.values()))
+    _write_keys(unit)
+    _write_consumers(unit)
+    for table in _INSERT_ORDER:
+        bulk.insert_rows(conn, table, unit.inserts.pop(table, []))
+    assert not unit.inserts, f"no place in the order for {[table.name for table in unit.inserts]}"
+    bulk.update_rows(conn, tables.message, "id", [{"id": m, "status": s} for m, s in unit.message_states.items()])
+    _write_feed(unit)
+    _write_outbox(unit)
+
+
+def _mutable(payment: Payment) -> dict[str, Any]:  # Any: a row's columns.
+    row = payment_row(payment)
+    return {column: row[column] for column in _MUTABLE}
+
+
+def _write_keys(unit: "Unit") -> None:
+    rows = [
+        {
+            "merchant_id": key.merchant_id,
+            "mode": key.mode,
+            "route": key.route,
+            "key": key.key,
+            "hash": record.hash,
+            "object_id": record.object_id,
+            "status": record.status,
+            "response": record.response,
+            "created_at_ms": unit.now_ms,
+        }
+        # Sorted: two processes that race for the same keys wait for each other in one order.
+        for key, record in sorted(unit.new_keys.items(), key=lambda item: item[0].key)
+    ]
+    bulk.insert_rows(unit.conn, tables.idempotency, rows)
+
+
+def _write_consumers(unit: "Unit") -> None:
+    rows = [
+        {
+            "id": consumer.id,
+            "language": consumer.language,
+            "stopped_at_ms": consumer.stopped_at_ms,
+            "unclear_at_ms": consumer.unclear_at_ms,
+            "unclear_count": consumer.unclear_count,
+        }
+        for consumer in unit.touched_consumers()
+    ]
+    bulk.update_rows(unit.conn, tables.consumer, "id", rows)
+
+
+def _write_outbox(unit: "Unit") -> None:
+    bulk.delete_rows(unit.conn, tables.outbox, "id", list(unit.completed))
+    requeued = [
+        {"id": row.id, "due_at_ms": row.due_at_ms, "tries": row.tries, "epoch": None}
+        for row in unit.requeued.values()
+        if row.id not in unit.completed
+    ]
+    bulk.update_rows(unit.conn, tables.outbox, "id", requeued)
+    bulk.insert_rows(unit.conn, tables.outbox, [_outbox_row(row) for row in unit.outbox.values()])
+
+
+def _outbox_row(row: OutboxRow) -> dict[str, Any]:  # Any: a row's columns.
+    return {
+        "id": row.id,
+        "lane": row.lane,
+        "kind": row.kind,
+        "group_key": row.group_key,
+        "payment_id": row.payment_id,
+        "consumer_id": row.consumer_id,
+        "body": msgspec.json.encode(row.body).decode(),
+        "due_at_ms": row.due_at_ms,
+        "tries": row.tries,
+        "epoch": row.epoch,
+        "created_at_ms": row.created_at_ms,
+    }
+
+
+def _write_feed(unit: "Unit") -> None:
+    events = unit.effects.events
+    if not events:
+        return
+    endpoints = _endpoints(unit, {event.merchant_id for event in events})
+    last = _reserve(unit, events)
+    rows = []
+    for event in events:
+        feed_key = (event.merchant_id, event.mode)
+        last[feed_key] += 1
+        body = event_body(event, last[feed_key], unit.now_ms)
+        rows.append(
+            {
+                "merchant_id": event.merchant_id,
+                "mode": event.mode,
+                "seq": last[feed_key],
+                "id": event.id,
+                "type": event.type,
+                "payment_id": event.payment_id,
+                "body": body.decode(),
+                "created_at_ms": unit.now_ms,
+            }
+        )
+        for endpoint in endpoints.get(feed_key, ()):
+            if not endpoint.types or event.type in endpoint.types:
+                _queue_webhook(unit, event, endpoint.id, body)
+    bulk.insert_rows(unit.conn, tables.event, rows)
+
+
+def _reserve(unit: "Unit", events: list[FeedEvent]) -> dict[tuple[str, str], int]:
+    """Lock the feeds in merchant order and take the numbers that *events* need; return the last one before them."""
+    count: dict[tuple[str, str], int] = {}
+    for event in events:
+        feed_key = (event.merchant_id, event.mode)
+        count[feed_key] = count.get(feed_key, 0) + 1
+    merchants = sorted({merchant_id for merchant_id, _ in count})
+    held = bulk.select_in(unit.conn, tables.feed, "merchant_id", merchants, lock=True, order_by="merchant_id, mode")
+    last = {(row.merchant_id, row.mode): row.last_seq for row in held}
+    rows = [
+        {"merchant_id": merchant_id, "mode": mode, "last_seq": last.get((merchant_id, mode), 0) + n}
+        for (merchant_id, mode), n in sorted(count.items())
+    ]
+    known = [row for row in rows if (row["merchant_id"], row["mode"]) in last]
+    new = [row for row in rows if (row["merchant_id"], row["mode"]) not in last]
+    bulk.update_rows(unit.conn, tables.feed, ("merchant_id", "mode"), known)
+    bulk.insert_rows(unit.conn, tables.feed, new)
+    return {feed_key: last.get(feed_key, 0) for feed_key in count}
+
+
+def event_body(event: FeedEvent, seq: int, now_ms: int) -> bytes:
+    """The event's JSON: the same bytes in the feed and in every try of every webhook."""
+    return msgspec.json.encode(
+        {
+            "id": event.id,
+            "object": "event",
+            "seq": seq,
+            "type": event.type,
+            "created_at": rfc3339(now_ms),
+            "mode": event.mode,
+            "data": event.data,
+        }
+    )
+
+
+class _Endpoint(msgspec.Struct, frozen=True):
+    id: str
+    types: frozenset[str]
+
+
+def _endpoints(unit: "Unit", merchants: set[str]) -> dict[tuple[str, str], list[_Endpoint]]:
+    found: dict[tuple[str, str], list[_Endpoint]] = {}
+    for row in bulk.select_in(unit.conn, tables.webhook_endpoint, "merchant_id", sorted(merchants)):
+        if row.disabled_at_ms is None:
+            types = frozenset(msgspec.json.decode(row.types, type=list[str]))
+            found.setdefault((row.merchant_id, row.mode), []).append(_Endpoint(row.id, types))
+    return found
+
+
+def _queue_webhook(unit: "Unit", event: FeedEvent, endpoint_id: str, body: bytes) -> None:
+    unit.queue(
+        OutboxRow(
+            id=f"{event.id}-{endpoint_id}",
+            lane=unit.policy.lanes.webhook_lane(endpoint_id),
+            kind="webhook",
+            group_key=f"{endpoint_id}/{event.payment_id or event.id}",
+            payment_id=event.payment_id,
+            consumer_id=None,
+            body={"event_id": event.id, "endpoint_id": endpoint_id},
+            due_at_ms=unit.now_ms,
+            created_at_ms=unit.now_ms,
+            payload=body,
+        )
+    )

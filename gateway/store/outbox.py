@@ -1,0 +1,62 @@
+"""The shape of an outbox row, and which lane an effect leaves through.
+
+A row is written in the transaction that wants the effect, and deleted in the one that records its outcome. Lanes are
+named `<kind>:<carrier>:<k>` (or `webhook:<k>`); the same phone, payment or endpoint always takes the same lane.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from zlib import crc32
+
+import msgspec
+
+
+class OutboxRow(msgspec.Struct, kw_only=True):
+    """One thing to do outside."""
+
+    id: str
+    lane: str
+    kind: str
+    """sms, charge, inquire, reverse, webhook."""
+    group_key: str
+    """Rows with the same key leave one after another."""
+    payment_id: str | None
+    consumer_id: str | None
+    body: dict[str, Any]  # Any: JSON; each kind's executor knows its own fields.
+    due_at_ms: int
+    tries: int = 0
+    created_at_ms: int
+    epoch: int | None = None
+    maybe_sent: bool = False
+    """Inherited from another owner of the lane, who may have begun it."""
+    payload: bytes | None = None
+    """What the row leads to, if this process still has it in memory (an event's JSON); never stored."""
+
+
+class LanePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """How many lanes there are of each kind. The same on every process of one database."""
+
+    sms: Mapping[str, int]
+    """Carrier → number of binds."""
+    charge: Mapping[str, int]
+    """Carrier → number of lanes to its biller."""
+    webhook: int = 4
+
+    def sms_lane(self, carrier: str, consumer_id: str) -> str:
+        return f"sms:{carrier}:{_spread(consumer_id, self.sms[carrier])}"
+
+    def charge_lane(self, carrier: str, payment_id: str) -> str:
+        return f"charge:{carrier}:{_spread(payment_id, self.charge[carrier])}"
+
+    def webhook_lane(self, endpoint_id: str) -> str:
+        return f"webhook:{_spread(endpoint_id, self.webhook)}"
+
+    def names(self) -> list[str]:
+        """Every lane that some process must own."""
+        sms = [f"sms:{carrier}:{k}" for carrier, lanes in self.sms.items() for k in range(lanes)]
+        charge = [f"charge:{carrier}:{k}" for carrier, lanes in self.charge.items() for k in range(lanes)]
+        return [*sms, *charge, *(f"webhook:{k}" for k in range(self.webhook)), "deadlines", "sealer"]
+
+
+def _spread(key: str, lanes: int) -> int:
+    return crc32(key.encode()) % lanes

@@ -1,0 +1,41 @@
+"""Rows as jobs see them, besides payments: keys of repeated requests, consumers, sent messages."""
+
+import msgspec
+
+
+class Key(msgspec.Struct, frozen=True):
+    """An Idempotency-Key in its scope."""
+
+    merchant_id: str
+    mode: str
+    route: str
+    key: str
+
+
+class Consumer(msgspec.Struct, kw_only=True):
+    """One phone, as locked in this batch. Change its fields and call `Unit.touch`."""
+
+    id: str
+    msisdn: str
+    language: str
+    stopped_at_ms: int | None
+    unclear_at_ms: int | None
+    unclear_count: int
+
+
+class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored answer under a key."""
+
+    hash: str
+    object_id: str
+    status: int
+    response: str
+
+
+class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A sent message that a receipt is about."""
+
+    id: str
+    payment_id: str | None
+    template: str
+    status: str

@@ -1,0 +1,76 @@
+"""The seal on the ledger: entries chained by hash in the order of sealing, so that tampering shows.
+
+Sealed after the commit that wrote them, by the one owner of the lane `sealer`: a chain inside the payment's transaction
+would make every payment wait for every other.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, select
+
+from gateway.core.ids import ID_BYTES, encode_id
+from gateway.store import bulk, tables
+
+GENESIS = "0" * 64
+# No transaction stays open this long, so an entry that comes into sight has an id that is no older.
+LOOK_BACK_MS = 3_600_000
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The newest seal."""
+
+    position: int
+    hash: str
+
+
+def head(conn: Connection) -> Head:
+    """The head of the chain; position 0 and the genesis hash before the first seal."""
+    seal = tables.ledger_seal.c
+    row = conn.execute(select(seal.position, seal.hash).order_by(seal.position.desc()).limit(1)).first()
+    return Head(0, GENESIS) if row is None else Head(row.position, row.hash)
+
+
+def seal_next(conn: Connection, *, limit: int, since_ms: int | None) -> int:
+    """Seal up to *limit* entries; look only at those made after *since_ms* (None: at all). Return how many."""
+    entry, seal = tables.entry, tables.ledger_seal
+    statement = (
+        select(entry)
+        .outerjoin(seal, seal.c.entry_id == entry.c.id)
+        .where(seal.c.entry_id.is_(None))
+        .order_by(entry.c.id)
+        .limit(limit)
+    )
+    if since_ms is not None:
+        statement = statement.where(entry.c.id > encode_id("ent_", (since_ms << 80).to_bytes(ID_BYTES, "big")))
+    found = conn.execute(statement).all()
+    if not found:
+        return 0
+    last = head(conn)
+    legs = legs_of(conn, [row.id for row in found])
+    rows, previous = [], last.hash
+    for position, row in enumerate(found, start=last.position + 1):
+        sealed = entry_hash(previous, row, legs[row.id])
+        rows.append({"position": position, "entry_id": row.id, "previous_hash": previous, "hash": sealed})
+        previous = sealed
+    bulk.insert_rows(conn, seal, rows)
+    return len(rows)
+
+
+def legs_of(conn: Connection, entry_ids: Sequence[str]) -> dict[str, list[tuple[str, int]]]:
+    """Entry → its legs in order, each as (account, amount_minor)."""
+    legs: dict[str, list[tuple[str, int]]] = {entry_id: [] for entry_id in entry_ids}
+    for row in bulk.select_in(conn, tables.leg, "entry_id", entry_ids, order_by="entry_id, n"):
+        legs[row.entry_id].append((row.account, row.amount_minor))
+    return legs
+
+
+def entry_hash(previous: str, entry: Row[Any], legs: Iterable[tuple[str, int]]) -> str:  # Any: a row of `entry`.
+    """SHA-256 over the previous hash and everything that the entry says."""
+    said = [
+        *(previous, entry.id, entry.source_type, entry.source_id, entry.kind, entry.mode, entry.currency),
+        *(entry.payment_id, entry.at_ms, list(legs)),
+    ]
+    return hashlib.sha256(msgspec.json.encode(said)).hexdigest()

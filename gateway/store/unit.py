@@ -1,0 +1,220 @@
+"""The unit of work: what one batch has loaded and locked, what its jobs decided, and how that becomes rows.
+
+Jobs talk to a `Unit` and never write SQL for the payment path themselves. Effects of a decision become rows of the
+outbox, the feed, the ledger and so on in `gateway.store.effects`; everything is written by `flush`, one statement a
+table.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Table
+
+from gateway.core.decide import decide, open_payment
+from gateway.core.payment import Decision, Event, Payment, Rules, State
+from gateway.store import flush, load
+from gateway.store.effects import Effects
+from gateway.store.outbox import LanePlan, OutboxRow
+from gateway.store.rows import Consumer, Key, KeyRecord, MessageRow
+
+__all__ = ["Consumer", "Key", "KeyRecord", "MessageRow", "Needs", "Policy", "Unit"]
+
+
+class Needs(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job wants loaded and locked before it runs."""
+
+    msisdns: tuple[str, ...] = ()
+    """Their consumers are made if missing, locked, and their waiting payments loaded."""
+    consumer_ids: tuple[str, ...] = ()
+    payment_ids: tuple[str, ...] = ()
+    keys: tuple[Key, ...] = ()
+    references: tuple[tuple[str, str, str], ...] = ()
+    """(merchant, mode, reference)."""
+    message_ids: tuple[tuple[str, str], ...] = ()
+    """(carrier, the carrier's message id), to match receipts."""
+
+
+_DEAD = frozenset({State.ENDED, State.REVERSED})
+"""A payment in these states leaves its reference free for another."""
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """What the composition root knows and the unit needs."""
+
+    rules: Mapping[str, Rules]
+    """By carrier."""
+    lanes: LanePlan
+    code_key: bytes
+
+
+class Unit:
+    """One batch's working set."""
+
+    def __init__(
+        self, conn: Connection, policy: Policy, *, owned_epoch: Callable[[str], int | None] = lambda lane: None
+    ) -> None:
+        self.conn = conn
+        self.policy = policy
+        self.now_ms = 0
+        self._owned_epoch = owned_epoch
+        self._consumers: dict[str, Consumer] = {}
+        self._by_msisdn: dict[str, Consumer] = {}
+        self._payments: dict[str, Payment] = {}
+        self._missing: set[str] = set()
+        self._waiting: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        self._keys: dict[Key, KeyRecord] = {}
+        self._references: dict[tuple[str, str, str], str] = {}
+        self._messages: dict[tuple[str, str], list[MessageRow]] = {}
+        self.created: dict[str, Payment] = {}
+        self.changed: dict[str, None] = {}
+        self.touched: dict[str, None] = {}
+        self.effects = Effects(self)
+        self.inserts: defaultdict[Table, list[dict[str, Any]]] = defaultdict(list)  # Any: a row's columns.
+        self.new_keys: dict[Key, KeyRecord] = {}
+        self.outbox: dict[str, OutboxRow] = {}
+        self.requeued: dict[str, OutboxRow] = {}
+        self.completed: dict[str, None] = {}
+        self.ended_attempts: dict[str, dict[str, Any]] = {}
+        self.message_states: dict[str, str] = {}
+
+    # --- Loading ---
+
+    def load(self, needs: Sequence[Needs]) -> None:
+        """Load and lock what *needs* name, in the house's lock order."""
+        self._keys = load.keys(self.conn, {key for need in needs for key in need.keys})
+        msisdns = {msisdn for need in needs for msisdn in need.msisdns}
+        consumer_ids = {consumer for need in needs for consumer in need.consumer_ids}
+        for consumer in load.consumers(self.conn, msisdns, consumer_ids):
+            self._remember(consumer)
+        self._references = load.references(self.conn, {ref for need in needs for ref in need.references})
+        self._messages = load.messages(self.conn, {ids for need in needs for ids in need.message_ids})
+        payment_ids = {payment for need in needs for payment in need.payment_ids}
+        for payment in load.payments(self.conn, payment_ids, set(self._consumers)):
+            self._keep(payment)
+        self._missing = payment_ids - self._payments.keys()
+
+    def _remember(self, consumer: Consumer) -> None:
+        self._consumers[consumer.id] = consumer
+        self._by_msisdn[consumer.msisdn] = consumer
+
+    def _keep(self, payment: Payment) -> None:
+        self._payments[payment.id] = payment
+        if payment.is_waiting:
+            self._waiting[payment.consumer_id][payment.id] = None
+        else:
+            self._waiting[payment.consumer_id].pop(payment.id, None)
+
+    # --- What jobs read ---
+
+    def consumer(self, msisdn: str) -> Consumer:
+        """The locked consumer of a number that the job's needs named."""
+        return self._by_msisdn[msisdn]
+
+    def consumer_by_id(self, consumer_id: str) -> Consumer:
+        """A consumer; not locked (and so only to be read) unless the job's needs named it."""
+        consumer = self._consumers.get(consumer_id)
+        if consumer is None:
+            [consumer] = load.consumers(self.conn, set(), {consumer_id}, lock=False)
+            self._remember(consumer)
+        return consumer
+
+    def payment(self, payment_id: str) -> Payment | None:
+        """The payment, locked; None if there is none."""
+        payment = self._payments.get(payment_id)
+        if payment is None and payment_id not in self._missing:
+            for payment in load.payments(self.conn, {payment_id}, set()):
+                self._keep(payment)
+        return payment
+
+    def waiting(self, consumer_id: str) -> list[Payment]:
+        """Payments of this phone that wait for its answer, oldest first."""
+        return [self._payments[payment_id] for payment_id in sorted(self._waiting[consumer_id])]
+
+    def key(self, key: Key) -> KeyRecord | None:
+        """What is stored under an Idempotency-Key, also by an earlier job of this batch."""
+        return self.new_keys.get(key) or self._keys.get(key)
+
+    def live_reference(self, merchant_id: str, mode: str, reference: str) -> str | None:
+        """The id of the live payment with this reference."""
+        payment_id = self._references.get((merchant_id, mode, reference))
+        payment = None if payment_id is None else self.payment(payment_id)
+        return payment.id if payment is not None and payment.state not in _DEAD else None
+
+    def messages(self, carrier: str, message_id: str) -> list[MessageRow]:
+        """Sent messages that a receipt with this id may be about."""
+        return self._messages.get((carrier, message_id), [])
+
+    # --- What jobs do ---
+
+    def open(self, payment: Payment, ask: str) -> None:
+        """Store a new payment and ask its phone."""
+        self.created[payment.id] = payment
+        self._keep(payment)
+        if payment.reference is not None:
+            self._references[payment.merchant_id, payment.mode, payment.reference] = payment.id
+        self._carry_out(payment, payment, open_payment(payment, ask), None)
+
+    def decide(self, payment_id: str, event: Event) -> Decision:
+        """Move a loaded payment by *event* and carry out what was decided."""
+        before = self._payments[payment_id]
+        decision = decide(before, event, self.policy.rules[before.carrier])
+        after = decision.payment
+        if after is not before:
+            self._keep(after)
+            if payment_id in self.created:
+                self.created[payment_id] = after
+            else:
+                self.changed[payment_id] = None
+        self._carry_out(before, after, decision, event)
+        return decision
+
+    def _carry_out(self, before: Payment, after: Payment, decision: Decision, event: Event | None) -> None:
+        if event is not None and after is not before:
+            self.effects.record_transition(before, after, event)
+        for effect in decision.effects:
+            self.effects.carry_out(after, effect)
+
+    def put(self, table: Table, row: dict[str, Any]) -> None:
+        """Insert *row* with the batch."""
+        self.inserts[table].append(row)
+
+    def touch(self, consumer: Consumer) -> None:
+        """The consumer's fields were changed."""
+        self.touched[consumer.id] = None
+
+    def remember_key(self, key: Key, record: KeyRecord) -> None:
+        self.new_keys[key] = record
+
+    def queue(self, row: OutboxRow) -> None:
+        """Write an outbox row; it leaves after the commit."""
+        if row.due_at_ms <= self.now_ms:
+            row.epoch = self._owned_epoch(row.lane)
+        self.outbox[row.id] = row
+
+    def requeue(self, row: OutboxRow, *, due_at_ms: int) -> None:
+        """The same row once more, later."""
+        self.requeued[row.id] = msgspec.structs.replace(
+            row, due_at_ms=due_at_ms, tries=row.tries + 1, epoch=None, maybe_sent=False
+        )
+
+    def complete(self, outbox_id: str) -> None:
+        """The row's outcome is recorded in this batch."""
+        self.completed[outbox_id] = None
+
+    # --- Writing ---
+
+    def current(self, payment_ids: Iterable[str]) -> list[Payment]:
+        return [self._payments[payment_id] for payment_id in payment_ids]
+
+    def touched_consumers(self) -> list[Consumer]:
+        return [self._consumers[consumer_id] for consumer_id in self.touched]
+
+    def flush(self) -> None:
+        """Write everything, one statement a table, the feed last."""
+        flush.write(self)
+
+    def outbox_rows(self) -> list[OutboxRow]:
+        """The rows that this batch wrote, for the lanes."""
+        return list(self.outbox.values())
