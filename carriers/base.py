@@ -1,0 +1,226 @@
+"""The ports: what the gateway wants of a carrier, and what a carrier hands to the gateway.
+
+An adapter translates between these types and one operator's dialect. It holds no business state, never sees the store
+and never retries on its own: it says what is known, the engine decides. Results are data, never exceptions.
+
+Numbers: `at_ms` milliseconds since 1970 UTC; amounts in minor units with their currency (`Money`).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from gateway.core.money import Money
+
+# --- Towards the phone -------------------------------------------------------------------------------------------
+
+
+class Mt(msgspec.Struct, frozen=True, kw_only=True):
+    """One text for one phone, already rendered."""
+
+    id: str
+    """The gateway's id of the message; the same on a re-send."""
+    msisdn: str
+    text: str
+    valid_until_ms: int | None = None
+    """After this the SMSC should drop it: a dead ask must not arrive late."""
+    want_receipt: bool = True
+
+
+class Submitted(msgspec.Struct, frozen=True, kw_only=True):
+    """The SMSC took every part. `message_ids` has one id a part, as folded for matching receipts ("" if none came)."""
+
+    message_ids: tuple[str, ...]
+    segments: int
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """The other side said no, or nothing was sent. `retryable`: the same thing may be tried again later."""
+
+    code: str
+    detail: str
+    retryable: bool
+    retry_after_s: float = 1.0
+
+
+class Unknown(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes left and no explicit answer came."""
+
+    detail: str
+
+
+class Mo(msgspec.Struct, frozen=True, kw_only=True):
+    """One text from one phone, decoded, parts joined."""
+
+    carrier: str
+    msisdn: str
+    to: str
+    """The short code or address it was sent to."""
+    text: str
+    read_at_ms: int
+    provider_id: str | None = None
+    """The channel's own unique id, where it has one; SMPP has none."""
+    raw: bytes = b""
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """A DLR. `message_ids` are the candidate ids, most trusted first, folded like `Submitted.message_ids`."""
+
+    carrier: str
+    message_ids: tuple[str, ...]
+    state: str
+    """One of delivered, undeliverable, pending."""
+    detail: str = ""
+    read_at_ms: int
+
+
+class Callback(msgspec.Struct, frozen=True, kw_only=True):
+    """A biller called about an attempt. Unless `authenticated`, it only triggers an inquiry."""
+
+    carrier: str
+    attempt_id: str
+    authenticated: bool = False
+
+
+Sink = Callable[[Mo | Receipt | Callback], Awaitable[None]]
+"""Returns once the thing is committed; acknowledge to the carrier only then. Raises `Overloaded` when there is no room."""
+
+
+class Overloaded(Exception):
+    """The gateway cannot take it now; answer with the protocol's temporary error so that the carrier tries again."""
+
+
+# --- Towards the money -------------------------------------------------------------------------------------------
+
+
+class ChargeOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored attempt, committed before any byte of it leaves. `attempt_id` is the carrier's idempotency key."""
+
+    attempt_id: str
+    msisdn: str
+    amount: Money
+    description: str
+    reference: str
+    """The payment's eight-character ref, as it appears on the phone's bill."""
+
+
+class ReverseOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Take back the whole of an earlier charge, or (`amount`) refund a part of it, under an id of its own."""
+
+    attempt_id: str
+    charge_attempt_id: str
+    charge_reference: str | None
+    """The carrier's reference of the charge, if it was learned."""
+    msisdn: str
+    amount: Money
+
+
+class Charged(msgspec.Struct, frozen=True, kw_only=True):
+    """An explicit yes. `amount` is what the carrier says it took, if it says so."""
+
+    carrier_reference: str
+    amount: Money | None = None
+
+
+class Declined(msgspec.Struct, frozen=True, kw_only=True):
+    """An explicit no: no money moved. `reason` is a value of `gateway.core.payment.Reason`."""
+
+    reason: str
+    detail: str
+
+
+class Unsent(msgspec.Struct, frozen=True, kw_only=True):
+    """Proven: no byte of this order reached the carrier (refused connection, no link, local failure before sending)."""
+
+    detail: str
+
+
+class NotFound(msgspec.Struct, frozen=True, kw_only=True):
+    """The carrier does not know the attempt. Believed only after `max_processing_s` and three in a row."""
+
+
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
+    """The carrier knows the attempt and has not ended it."""
+
+    detail: str = ""
+
+
+ChargeResult = Charged | Declined | Unsent | Unknown
+InquiryResult = Charged | Declined | NotFound | Pending | Unknown
+SubmitResult = Submitted | Refused | Unknown
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a biller can do."""
+
+    client_keyed: bool
+    """Deduplicates by our attempt id."""
+    refund: bool
+    partial_refund: bool
+    holds: bool = False
+    max_processing_s: float = 60.0
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A callback as it came in, free of any web server's types. Header names are lower case."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True):
+    status: int
+    body: bytes = b""
+    content_type: str = "application/json"
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """A callback address that the carrier calls; mounted below `/callbacks/<carrier>`. `path` starts with `/`."""
+
+    method: str
+    path: str
+    answer: Callable[[Request], Awaitable[Response]]
+
+
+# --- The ports ---------------------------------------------------------------------------------------------------
+
+
+class Bearer(Protocol):
+    """Carries texts to phones and hands back what phones and networks say."""
+
+    def routes(self) -> Sequence[Route]: ...
+
+    async def run(self, sink: Sink) -> None:
+        """Keep the link until cancelled, reconnecting by itself; cancelled, it unbinds and closes."""
+        ...
+
+    async def submit(self, message: Mt) -> SubmitResult: ...
+
+    def is_up(self) -> bool:
+        """True while a submit can leave at once; a lane of a bearer that is down holds its rows."""
+        ...
+
+
+class Biller(Protocol):
+    """Takes money and gives it back. Every call ends within `timeout_s` of its settings."""
+
+    capabilities: Capabilities
+    timeout_s: float
+
+    def routes(self) -> Sequence[Route]: ...
+
+    async def run(self, sink: Sink) -> None: ...
+
+    async def charge(self, order: ChargeOrder) -> ChargeResult: ...
+
+    async def inquire(self, order: ChargeOrder) -> InquiryResult: ...
+
+    async def reverse(self, order: ReverseOrder) -> ChargeResult:
+        """`Charged` here means: the money is back with the phone's owner."""
+        ...
+
+    async def inquire_reverse(self, order: ReverseOrder) -> InquiryResult: ...
