@@ -1,0 +1,165 @@
+"""The command line: start the world, print its addresses as one line of JSON, serve until told to stop.
+
+Standard output carries that one line and nothing else; trouble goes to standard error.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import threading
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+import uvloop
+
+from simulators.billing import BillingSettings
+from simulators.faults import Scripted
+from simulators.handsets import HandsetSettings
+from simulators.smsc_messages import MessageIds
+from simulators.smsc_settings import SmscSettings
+from simulators.world import Ports, World, WorldSettings
+
+PARENT_POLL_S = 0.25
+NO_JOURNAL = "none"
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+class Watch(StrEnum):
+    """What ends the world besides a signal."""
+
+    NOTHING = "nothing"
+    STDIN = "stdin"
+
+
+@app.command()
+def simulate(
+    journal: Annotated[str, typer.Option(help="Folder for the journals, or 'none' to keep counts only.")] = NO_JOURNAL,
+    smsc_port: Annotated[int, typer.Option(help="0: chosen by the system.")] = 0,
+    billing_port: Annotated[int, typer.Option()] = 0,
+    merchant_port: Annotated[int, typer.Option()] = 0,
+    control_port: Annotated[int, typer.Option()] = 0,
+    system_id: Annotated[str, typer.Option(help="Who may bind; every other system_id is refused.")] = "gateway",
+    password: Annotated[str, typer.Option(help="For that system_id, at most 8 characters.")] = "secret",
+    billing_user: Annotated[str, typer.Option()] = "gateway",
+    billing_password: Annotated[str, typer.Option()] = "secret",
+    billing_token: Annotated[str, typer.Option(help="Accepted as a bearer token.")] = "operator-token",
+    merchant_secret: Annotated[str | None, typer.Option(help="whsec_…, for paths that control gives none.")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same choices of every phone.")] = 1,
+    reply_delay: Annotated[float, typer.Option(help="Seconds until a person answers.")] = 0.2,
+    late_reply: Annotated[float, typer.Option(help="Seconds until a late person answers.")] = 120.0,
+    late_charge: Annotated[
+        float, typer.Option(help="Seconds until a held charge executes; negative: by control.")
+    ] = 5.0,
+    billing_latency: Annotated[float, typer.Option(help="Median seconds of a charge, lognormal.")] = 0.0,
+    message_ids: Annotated[MessageIds, typer.Option(help="How message ids look.")] = MessageIds.DECIMAL,
+    short_code: Annotated[str, typer.Option(help="Where a phone sends that never got a text.")] = "22345",
+    mix: Annotated[bool, typer.Option(help="People answer by the reference mix instead of all paying.")] = False,
+    no_magic: Annotated[bool, typer.Option(help="The last three digits of a number mean nothing.")] = False,
+    faults: Annotated[Path | None, typer.Option(help="JSON file with a list of scripted faults.")] = None,
+    parent_pid: Annotated[int | None, typer.Option(help="Stop when this process is gone.")] = None,
+    watch: Annotated[Watch, typer.Option(help="stdin: stop when standard input ends.")] = Watch.NOTHING,
+) -> None:
+    """Start SMSC, operator billing, merchant sink, handsets and their control, all on the loopback.
+
+    Example: python -m simulators --journal .demo/journal --reply-delay 1
+    """
+    settings = WorldSettings(
+        ports=Ports(smsc=smsc_port, billing=billing_port, merchant=merchant_port, control=control_port),
+        journal=None if journal == NO_JOURNAL else Path(journal),
+        seed=seed,
+        use_magic=not no_magic,
+        short_code=short_code,
+        merchant_secret=merchant_secret,
+        smsc=SmscSettings(accounts={system_id: password}, message_ids=message_ids),
+        billing=BillingSettings(
+            user=billing_user,
+            password=billing_password,
+            token=billing_token,
+            latency_median_s=billing_latency,
+            late_after_s=late_charge if late_charge >= 0 else None,
+        ),
+        handsets=HandsetSettings(reply_delay_s=reply_delay, late_reply_s=late_reply, use_mix=mix),
+        faults=_script(faults),
+    )
+    try:
+        uvloop.run(serve(settings, parent_pid=parent_pid, watch=watch))
+    except OSError as error:
+        print(f"simulators: cannot start: {error}", file=sys.stderr)
+        raise typer.Exit(1) from error
+
+
+async def serve(settings: WorldSettings, *, parent_pid: int | None, watch: Watch) -> None:
+    """Serve until a signal, or until the parent or standard input is gone."""
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, done.set)
+    async with World(settings) as world:
+        watchers = []
+        if parent_pid is not None:
+            watchers.append(asyncio.create_task(_parent_gone(parent_pid, done)))
+        if watch is Watch.STDIN:
+            _watch_stdin(done)
+        print(msgspec.json.encode(world.addresses()).decode(), flush=True)
+        await done.wait()
+        for watcher in watchers:
+            watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watcher
+
+
+def _script(file: Path | None) -> tuple[Scripted, ...]:
+    if file is None:
+        return ()
+    try:
+        script = msgspec.json.decode(file.read_bytes(), type=tuple[Scripted, ...])
+    except (OSError, msgspec.DecodeError) as error:
+        raise typer.BadParameter(f"{file}: {error}") from error
+    wrong = [why for line in script if (why := line.why_wrong())]
+    if wrong:
+        raise typer.BadParameter("; ".join(wrong))
+    return script
+
+
+async def _parent_gone(pid: int, done: asyncio.Event) -> None:
+    """The number could be given to another process, so being its child is believed before its existence."""
+    is_child = os.getppid() == pid
+    while os.getppid() == pid if is_child else _exists(pid):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(done.wait(), PARENT_POLL_S)
+            return
+    done.set()
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _watch_stdin(done: asyncio.Event) -> None:
+    """In a thread of its own, since a file or /dev/null cannot be polled; it ends with the process at the latest."""
+    loop = asyncio.get_running_loop()
+
+    def read_to_the_end() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(sys.stdin.fileno(), 4096):
+                pass
+        with contextlib.suppress(RuntimeError):  # The loop has ended by itself.
+            loop.call_soon_threadsafe(done.set)
+
+    threading.Thread(target=read_to_the_end, name="stdin", daemon=True).start()
+
+
+def main() -> None:
+    app()

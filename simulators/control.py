@@ -1,0 +1,263 @@
+"""The control API `/sim/v1`: phones, texts, balances, faults, held charges, truth, the stream of events.
+
+It is for tests, demos and people; it is not on any path that is measured. Shapes are in `docs/simulators.md`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote
+
+import msgspec
+from aiohttp import web
+
+from simulators.billing_book import DECLINES
+from simulators.faults import FAULTS, MAGIC, Fault, Scripted
+from simulators.handsets import BEHAVIOURS, MAGIC_BEHAVIOURS
+from simulators.journal import Record
+from simulators.merchant import Answer
+from simulators.web import HttpServer, json_response
+
+if TYPE_CHECKING:
+    from simulators.world import World
+
+EVENTS_BUFFERED_MAX = 10_000
+INBOX_WAIT_MAX_S = 60.0
+TEXT_LENGTH_MAX = 1600
+
+Route = Callable[["Control", web.BaseRequest, tuple[str, ...]], Awaitable[web.StreamResponse]]
+T = TypeVar("T")
+
+
+class SendText(msgspec.Struct, forbid_unknown_fields=True):
+    text: str
+    to: str | None = None
+    """The short code; without it the one that last wrote to the phone, or the SMSC's default."""
+
+
+class SetPhone(msgspec.Struct, forbid_unknown_fields=True):
+    balance: str | None = None
+    behaviour: str | None = None
+    blocked: str | msgspec.UnsetType | None = msgspec.UNSET
+    """A decline's name, or null to lift it."""
+    faults: dict[str, str | None] = {}
+    """Point to fault for this number, null to lift it."""
+    seconds: float | None = None
+
+
+class SetFaults(msgspec.Struct, forbid_unknown_fields=True):
+    add: list[Scripted] = []
+    clear: bool = False
+
+
+class SetMerchant(msgspec.Struct, forbid_unknown_fields=True):
+    path: str = ""
+    secrets: list[str] | None = None
+    answers: list[Answer] | None = None
+
+
+class ControlError(Exception):
+    """The request cannot be done as asked; answered with 400."""
+
+
+def ok(body: object = None, status: int = 200) -> web.Response:
+    return json_response(msgspec.json.encode({"ok": True} if body is None else body), status)
+
+
+async def parsed(request: web.BaseRequest, shape: type[T]) -> T:
+    return msgspec.json.decode(await request.read() or b"{}", type=shape)
+
+
+class Control:
+    """One server that steers the whole world."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        self.server = HttpServer(self._answer)
+
+    async def start(self, port: int = 0) -> None:
+        await self.server.start(port)
+
+    async def stop(self) -> None:
+        await self.server.stop()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        parts = tuple(unquote(part) for part in request.raw_path.partition("?")[0].split("/") if part)
+        if parts[:2] != ("sim", "v1"):
+            return ok({"error": "everything is below /sim/v1"}, 404)
+        for method, pattern, route in ROUTES:
+            found = _match(pattern, parts[2:])
+            if found is not None and method == request.method:
+                try:
+                    return await route(self, request, found)
+                except (ControlError, msgspec.DecodeError, ValueError) as error:
+                    return ok({"error": str(error)}, 400)
+        known = [f"{method} /sim/v1/{'/'.join(pattern)}" for method, pattern, _ in ROUTES]
+        return ok({"error": "no such thing", "known": known}, 404)
+
+    # --- Phones ----------------------------------------------------------------------------------------------
+
+    async def show_phone(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        phone = self.world.handsets.phone(_msisdn(found[0]))
+        return ok(
+            {
+                "msisdn": phone.msisdn,
+                "behaviour": phone.behaviour or "mix",
+                "balance": str(self.world.billing.book.balance(phone.msisdn)),
+                "received": phone.received,
+                "asks": phone.asks,
+            }
+        )
+
+    async def inbox(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        """`?after=N&wait_s=S` waits until a text with a number above N is there."""
+        msisdn = _msisdn(found[0])
+        after, wait_s = int(request.query.get("after", "0")), float(request.query.get("wait_s", "0"))
+        handsets = self.world.handsets
+        if wait_s > 0:
+            await handsets.wait_for_texts(msisdn, after + 1, min(wait_s, INBOX_WAIT_MAX_S))
+        phone = handsets.phone(msisdn)
+        texts = [text for text in phone.inbox or () if text.number > after]
+        return ok({"msisdn": msisdn, "received": phone.received, "texts": texts})
+
+    async def send_text(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        asked, msisdn = await parsed(request, SendText), _msisdn(found[0])
+        if len(asked.text) > TEXT_LENGTH_MAX:
+            raise ControlError(f"text may have {TEXT_LENGTH_MAX} characters, got {len(asked.text)}")
+        inbox = self.world.handsets.phone(msisdn).inbox
+        to = asked.to or (inbox[-1].sender if inbox else self.world.settings.short_code)
+        self.world.handsets.send(msisdn, to, asked.text)
+        return ok({"ok": True, "to": to}, 202)
+
+    async def answer_late(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        if not self.world.handsets.answer_now(_msisdn(found[0])):
+            return ok({"error": "this phone holds no answer back"}, 404)
+        return ok()
+
+    async def set_phone(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        asked, msisdn = await parsed(request, SetPhone), _msisdn(found[0])
+        if asked.behaviour is not None and asked.behaviour not in BEHAVIOURS:
+            raise ControlError(f"behaviour must be one of {', '.join(sorted(BEHAVIOURS))}; got {asked.behaviour!r}")
+        if isinstance(asked.blocked, str) and asked.blocked not in DECLINES:
+            raise ControlError(f"blocked must be one of {', '.join(sorted(DECLINES))}; got {asked.blocked!r}")
+        for point, name in asked.faults.items():
+            if name is not None and name not in FAULTS.get(point, ()):
+                raise ControlError(f"no fault {name!r} at {point!r}")
+        balance = _decimal(asked.balance)
+        book = self.world.billing.book
+        if balance is not None:
+            book.set_balance(msisdn, balance)
+        if asked.behaviour is not None:
+            self.world.handsets.phone(msisdn).behaviour = asked.behaviour
+        if asked.blocked is None:
+            book.blocked.pop(msisdn, None)
+        elif isinstance(asked.blocked, str):
+            book.blocked[msisdn] = asked.blocked
+        for point, name in asked.faults.items():
+            fault = Fault(name=name, seconds=asked.seconds) if name is not None else None
+            self.world.plan.set_for_number(msisdn, point, fault)
+        return ok()
+
+    # --- Faults, money, merchant -----------------------------------------------------------------------------
+
+    async def faults(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        asked = await parsed(request, SetFaults)
+        wrong = [why for line in asked.add if (why := line.why_wrong())]
+        if wrong:
+            raise ControlError("; ".join(wrong))
+        if asked.clear:
+            self.world.plan.clear()
+        for line in asked.add:
+            self.world.plan.add(line)
+        return ok({"script": self.world.plan.script})
+
+    async def execute_late(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        billing = self.world.billing
+        if not billing.execute_late(found[0]):
+            return ok({"error": "nothing is held under that attempt", "held": billing.held}, 404)
+        return ok({"status": billing.book.transactions[found[0]].status})
+
+    async def set_merchant(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        asked = await parsed(request, SetMerchant)
+        if asked.secrets is not None:
+            self.world.merchant.set_secrets(asked.path, asked.secrets)
+        if asked.answers is not None:
+            self.world.merchant.set_answers(asked.path, asked.answers)
+        return ok()
+
+    # --- Everything ------------------------------------------------------------------------------------------
+
+    async def truth(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        self.world.journals.flush()
+        return ok(self.world.truth())
+
+    async def magic(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        rows = {digits: dict(row) for digits, row in MAGIC.items()}
+        for digits, behaviour in MAGIC_BEHAVIOURS.items():
+            rows.setdefault(digits, {})["person"] = behaviour
+        return ok(dict(sorted(rows.items())))
+
+    async def reset(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        self.world.reset()
+        return ok()
+
+    async def events(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        """Server-sent events of every journal record from now on; a reader that is too slow loses the newest."""
+        queue: asyncio.Queue[tuple[str, Record]] = asyncio.Queue(EVENTS_BUFFERED_MAX)
+
+        def listen(name: str, record: Record) -> None:
+            if not queue.full():
+                queue.put_nowait((name, record))
+
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        await response.prepare(request)
+        await response.write(b": every record of every journal\n\n")
+        self.world.journals.listeners.append(listen)
+        try:
+            while True:
+                name, record = await queue.get()
+                await response.write(b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(record)))
+        finally:
+            self.world.journals.listeners.remove(listen)
+
+
+ROUTES: tuple[tuple[str, tuple[str, ...], Route], ...] = (
+    ("GET", ("phones", "*"), Control.show_phone),
+    ("POST", ("phones", "*"), Control.set_phone),
+    ("GET", ("phones", "*", "inbox"), Control.inbox),
+    ("POST", ("phones", "*", "sms"), Control.send_text),
+    ("POST", ("phones", "*", "answer"), Control.answer_late),
+    ("POST", ("faults",), Control.faults),
+    ("POST", ("billing", "late", "*"), Control.execute_late),
+    ("POST", ("merchant",), Control.set_merchant),
+    ("GET", ("truth",), Control.truth),
+    ("GET", ("magic",), Control.magic),
+    ("GET", ("events",), Control.events),
+    ("POST", ("reset",), Control.reset),
+)
+
+
+def _match(pattern: tuple[str, ...], parts: tuple[str, ...]) -> tuple[str, ...] | None:
+    if len(pattern) != len(parts) or any(want not in ("*", part) for want, part in zip(pattern, parts, strict=True)):
+        return None
+    return tuple(part for want, part in zip(pattern, parts, strict=True) if want == "*")
+
+
+def _msisdn(part: str) -> str:
+    msisdn = part if part.startswith("+") else f"+{part.strip()}"
+    if not (msisdn[1:].isascii() and msisdn[1:].isdigit() and 7 <= len(msisdn) - 1 <= 15):
+        raise ControlError(f"not an international number: {part!r}")
+    return msisdn
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    if text is None:
+        return None
+    try:
+        balance = Decimal(text)
+    except InvalidOperation as error:
+        raise ControlError(f"balance must be a decimal in a string, got {text!r}") from error
+    if not balance.is_finite():
+        raise ControlError("balance must be finite")
+    return balance

@@ -1,0 +1,227 @@
+"""Which fault strikes now: by number (set by control), by script (n-th, every n-th, by chance), by magic digits.
+
+It only chooses a name and its parameters; what the name means is written in the simulator it strikes.
+Order: what control set for the number, then the script, then the number's last three digits.
+"""
+
+from collections import Counter
+
+import msgspec
+
+from simulators.chance import draw
+
+SCRIPT_MAX = 1000
+
+POINTS = ("billing.charge", "billing.refund", "billing.inquiry", "smsc.submit", "smsc.receipt", "smsc.mo")
+
+BILLING_FAULTS = frozenset(
+    {
+        "insufficient_funds",
+        "limit_exceeded",
+        "not_subscriber",
+        "barred",
+        "timeout_charged",
+        "timeout_declined",
+        "timeout_lost",
+        "late",
+        "error_before",
+        "error_after",
+        "garbage",
+        "wrong_amount",
+        "slow",
+        "reset",
+        "inquiry_lag",
+        "processing",
+        "callback_once",
+        "callback_twice",
+        "callback_before",
+        "callback_late",
+    }
+)
+SUBMIT_FAULTS = frozenset(
+    {
+        "throttle",
+        "queue_full",
+        "system_error",
+        "no_response",
+        "late_response",
+        "receipt_first",
+        "undeliverable",
+        "absent",
+        "half_pdu",
+        "garbage",
+        "reset",
+        "freeze",
+    }
+)
+RECEIPT_FAULTS = frozenset({"never", "twice", "late"})
+MO_FAULTS = frozenset({"twice", "lost"})
+FAULTS = {
+    "billing.charge": BILLING_FAULTS,
+    "billing.refund": BILLING_FAULTS,
+    "billing.inquiry": frozenset(
+        {"error_before", "garbage", "slow", "timeout_lost", "reset", "processing", "not_found"}
+    ),
+    "smsc.submit": SUBMIT_FAULTS,
+    "smsc.receipt": RECEIPT_FAULTS,
+    "smsc.mo": MO_FAULTS,
+}
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """A named fault and how long or how much."""
+
+    name: str
+    seconds: float | None = None
+    """For faults that wait: how long; without it the simulator's own default."""
+
+
+class Scripted(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A line of the script. `at` and `every` count events at `point` since the script was set."""
+
+    point: str
+    fault: str
+    seconds: float | None = None
+    at: int | None = None
+    every: int | None = None
+    p: float | None = None
+    msisdn: str | None = None
+    times: int | None = None
+    """Strikes at most this often; without it `at` strikes once and the others for ever."""
+
+    def why_wrong(self) -> str | None:
+        if self.point not in FAULTS:
+            return f"point must be one of {', '.join(POINTS)}; got {self.point!r}"
+        if self.fault not in FAULTS[self.point]:
+            return f"{self.point} knows {', '.join(sorted(FAULTS[self.point]))}; got {self.fault!r}"
+        if self.at is None and self.every is None and self.p is None and self.msisdn is None:
+            return "one of at, every, p, msisdn must be given"
+        if any(count is not None and count < 1 for count in (self.at, self.every, self.times)):
+            return "at, every and times count from 1"
+        return None
+
+
+MAGIC: dict[str, dict[str, str]] = {
+    "010": {"balance": "empty"},
+    "011": {"billing.charge": "timeout_charged"},
+    "012": {"smsc.receipt": "never"},
+    "013": {"smsc.submit": "receipt_first"},
+    "014": {"billing.charge": "timeout_declined"},
+    "015": {"billing.charge": "late"},
+    "016": {"smsc.submit": "undeliverable"},
+    "910": {"billing.charge": "insufficient_funds"},
+    "911": {"billing.charge": "limit_exceeded"},
+    "912": {"billing.charge": "not_subscriber"},
+    "913": {"billing.charge": "barred"},
+    "914": {"billing.charge": "timeout_lost"},
+    "915": {"billing.charge": "error_before"},
+    "916": {"billing.charge": "error_after"},
+    "917": {"billing.charge": "garbage"},
+    "918": {"billing.charge": "wrong_amount"},
+    "919": {"billing.charge": "slow"},
+    "920": {"billing.charge": "reset"},
+    "921": {"billing.charge": "inquiry_lag"},
+    "922": {"billing.charge": "processing"},
+    "923": {"billing.charge": "callback_once"},
+    "924": {"billing.charge": "callback_twice"},
+    "925": {"billing.charge": "callback_before"},
+    "926": {"billing.charge": "callback_late"},
+    "950": {"smsc.submit": "throttle"},
+    "951": {"smsc.submit": "queue_full"},
+    "952": {"smsc.submit": "system_error"},
+    "953": {"smsc.submit": "no_response"},
+    "954": {"smsc.submit": "late_response"},
+    "955": {"smsc.receipt": "twice"},
+    "956": {"smsc.receipt": "late"},
+    "957": {"smsc.mo": "twice"},
+    "958": {"smsc.submit": "half_pdu"},
+    "959": {"smsc.submit": "garbage"},
+    "960": {"smsc.submit": "reset"},
+    "961": {"smsc.submit": "freeze"},
+    "962": {"smsc.submit": "absent"},
+}
+"""What the last three digits of a number do in the network and at the operator. What they do to the person is in
+`handsets`. 9xx are ours; 001 to 018 are shared with it."""
+
+# These strike the first time only; a link that died at every try would never let the retry be seen.
+MAGIC_ONCE = frozenset(
+    {"throttle", "queue_full", "system_error", "no_response", "half_pdu", "garbage", "reset", "freeze"}
+)
+_ONCE_POINT = "smsc.submit"
+
+
+class FaultPlan:
+    """Answers, for one event at one point, which fault strikes it, or none."""
+
+    def __init__(self, *, seed: int, use_magic: bool = True) -> None:
+        self._seed = seed
+        self.use_magic = use_magic
+        self.script: list[Scripted] = []
+        self._seen: list[int] = []
+        self._struck: list[int] = []
+        self._by_number: dict[tuple[str, str], Fault] = {}
+        self._events: Counter[str] = Counter()
+        self._spent: set[str] = set()
+
+    def add(self, line: Scripted) -> None:
+        if len(self.script) >= SCRIPT_MAX:
+            raise ValueError(f"at most {SCRIPT_MAX} scripted faults")
+        self.script.append(line)
+        self._seen.append(0)
+        self._struck.append(0)
+
+    def set_for_number(self, msisdn: str, point: str, fault: Fault | None) -> None:
+        if fault is None:
+            self._by_number.pop((msisdn, point), None)
+        else:
+            self._by_number[msisdn, point] = fault
+
+    def clear(self) -> None:
+        self.script.clear()
+        self._seen.clear()
+        self._struck.clear()
+        self._by_number.clear()
+        self._spent.clear()
+
+    def pick(self, point: str, msisdn: str) -> Fault | None:
+        if self._by_number and (chosen := self._by_number.get((msisdn, point))):
+            return chosen
+        if self.script and (scripted := self._scripted(point, msisdn)):
+            return scripted
+        return self._magic(point, msisdn) if self.use_magic else None
+
+    def _scripted(self, point: str, msisdn: str) -> Fault | None:
+        chosen: Fault | None = None
+        for index, line in enumerate(self.script):
+            if line.point != point or (line.msisdn is not None and line.msisdn != msisdn):
+                continue
+            self._seen[index] += 1
+            if chosen is None and self._strikes(index, line, msisdn):
+                self._struck[index] += 1
+                chosen = Fault(name=line.fault, seconds=line.seconds)
+        return chosen
+
+    def _strikes(self, index: int, line: Scripted, msisdn: str) -> bool:
+        seen = self._seen[index]
+        if line.times is not None and self._struck[index] >= line.times:
+            return False
+        if line.at is not None:
+            # `times` makes "at the 3rd, and the 2 after it" of "at the 3rd".
+            return line.at <= seen < line.at + (line.times or 1)
+        if line.every is not None:
+            return seen % line.every == 0
+        if line.p is not None:
+            self._events[msisdn] += 1
+            return draw(self._seed, msisdn, self._events[msisdn], line.point) < line.p
+        return True
+
+    def _magic(self, point: str, msisdn: str) -> Fault | None:
+        row = MAGIC.get(msisdn[-3:])
+        name = row.get(point) if row else None
+        if name is None:
+            return None
+        if point == _ONCE_POINT and name in MAGIC_ONCE:
+            if msisdn in self._spent:
+                return None
+            self._spent.add(msisdn)
+        return Fault(name=name)

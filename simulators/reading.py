@@ -1,0 +1,47 @@
+"""How a person reads a text on a plain phone: where is the code, does it say that the balance is too low.
+
+It knows words, not our templates: no placeholder, no message kind, nothing that is not in the text.
+"""
+
+import re
+
+_VERB = r"(?i:reply|jibu|r[ée]pondez|send|text|enter|confirm with|回)"
+# A run of digits that is not a part of an amount, a time, a date, a number or a reference.
+_ALONE = r"(?<![A-Za-z0-9.,:/+#-])(?P<code>[0-9]{6}|[0-9]{4})(?![A-Za-z0-9]|[.,:/-][0-9])"
+# Capitals after the verb are a command ("Reply DISPUTE 4411"), a full stop ends what the verb speaks of.
+_ASKED = re.compile(_VERB + r"(?:\s+0\b)?[^0-9A-Z.?!;\n]{0,24}" + _ALONE)
+_ANY_ALONE = re.compile(_ALONE)
+_CURRENCY_BEFORE = re.compile(r"(?:[A-Z]{2,3}|[Kk][Ss]h|[$€£¥]|Sh)\.?\s?$")
+_CURRENCY_AFTER = re.compile(r"^\s?(?:[A-Z]{3}\b|[Ss]h)")
+_CHOICE = re.compile(_VERB + r".*(?<![0-9])0(?![0-9])", re.DOTALL)
+_LOW_BALANCE = re.compile(
+    r"not enough|balance (?:is )?too low|top up|insufficient|salio halitoshi|ongeza salio"
+    r"|solde insuffisant|rechargez|餘額不足",
+    re.IGNORECASE,
+)
+
+
+def codes_in(text: str) -> list[str]:
+    """The codes that the text asks for, in order; empty if it asks for none."""
+    asked = _ASKED.search(text)
+    if asked is not None:
+        return [asked["code"]]
+    if _CHOICE.search(text) is None:
+        return []
+    return [found["code"] for found in _ANY_ALONE.finditer(text) if not _is_amount(text, found)]
+
+
+def says_low_balance(text: str) -> bool:
+    return _LOW_BALANCE.search(text) is not None
+
+
+def _is_amount(text: str, found: re.Match[str]) -> bool:
+    before, after = text[max(0, found.start() - 5) : found.start()], text[found.end() : found.end() + 5]
+    return _CURRENCY_BEFORE.search(before) is not None or _CURRENCY_AFTER.match(after) is not None
+
+
+def wrong_codes(code: str, count: int) -> list[str]:
+    """Codes of the same length, each different from the right one and from each other, none starting with 0."""
+    low, room, step = 10 ** (len(code) - 1), 9 * 10 ** (len(code) - 1), int("1" * len(code))
+    candidates = (str((int(code) + step * number) % room + low) for number in range(count + 1))
+    return [candidate for candidate in candidates if candidate != code][:count]

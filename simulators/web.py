@@ -1,0 +1,58 @@
+"""The small HTTP server under billing, sink and control: one coroutine, no router, no access log."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+LOOPBACK = "127.0.0.1"
+BODY_BYTES_MAX = 1 << 20
+# Nobody waits this long; a client that gives up cancels the handler before.
+HANG_S = 3600.0
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class HttpServer:
+    """Serves one handler on the loopback; a client that goes away cancels its handler."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._server = web.Server(handler, access_log=None, handler_cancellation=True, keepalive_timeout=3600.0)
+        self._runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=0.1)
+        self.port = 0
+
+    async def start(self, port: int = 0) -> None:
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, LOOPBACK, port, backlog=1024)
+        await site.start()
+        self.port = int(self._runner.addresses[0][1])
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
+
+
+def json_response(body: bytes, status: int = 200) -> web.Response:
+    return web.Response(body=body, status=status, content_type="application/json")
+
+
+async def hang(seconds: float = HANG_S) -> None:
+    await asyncio.sleep(seconds)
+
+
+def reset(transport: asyncio.BaseTransport | None) -> None:
+    """End the connection with RST: linger zero makes the kernel drop what was not read."""
+    if transport is None:
+        return
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()
+    else:
+        transport.close()

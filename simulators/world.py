@@ -1,0 +1,133 @@
+"""The simulators joined to one world: the only place here that knows everybody.
+
+Each part can also be built alone. The world opens loopback ports and files in the journal's folder, and closes them.
+"""
+
+import asyncio
+import contextlib
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from simulators.billing import Billing, BillingSettings
+from simulators.control import Control
+from simulators.faults import FaultPlan, Scripted
+from simulators.handsets import Handsets, HandsetSettings
+from simulators.journal import Journals
+from simulators.merchant import Merchant
+from simulators.smsc import Smsc
+from simulators.smsc_settings import SmscSettings
+from simulators.web import LOOPBACK
+
+
+class Ports(msgspec.Struct, frozen=True, kw_only=True):
+    """0: chosen by the system."""
+
+    smsc: int = 0
+    billing: int = 0
+    merchant: int = 0
+    control: int = 0
+
+
+class WorldSettings(msgspec.Struct, frozen=True, kw_only=True):
+    ports: Ports = Ports()
+    journal: Path | None = None
+    """Folder of the journals; None keeps counts only."""
+    seed: int = 1
+    use_magic: bool = True
+    short_code: str = "22345"
+    """Where a phone that never got a text sends to."""
+    merchant_secret: str | None = None
+    smsc: SmscSettings = SmscSettings()
+    billing: BillingSettings = BillingSettings()
+    handsets: HandsetSettings = HandsetSettings()
+    faults: tuple[Scripted, ...] = ()
+
+
+class World:
+    """SMSC, billing, merchant sink, handsets and their control."""
+
+    def __init__(self, settings: WorldSettings) -> None:
+        self.settings = settings
+        self.journals = Journals(settings.journal)
+        self.plan = FaultPlan(seed=settings.seed, use_magic=settings.use_magic)
+        for line in settings.faults:
+            self.plan.add(line)
+        seed = settings.seed
+        self.billing = Billing(msgspec.structs.replace(settings.billing, seed=seed), self.plan, self.journals.billing)
+        self.merchant = Merchant(self.journals.merchant, secret=settings.merchant_secret)
+        self.handsets = Handsets(
+            msgspec.structs.replace(settings.handsets, seed=seed, use_magic=settings.use_magic),
+            self.journals.handsets,
+            top_up=self._top_up,
+        )
+        self.smsc = Smsc(settings.smsc, self.plan, self.journals.smsc, phones=self.handsets)
+        self.handsets.network = self.smsc
+        self.control = Control(self)
+        self._flusher: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        ports = self.settings.ports
+        self._flusher = asyncio.create_task(self.journals.keep_flushed())
+        try:
+            await self.smsc.start(ports.smsc)
+            await self.billing.start(ports.billing)
+            await self.merchant.start(ports.merchant)
+            await self.control.start(ports.control)
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stop()
+
+    async def _stop(self) -> None:
+        self.handsets.close()
+        await self.control.stop()
+        await self.smsc.stop()
+        await self.billing.stop()
+        await self.merchant.stop()
+        if self._flusher is not None:
+            self._flusher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._flusher
+        self.journals.close()
+
+    def addresses(self) -> dict[str, Any]:  # One address is a pair, the others are URLs.
+        return {
+            "smsc": {"host": LOOPBACK, "port": self.smsc.port},
+            "billing": self.billing.server.url,
+            "merchant": self.merchant.server.url,
+            "control": self.control.server.url,
+        }
+
+    def truth(self) -> dict[str, Any]:  # Counts and sums of different kinds, for JSON.
+        book = self.billing.book
+        sums = {f"{kind}:{currency}": str(amount) for (kind, currency), amount in sorted(book.sums.items())}
+        return {
+            "counts": self.journals.counts(),
+            "money": {"charges": book.executions["charge"], "refunds": book.executions["refund"], "sums": sums},
+            "held": self.billing.held,
+            "webhooks": {
+                "verified": self.merchant.verified,
+                "forged": self.merchant.forged,
+                "types": dict(self.merchant.types),
+            },
+            "phones": len(self.handsets),
+            "smsc": self.smsc.standing(),
+        }
+
+    def reset(self) -> None:
+        """Forget phones, money, faults and what was shown; journals, links and ports stay."""
+        self.plan.clear()
+        self.billing.reset()
+        self.merchant.reset()
+        self.handsets.reset()
+        self.smsc.reset()
+
+    def _top_up(self, msisdn: str, amount: Decimal) -> None:
+        book = self.billing.book
+        book.set_balance(msisdn, book.balance(msisdn) + amount)
