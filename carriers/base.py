@@ -84,7 +84,7 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Sink = Callable[[Mo | Receipt | Callback], Awaitable[None]]
-"""Returns once the thing is committed; acknowledge to the carrier only then. Raises `Overloaded` when there is no room."""
+"""Returns once the thing is committed; acknowledge to the carrier only then. `Overloaded`: there is no room now."""
 
 
 class Overloaded(Exception):
@@ -191,6 +191,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 class Bearer(Protocol):
     """Carries texts to phones and hands back what phones and networks say."""
+
+    concurrency: int
+    """How many submits may be under way at once."""
+    hard_timeout_s: float
+    """No submit takes longer."""
 
     def routes(self) -> Sequence[Route]: ...
 

@@ -10,7 +10,8 @@ from typing import Final
 
 ACTIONS: Final = ("ask", "reply", "charge", "webhook", "reversal")
 PLACES: Final = ("before_commit", "after_commit", "before_first_byte", "after_first_byte", "after_answer")
-NAMES: Final = frozenset(f"{action}.{place}" for action in ACTIONS for place in PLACES)
+# To a reply we give the answer ourselves.
+NAMES: Final = frozenset(f"{action}.{place}" for action in ACTIONS for place in PLACES) - {"reply.after_answer"}
 
 _armed: str | None = None
 _passes_left = 0

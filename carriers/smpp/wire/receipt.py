@@ -175,8 +175,8 @@ def _text_fields(text: str) -> dict[str, str]:
             target = behind
             continue
         value = text[key.end() : end].strip(_AROUND_VALUE)
-        if value and name != "done":  # Ids, states and codes are one word; dates may have a blank inside.
-            value = value.split()[0].strip(_AROUND_VALUE)
+        if name != "done":  # Ids, states and codes are one word; dates may have a blank inside.
+            value = next(iter(value.split()), "").strip(_AROUND_VALUE)
         target.setdefault(name, value)
     return found if found.get("id") or found.get("stat") else {**behind, **found}
 

@@ -203,7 +203,7 @@ class Receiver:
     def _bind_answered(self, pdu: Pdu, events: list[Event]) -> None:
         assert self._bind is not None
         if pdu.status or pdu.command == "generic_nack":
-            self._end(BindRefused(pdu.status), events)
+            self._end(BindRefused(pdu.status or Status.RBINDFAIL), events)  # A nack with status 0 is no yes either.
             return
         self.state = self._mode = MODES[self._bind.command]
         version = pdu.tlv(Tlv.SC_INTERFACE_VERSION)

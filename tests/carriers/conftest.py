@@ -1,0 +1,6 @@
+"""What the tests of adapters share."""
+
+import pytest
+
+# Its asserts are read by people, too.
+pytest.register_assert_rewrite("tests.carriers.conformance")
