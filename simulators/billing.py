@@ -56,6 +56,10 @@ class Billing:
         self._tasks: set[asyncio.Task[None]] = set()
         self._client: aiohttp.ClientSession | None = None
         self._draws = 0
+        self._is_open = asyncio.Event()
+        self._is_open.set()
+        self._paused: asyncio.TimerHandle | None = None
+        self._pause_hangs = False
 
     @property
     def held(self) -> list[str]:
@@ -66,6 +70,7 @@ class Billing:
         await self.server.start(port)
 
     async def stop(self) -> None:
+        self.resume()
         for timer in self._held.values():
             if timer is not None:
                 timer.cancel()
@@ -76,7 +81,22 @@ class Billing:
             await self._client.close()
         await self.server.stop()
 
+    def pause(self, seconds: float, *, hangs: bool) -> None:
+        """An outage: until it is over every request hangs and is then done, or is answered 503 and is not."""
+        self.resume()
+        if seconds > 0:
+            self._is_open.clear()
+            self._pause_hangs = hangs
+            self._paused = asyncio.get_running_loop().call_later(seconds, self.resume)
+
+    def resume(self) -> None:
+        self._is_open.set()
+        if self._paused is not None:
+            self._paused.cancel()
+            self._paused = None
+
     def reset(self) -> None:
+        self.resume()
         for timer in self._held.values():
             if timer is not None:
                 timer.cancel()
@@ -101,6 +121,11 @@ class Billing:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         raw_path = request.raw_path
         body = await request.read() if request.method == "POST" else b""
+        if not self._is_open.is_set():
+            self._journal.write("request", what="paused", hangs=self._pause_hangs)
+            if not self._pause_hangs:
+                return _unavailable()
+            await self._is_open.wait()
         try:
             resource = wire.parse_path(raw_path)
             if resource is None:

@@ -25,7 +25,13 @@ from simulators.smsc_settings import SmscSettings
 from simulators.world import Ports, World, WorldSettings
 
 PARENT_POLL_S = 0.25
+PID_MAX = 0x7FFFFFFF
+# SMPP 3.4 section 5.2.1 and 5.2.2, without the closing NUL.
+SYSTEM_ID_LENGTH_MAX = 15
+PASSWORD_LENGTH_MAX = 8
 NO_JOURNAL = "none"
+
+Port = Annotated[int, typer.Option(min=0, max=65_535, help="0: chosen by the system.")]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -40,10 +46,10 @@ class Watch(StrEnum):
 @app.command()
 def simulate(
     journal: Annotated[str, typer.Option(help="Folder for the journals, or 'none' to keep counts only.")] = NO_JOURNAL,
-    smsc_port: Annotated[int, typer.Option(help="0: chosen by the system.")] = 0,
-    billing_port: Annotated[int, typer.Option()] = 0,
-    merchant_port: Annotated[int, typer.Option()] = 0,
-    control_port: Annotated[int, typer.Option()] = 0,
+    smsc_port: Port = 0,
+    billing_port: Port = 0,
+    merchant_port: Port = 0,
+    control_port: Port = 0,
     system_id: Annotated[str, typer.Option(help="Who may bind; every other system_id is refused.")] = "gateway",
     password: Annotated[str, typer.Option(help="For that system_id, at most 8 characters.")] = "secret",
     billing_user: Annotated[str, typer.Option()] = "gateway",
@@ -51,18 +57,22 @@ def simulate(
     billing_token: Annotated[str, typer.Option(help="Accepted as a bearer token.")] = "operator-token",
     merchant_secret: Annotated[str | None, typer.Option(help="whsec_…, for paths that control gives none.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same choices of every phone.")] = 1,
-    reply_delay: Annotated[float, typer.Option(help="Seconds until a person answers.")] = 0.2,
-    late_reply: Annotated[float, typer.Option(help="Seconds until a late person answers.")] = 120.0,
+    reply_delay: Annotated[float, typer.Option(min=0.0, help="Seconds until a person answers.")] = 0.2,
+    late_reply: Annotated[float, typer.Option(min=0.0, help="Seconds until a late person answers.")] = 120.0,
     late_charge: Annotated[
         float, typer.Option(help="Seconds until a held charge executes; negative: by control.")
     ] = 5.0,
-    billing_latency: Annotated[float, typer.Option(help="Median seconds of a charge, lognormal.")] = 0.0,
+    billing_latency: Annotated[float, typer.Option(min=0.0, help="Median seconds of a charge, lognormal.")] = 0.0,
     message_ids: Annotated[MessageIds, typer.Option(help="How message ids look.")] = MessageIds.DECIMAL,
     short_code: Annotated[str, typer.Option(help="Where a phone sends that never got a text.")] = "22345",
-    mix: Annotated[bool, typer.Option(help="People answer by the reference mix instead of all paying.")] = False,
-    no_magic: Annotated[bool, typer.Option(help="The last three digits of a number mean nothing.")] = False,
+    mix: Annotated[
+        bool, typer.Option("--mix", help="People answer by the reference mix instead of all paying.")
+    ] = False,
+    no_magic: Annotated[
+        bool, typer.Option("--no-magic", help="The last three digits of a number mean nothing.")
+    ] = False,
     faults: Annotated[Path | None, typer.Option(help="JSON file with a list of scripted faults.")] = None,
-    parent_pid: Annotated[int | None, typer.Option(help="Stop when this process is gone.")] = None,
+    parent_pid: Annotated[int | None, typer.Option(min=1, max=PID_MAX, help="Stop when this process is gone.")] = None,
     watch: Annotated[Watch, typer.Option(help="stdin: stop when standard input ends.")] = Watch.NOTHING,
 ) -> None:
     """Start SMSC, operator billing, merchant sink, handsets and their control, all on the loopback.
@@ -76,7 +86,7 @@ def simulate(
         use_magic=not no_magic,
         short_code=short_code,
         merchant_secret=merchant_secret,
-        smsc=SmscSettings(accounts={system_id: password}, message_ids=message_ids),
+        smsc=SmscSettings(accounts=_account(system_id, password), message_ids=message_ids),
         billing=BillingSettings(
             user=billing_user,
             password=billing_password,
@@ -87,9 +97,13 @@ def simulate(
         handsets=HandsetSettings(reply_delay_s=reply_delay, late_reply_s=late_reply, use_mix=mix),
         faults=_script(faults),
     )
+    _run(settings, parent_pid, watch)
+
+
+def _run(settings: WorldSettings, parent_pid: int | None, watch: Watch) -> None:
     try:
         uvloop.run(serve(settings, parent_pid=parent_pid, watch=watch))
-    except OSError as error:
+    except (OSError, ValueError) as error:  # A port that is taken; a secret that is none.
         print(f"simulators: cannot start: {error}", file=sys.stderr)
         raise typer.Exit(1) from error
 
@@ -112,6 +126,14 @@ async def serve(settings: WorldSettings, *, parent_pid: int | None, watch: Watch
             watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watcher
+
+
+def _account(system_id: str, password: str) -> dict[str, str]:
+    if len(system_id) > SYSTEM_ID_LENGTH_MAX or len(password) > PASSWORD_LENGTH_MAX:
+        raise typer.BadParameter(
+            f"--system-id has {SYSTEM_ID_LENGTH_MAX} characters at most, --password {PASSWORD_LENGTH_MAX}"
+        )
+    return {system_id: password}
 
 
 def _script(file: Path | None) -> tuple[Scripted, ...]:

@@ -6,7 +6,7 @@ It is for tests, demos and people; it is not on any path that is measured. Shape
 import asyncio
 from collections.abc import Awaitable, Callable
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -17,6 +17,7 @@ from simulators.faults import FAULTS, MAGIC, Fault, Scripted
 from simulators.handsets import BEHAVIOURS, MAGIC_BEHAVIOURS
 from simulators.journal import Record
 from simulators.merchant import Answer
+from simulators.smsc import BIND_FAILED
 from simulators.web import HttpServer, json_response
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 EVENTS_BUFFERED_MAX = 10_000
 INBOX_WAIT_MAX_S = 60.0
 TEXT_LENGTH_MAX = 1600
+ADDRESS_LENGTH_MAX = 20
+OUTAGE_MAX_S = 86_400.0
+STATUS_MAX = 0xFFFFFFFF
 
 Route = Callable[["Control", web.BaseRequest, tuple[str, ...]], Awaitable[web.StreamResponse]]
 T = TypeVar("T")
@@ -55,6 +59,22 @@ class SetMerchant(msgspec.Struct, forbid_unknown_fields=True):
     path: str = ""
     secrets: list[str] | None = None
     answers: list[Answer] | None = None
+
+
+class SetSmsc(msgspec.Struct, forbid_unknown_fields=True):
+    drop: bool = False
+    """End every connection with RST."""
+    refuse_binds_s: float | None = None
+    """How long binds are refused; 0 lifts it."""
+    status: int = BIND_FAILED
+    """What a refused bind is answered."""
+
+
+class SetBilling(msgspec.Struct, forbid_unknown_fields=True):
+    pause_s: float
+    """How long; 0 ends it."""
+    answer: Literal["unavailable", "hang"] = "unavailable"
+    """503 at once with nothing done, or no answer until the pause is over."""
 
 
 class ControlError(Exception):
@@ -126,6 +146,10 @@ class Control:
         if len(asked.text) > TEXT_LENGTH_MAX:
             raise ControlError(f"text may have {TEXT_LENGTH_MAX} characters, got {len(asked.text)}")
         inbox = self.world.handsets.phone(msisdn).inbox
+        if asked.to is not None and not (
+            1 <= len(asked.to) <= ADDRESS_LENGTH_MAX and asked.to.isascii() and asked.to.isprintable()
+        ):
+            raise ControlError(f"to must be 1 to {ADDRESS_LENGTH_MAX} printable ASCII characters")
         to = asked.to or (inbox[-1].sender if inbox else self.world.settings.short_code)
         self.world.handsets.send(msisdn, to, asked.text)
         return ok({"ok": True, "to": to}, 202)
@@ -144,6 +168,8 @@ class Control:
         for point, name in asked.faults.items():
             if name is not None and name not in FAULTS.get(point, ()):
                 raise ControlError(f"no fault {name!r} at {point!r}")
+        if asked.seconds is not None and asked.seconds < 0:
+            raise ControlError(f"seconds must not be negative, got {asked.seconds}")
         balance = _decimal(asked.balance)
         book = self.world.billing.book
         if balance is not None:
@@ -177,6 +203,19 @@ class Control:
         if not billing.execute_late(found[0]):
             return ok({"error": "nothing is held under that attempt", "held": billing.held}, 404)
         return ok({"status": billing.book.transactions[found[0]].status})
+
+    async def set_smsc(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        asked, smsc = await parsed(request, SetSmsc), self.world.smsc
+        if asked.refuse_binds_s is not None:
+            if not 1 <= asked.status <= STATUS_MAX:
+                raise ControlError(f"status must be a number from 1 to 0xFFFFFFFF, got {asked.status}")
+            smsc.refuse_binds(_seconds(asked.refuse_binds_s), asked.status)
+        return ok({"ok": True, "dropped": smsc.drop_links() if asked.drop else 0})
+
+    async def set_billing(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        asked = await parsed(request, SetBilling)
+        self.world.billing.pause(_seconds(asked.pause_s), hangs=asked.answer == "hang")
+        return ok()
 
     async def set_merchant(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
         asked = await parsed(request, SetMerchant)
@@ -229,6 +268,8 @@ ROUTES: tuple[tuple[str, tuple[str, ...], Route], ...] = (
     ("POST", ("phones", "*", "sms"), Control.send_text),
     ("POST", ("phones", "*", "answer"), Control.answer_late),
     ("POST", ("faults",), Control.faults),
+    ("POST", ("smsc",), Control.set_smsc),
+    ("POST", ("billing",), Control.set_billing),
     ("POST", ("billing", "late", "*"), Control.execute_late),
     ("POST", ("merchant",), Control.set_merchant),
     ("GET", ("truth",), Control.truth),
@@ -249,6 +290,12 @@ def _msisdn(part: str) -> str:
     if not (msisdn[1:].isascii() and msisdn[1:].isdigit() and 7 <= len(msisdn) - 1 <= 15):
         raise ControlError(f"not an international number: {part!r}")
     return msisdn
+
+
+def _seconds(seconds: float) -> float:
+    if not 0 <= seconds <= OUTAGE_MAX_S:
+        raise ControlError(f"expected 0 to {OUTAGE_MAX_S:g} seconds, got {seconds}")
+    return seconds
 
 
 def _decimal(text: str | None) -> Decimal | None:

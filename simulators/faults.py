@@ -98,6 +98,10 @@ class Scripted(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             return "one of at, every, p, msisdn must be given"
         if any(count is not None and count < 1 for count in (self.at, self.every, self.times)):
             return "at, every and times count from 1"
+        if self.p is not None and not 0 <= self.p <= 1:
+            return f"p is a chance between 0 and 1; got {self.p}"
+        if self.seconds is not None and not self.seconds >= 0:
+            return f"seconds must not be negative; got {self.seconds}"
         return None
 
 
@@ -160,7 +164,7 @@ class FaultPlan:
         self._seen: list[int] = []
         self._struck: list[int] = []
         self._by_number: dict[tuple[str, str], Fault] = {}
-        self._events: Counter[str] = Counter()
+        self._draws: Counter[tuple[int, str]] = Counter()
         self._spent: set[str] = set()
 
     def add(self, line: Scripted) -> None:
@@ -182,6 +186,7 @@ class FaultPlan:
         self._struck.clear()
         self._by_number.clear()
         self._spent.clear()
+        self._draws.clear()
 
     def pick(self, point: str, msisdn: str) -> Fault | None:
         if self._by_number and (chosen := self._by_number.get((msisdn, point))):
@@ -211,8 +216,9 @@ class FaultPlan:
         if line.every is not None:
             return seen % line.every == 0
         if line.p is not None:
-            self._events[msisdn] += 1
-            return draw(self._seed, msisdn, self._events[msisdn], line.point) < line.p
+            # Per line and phone, so that neither other phones nor other points change what strikes this one.
+            self._draws[index, msisdn] += 1
+            return draw(self._seed, msisdn, self._draws[index, msisdn], f"{line.point} {index}") < line.p
         return True
 
     def _magic(self, point: str, msisdn: str) -> Fault | None:

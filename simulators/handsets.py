@@ -5,6 +5,7 @@ control, from the last three digits of the number, from the seeded mix, or is to
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
@@ -108,6 +109,8 @@ class Handsets:
         self._phones: dict[str, Phone] = {}
         self._watchers: dict[str, list[asyncio.Future[None]]] = {}
         self._closed = False
+        self._life = 0
+        """Rises at each reset, so that what people meant to do before it is not done after."""
 
     def __len__(self) -> int:
         return len(self._phones)
@@ -120,6 +123,7 @@ class Handsets:
 
     def reset(self) -> None:
         self._phones.clear()
+        self._life += 1
 
     def phone(self, msisdn: str) -> Phone:
         phone = self._phones.get(msisdn)
@@ -133,15 +137,17 @@ class Handsets:
 
     async def wait_for_texts(self, msisdn: str, count: int, timeout_s: float) -> None:
         """Return once the phone has received `count` texts in all, or the time is over."""
-        deadline = asyncio.get_running_loop().time() + timeout_s
-        phone = self.phone(msisdn)
-        while phone.received < count:
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._watchers.setdefault(msisdn, []).append(future)
-            try:
-                await asyncio.wait_for(future, deadline - asyncio.get_running_loop().time())
-            except TimeoutError:
-                return
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self.phone(msisdn).received < count:
+                    future: asyncio.Future[None] = loop.create_future()
+                    waiting = self._watchers.setdefault(msisdn, [])
+                    waiting.append(future)
+                    try:
+                        await future
+                    finally:
+                        waiting.remove(future)
 
     # --- On the air ------------------------------------------------------------------------------------------
 
@@ -242,11 +248,16 @@ class Handsets:
         self._after(delay_s, self.send, phone.msisdn, to, text)
 
     def _after(self, delay_s: float, action: Callable[..., object], *arguments: str) -> None:
-        loop = asyncio.get_running_loop()
+        loop, life = asyncio.get_running_loop(), self._life
+
+        def act() -> None:
+            if life == self._life:
+                action(*arguments)
+
         if delay_s > 0:
-            loop.call_later(delay_s, action, *arguments)
+            loop.call_later(delay_s, act)
         else:
-            loop.call_soon(action, *arguments)
+            loop.call_soon(act)
 
 
 def _replies(behaviour: str, code: str, ask: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 from aiohttp import web
-from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook, WebhookVerificationError
 
 from simulators.journal import Journal
 from simulators.web import HttpServer, hang, json_response
@@ -64,7 +64,7 @@ class Merchant:
         self.verified = 0
         self.forged = 0
         self._journal = journal
-        self._default = [Webhook(secret)] if secret else []
+        self._default = [_verifier(secret)] if secret else []
         self._secrets: dict[str, list[Webhook]] = {}
         self._answers: dict[str, deque[Answer]] = {}
 
@@ -78,7 +78,7 @@ class Merchant:
         """Several secrets at once are a rotation: any of them verifies. Raises ValueError for what is no secret."""
         if len(self._secrets) >= PATHS_MAX and path not in self._secrets:
             raise ValueError(f"at most {PATHS_MAX} paths")
-        self._secrets[path] = [Webhook(secret) for secret in secrets]
+        self._secrets[path] = [_verifier(secret) for secret in secrets]
 
     def set_answers(self, path: str, answers: list[Answer]) -> None:
         """Replace what the next arrivals on the path are answered; an empty path is every path."""
@@ -143,6 +143,13 @@ class Merchant:
         )
         self.shown.append(arrival)
         self._journal.write("webhook", **msgspec.structs.asdict(arrival))
+
+
+def _verifier(secret: str) -> Webhook:
+    try:
+        return Webhook(secret)
+    except (EmptyWebhookSecretError, ValueError) as error:
+        raise ValueError(f"a webhook secret is whsec_ and base64: {error}") from error
 
 
 def _why_not(secrets: list[Webhook], body: bytes, headers: dict[str, str]) -> str:

@@ -11,6 +11,9 @@ _ALONE = r"(?<![A-Za-z0-9.,:/+#-])(?P<code>[0-9]{6}|[0-9]{4})(?![A-Za-z0-9]|[.,:
 # Capitals after the verb are a command ("Reply DISPUTE 4411"), a full stop ends what the verb speaks of.
 _ASKED = re.compile(_VERB + r"(?:\s+0\b)?[^0-9A-Z.?!;\n]{0,24}" + _ALONE)
 _ANY_ALONE = re.compile(_ALONE)
+_LISTED = re.compile(r"(?:^|[:;\n]\s?)" + _ALONE)
+# "Reply the 4 digits from our text": it speaks of a code and has none.
+_ABOUT_DIGITS = re.compile(r"[0-9] (?:digits|chiffres)\b|\btarakimu [0-9]|[0-9] ?位", re.IGNORECASE)
 _CURRENCY_BEFORE = re.compile(r"(?:[A-Z]{2,3}|[Kk][Ss]h|[$€£¥]|Sh)\.?\s?$")
 _CURRENCY_AFTER = re.compile(r"^\s?(?:[A-Z]{3}\b|[Ss]h)")
 _CHOICE = re.compile(_VERB + r".*(?<![0-9])0(?![0-9])", re.DOTALL)
@@ -26,9 +29,11 @@ def codes_in(text: str) -> list[str]:
     asked = _ASKED.search(text)
     if asked is not None:
         return [asked["code"]]
-    if _CHOICE.search(text) is None:
+    if _CHOICE.search(text) is None or _ABOUT_DIGITS.search(text) is not None:
         return []
-    return [found["code"] for found in _ANY_ALONE.finditer(text) if not _is_amount(text, found)]
+    listed = [found["code"] for found in _LISTED.finditer(text)]
+    # In a list the codes stand at the beginnings; a number further on belongs to a shop's name.
+    return listed or [found["code"] for found in _ANY_ALONE.finditer(text) if not _is_amount(text, found)]
 
 
 def says_low_balance(text: str) -> bool:

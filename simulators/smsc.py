@@ -35,7 +35,7 @@ WAITING_MAX = 200_000
 
 ROK, INVALID_DESTINATION, SYSTEM_ERROR, QUEUE_FULL, THROTTLED = 0x00, 0x0B, 0x08, 0x14, 0x58
 INVALID_VALIDITY, CANCEL_FAILED = 0x62, 0x11
-INVALID_PASSWORD, INVALID_SYSTEM_ID, TOO_MANY_BINDS = 0x0E, 0x0F, 0x05
+INVALID_PASSWORD, INVALID_SYSTEM_ID, TOO_MANY_BINDS, BIND_FAILED = 0x0E, 0x0F, 0x05, 0x0D
 # ESME_RX_P_APPN and ESME_RX_R_APPN: the ESME will never take it.
 REFUSED_FOR_GOOD = frozenset({0x65, 0x66})
 REFUSALS = {"throttle": THROTTLED, "queue_full": QUEUE_FULL, "system_error": SYSTEM_ERROR}
@@ -87,6 +87,8 @@ class Smsc:
         self._links: set[Link] = set()
         self._server: asyncio.Server | None = None
         self._is_stopping = False
+        self._refusal = ROK
+        self._refused_until = 0.0
 
     async def start(self, port: int = 0) -> None:
         loop = asyncio.get_running_loop()
@@ -103,11 +105,24 @@ class Smsc:
             await self._server.wait_closed()
 
     def reset(self) -> None:
+        self._refused_until = 0.0
         self._messages.clear()
         self._routes.clear()
         self._joiner = Joiner()
         for account in self._accounts.values():
             account.waiting.clear()
+
+    def drop_links(self) -> int:
+        """End every connection with RST, as a failing network does; how many there were."""
+        links = tuple(self._links)
+        for link in links:
+            link.reset()
+        return len(links)
+
+    def refuse_binds(self, seconds: float, status: int = BIND_FAILED) -> None:
+        """Answer every bind with *status* for a while; 0 seconds lifts it."""
+        self._refusal = status
+        self._refused_until = asyncio.get_running_loop().time() + seconds
 
     def standing(self) -> dict[str, int]:
         accounts = self._accounts.values()
@@ -137,6 +152,8 @@ class Smsc:
 
     def bind(self, link: Link, system_id: str, password: str) -> int:
         """The status to answer a bind with."""
+        if asyncio.get_running_loop().time() < self._refused_until:
+            return self._refusal
         wanted = self.settings.accounts.get(system_id)
         if wanted is None:
             return INVALID_SYSTEM_ID

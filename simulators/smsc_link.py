@@ -5,7 +5,7 @@ own mirror. What happens to messages is decided by the centre.
 """
 
 import asyncio
-from typing import Protocol
+from typing import Protocol, cast
 
 from carriers.smpp.wire.codec import Framer, ProtocolError, decode, encode
 from carriers.smpp.wire.pdu import Pdu
@@ -150,8 +150,8 @@ class Link(asyncio.Protocol):
     # --- The transport ---------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # A cast and no check: uvloop's transports are none of asyncio's classes.
+        self._transport = cast(asyncio.Transport, transport)
         self._centre.opened(self)
         self._tick()
 
