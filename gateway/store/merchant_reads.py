@@ -1,0 +1,286 @@
+"""What the merchants' API reads and writes outside of payments' batches: keys, lists, records, events, endpoints.
+
+Every look-up by id takes the merchant and the mode with it, so that nobody sees another's things. All reads are as of
+the last commit and lock nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
+
+from gateway.core.payment import PUBLIC_STATES, Payment, PublicState
+from gateway.store import tables
+from gateway.store.queries import payment_from_row
+
+Rows = Sequence[Row[Any]]  # Any: rows of the table that the function names.
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Whose things are looked at: a merchant in one mode."""
+
+    merchant_id: str
+    mode: str
+
+
+# --- Keys and merchants ------------------------------------------------------------------------------------------
+
+
+class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key, without the key."""
+
+    id: str
+    merchant_id: str
+    mode: str
+    shop: str
+    expires_at_ms: int | None
+
+
+def key_by_hash(conn: Connection, sha256: str) -> KeyRow | None:
+    """The key with this hash, and its merchant's name."""
+    key, merchant = tables.api_key, tables.merchant
+    statement = (
+        select(key.c.id, key.c.merchant_id, key.c.mode, key.c.expires_at_ms, merchant.c.shop)
+        .join(merchant, merchant.c.id == key.c.merchant_id)
+        .where(key.c.sha256 == sha256)
+    )
+    row = conn.execute(statement).first()
+    return None if row is None else KeyRow(**row._mapping)
+
+
+def keyword_is_taken(conn: Connection, keyword: str) -> bool:
+    return conn.execute(select(tables.merchant.c.id).where(tables.merchant.c.keyword == keyword)).first() is not None
+
+
+def insert_merchant(conn: Connection, merchant: dict[str, Any], keys: Sequence[dict[str, Any]]) -> None:
+    """A merchant and its first keys, as rows."""
+    conn.execute(insert(tables.merchant), [merchant])
+    conn.execute(insert(tables.api_key), list(keys))
+
+
+# --- Payments ----------------------------------------------------------------------------------------------------
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """A payment and the number of its phone."""
+
+    payment: Payment
+    msisdn: str
+
+
+_SHOWN = select(tables.payment, tables.consumer.c.msisdn).join(
+    tables.consumer, tables.consumer.c.id == tables.payment.c.consumer_id
+)
+
+
+def _owned(owner: Owner) -> Any:  # Any: SQLAlchemy's clause types say nothing more.
+    return and_(tables.payment.c.merchant_id == owner.merchant_id, tables.payment.c.mode == owner.mode)
+
+
+def payment(conn: Connection, owner: Owner, payment_id: str) -> Shown | None:
+    """The payment, if it is the owner's."""
+    row = conn.execute(_SHOWN.where(_owned(owner), tables.payment.c.id == payment_id)).first()
+    return None if row is None else Shown(payment_from_row(row), row.msisdn)
+
+
+def payments(
+    conn: Connection,
+    owner: Owner,
+    *,
+    limit: int,
+    before_id: str | None = None,
+    status: PublicState | None = None,
+    reference: str | None = None,
+) -> list[Shown]:
+    """The owner's payments, newest first, at most *limit*."""
+    column = tables.payment.c
+    statement = _SHOWN.where(_owned(owner)).order_by(column.id.desc()).limit(limit)
+    if before_id is not None:
+        statement = statement.where(column.id < before_id)
+    if status is not None:
+        statement = statement.where(column.state.in_([s for s, public in PUBLIC_STATES.items() if public is status]))
+    if reference is not None:
+        statement = statement.where(column.reference == reference)
+    return [Shown(payment_from_row(row), row.msisdn) for row in conn.execute(statement)]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """All rows about one payment, each list oldest first."""
+
+    payment: Payment
+    order: Row[Any] | None
+    transitions: Rows
+    messages: Rows
+    replies: Rows
+    consents: Rows
+    attempts: Rows
+    entries: Rows
+    events: Rows
+    deliveries: Rows
+    waiting: Rows
+    """Webhooks that are still to be delivered, rows of the outbox."""
+    fulfilment: Row[Any] | None
+
+
+# A shop asks for the money soon after the order; an older one is another purchase.
+_ORDER_BELONGS_MS = 3_600_000
+_ROWS_MAX = 500
+
+
+def record(conn: Connection, owner: Owner, payment_id: str) -> Record | None:
+    """Everything about the payment, if it is the owner's."""
+    shown = payment(conn, owner, payment_id)
+    if shown is None:
+        return None
+    found = shown.payment
+    return Record(
+        payment=found,
+        order=_order(conn, found),
+        transitions=_about(conn, tables.transition, "version", payment_id),
+        messages=_about(conn, tables.message, "at_ms", payment_id),
+        replies=_replies(conn, found),
+        consents=_about(conn, tables.consent, "at_ms", payment_id),
+        attempts=_about(conn, tables.attempt, "created_at_ms", payment_id),
+        entries=_about(conn, tables.entry, "at_ms", payment_id),
+        events=_about(conn, tables.event, "seq", payment_id),
+        deliveries=_deliveries(conn, payment_id),
+        waiting=_waiting(conn, payment_id),
+        fulfilment=conn.execute(select(tables.fulfilment).where(tables.fulfilment.c.payment_id == payment_id)).first(),
+    )
+
+
+def _about(conn: Connection, table: Any, order_by: str, payment_id: str) -> Rows:  # Any: a Table.
+    statement = select(table).where(table.c.payment_id == payment_id).order_by(table.c[order_by]).limit(_ROWS_MAX)
+    return conn.execute(statement).all()
+
+
+def _order(conn: Connection, found: Payment) -> Row[Any] | None:
+    order = tables.order_request.c
+    statement = (
+        select(tables.order_request)
+        .where(
+            order.consumer_id == found.consumer_id,
+            order.merchant_id == found.merchant_id,
+            order.mode == found.mode,
+            order.amount_minor == found.amount.amount_minor,
+            order.currency == found.amount.currency,
+            order.at_ms.between(found.created_at_ms - _ORDER_BELONGS_MS, found.created_at_ms),
+        )
+        .order_by(order.at_ms.desc())
+        .limit(1)
+    )
+    return conn.execute(statement).first()
+
+
+def _replies(conn: Connection, found: Payment) -> Rows:
+    # By the phone's index: there is none by payment, and a phone does not text that much.
+    mo = tables.mo.c
+    statement = (
+        select(tables.mo)
+        .where(mo.consumer_id == found.consumer_id, mo.at_ms >= found.created_at_ms, mo.payment_id == found.id)
+        .order_by(mo.at_ms)
+        .limit(_ROWS_MAX)
+    )
+    return conn.execute(statement).all()
+
+
+def _deliveries(conn: Connection, payment_id: str) -> Rows:
+    delivery, event = tables.webhook_delivery, tables.event
+    statement = (
+        select(delivery, event.c.type)
+        .join(event, event.c.id == delivery.c.event_id)
+        .where(event.c.payment_id == payment_id)
+        .order_by(delivery.c.at_ms)
+        .limit(_ROWS_MAX)
+    )
+    return conn.execute(statement).all()
+
+
+def _waiting(conn: Connection, payment_id: str) -> Rows:
+    outbox = tables.outbox.c
+    statement = (
+        select(tables.outbox)
+        .where(outbox.payment_id == payment_id, outbox.kind == "webhook")
+        .order_by(outbox.created_at_ms)
+        .limit(_ROWS_MAX)
+    )
+    return conn.execute(statement).all()
+
+
+# --- The feed ----------------------------------------------------------------------------------------------------
+
+
+class FeedRow(msgspec.Struct, frozen=True):
+    """One event: its place and its JSON."""
+
+    seq: int
+    body: str
+
+
+def events(conn: Connection, owner: Owner, *, after_seq: int, limit: int) -> list[FeedRow]:
+    """The owner's events behind *after_seq*, oldest first."""
+    event = tables.event.c
+    statement = (
+        select(event.seq, event.body)
+        .where(event.merchant_id == owner.merchant_id, event.mode == owner.mode, event.seq > after_seq)
+        .order_by(event.seq)
+        .limit(limit)
+    )
+    return [FeedRow(row.seq, row.body) for row in conn.execute(statement)]
+
+
+def event_body(conn: Connection, event_id: str) -> str | None:
+    """An event's JSON by its id; for those who deliver it, not for merchants."""
+    event = tables.event.c
+    body: str | None = conn.execute(select(event.body).where(event.id == event_id)).scalar()
+    return body
+
+
+# --- Webhook endpoints -------------------------------------------------------------------------------------------
+
+
+def endpoints(conn: Connection, owner: Owner) -> Rows:
+    """The owner's endpoints, oldest first."""
+    endpoint = tables.webhook_endpoint.c
+    statement = (
+        select(tables.webhook_endpoint)
+        .where(endpoint.merchant_id == owner.merchant_id, endpoint.mode == owner.mode)
+        .order_by(endpoint.id)
+    )
+    return conn.execute(statement).all()
+
+
+def count_endpoints(conn: Connection, owner: Owner) -> int:
+    endpoint = tables.webhook_endpoint.c
+    statement = (
+        select(func.count())
+        .select_from(tables.webhook_endpoint)
+        .where(endpoint.merchant_id == owner.merchant_id, endpoint.mode == owner.mode)
+    )
+    return conn.execute(statement).scalar_one()
+
+
+def endpoint(conn: Connection, endpoint_id: str) -> Row[Any] | None:
+    """An endpoint by its id; for those who deliver to it."""
+    return conn.execute(select(tables.webhook_endpoint).where(tables.webhook_endpoint.c.id == endpoint_id)).first()
+
+
+def delete_endpoint(conn: Connection, owner: Owner, endpoint_id: str) -> bool:
+    """True if there was one and it was the owner's."""
+    column = tables.webhook_endpoint.c
+    statement = delete(tables.webhook_endpoint).where(
+        column.id == endpoint_id, column.merchant_id == owner.merchant_id, column.mode == owner.mode
+    )
+    return conn.execute(statement).rowcount == 1
+
+
+def disable_endpoint(conn: Connection, endpoint_id: str, at_ms: int) -> None:
+    """Send it nothing more; the first time counts."""
+    column = tables.webhook_endpoint.c
+    statement = (
+        update(tables.webhook_endpoint)
+        .where(column.id == endpoint_id, column.disabled_at_ms.is_(None))
+        .values(disabled_at_ms=at_ms)
+    )
+    conn.execute(statement)

@@ -1,0 +1,121 @@
+"""What types cannot say about requests: characters that must not travel, currencies, languages, keys, links.
+
+Each check raises `Refused`; the caller gets the text as it is to be stored.
+"""
+
+import ipaddress
+import re
+from collections.abc import Collection
+from datetime import datetime
+from typing import Final
+from urllib.parse import urlsplit
+
+from gateway.core.money import EXPONENTS, Money
+from merchants.problems import Refused, refused_fields
+from merchants.shapes import FieldError, FulfilmentRequest, PaymentRequest
+from merchants.targets import PORTS, is_public
+
+_KEY: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
+
+
+def idempotency_key(values: list[str]) -> str:
+    """The one value of the header."""
+    if not values:
+        raise Refused("missing_idempotency_key")
+    if len(values) > 1 or _KEY.fullmatch(values[0]) is None:
+        raise Refused("invalid_idempotency_key")
+    return values[0]
+
+
+def clean_text(field: str, text: str) -> str:
+    """*text* without invisible characters, blanks folded; Refused if nothing is left."""
+    cleaned = text if text.isprintable() else "".join(c if c.isprintable() else " " * c.isspace() for c in text)
+    cleaned = " ".join(cleaned.split())
+    if not cleaned:
+        raise refused_fields(FieldError(field=field, message="expected something that can be read"))
+    return cleaned
+
+
+def _visible(field: str, text: str) -> FieldError | None:
+    if text.isprintable():
+        return None
+    return FieldError(field=field, message="expected printable characters only")
+
+
+def payment(request: PaymentRequest, languages: Collection[str]) -> None:
+    """What is wrong with *request* apart from number and carrier, all in one go."""
+    errors = [
+        *(_visible("metadata", name) for name in request.metadata),
+        # A line break may stand in metadata; what cannot be stored everywhere may not.
+        *(_no_nul(f"metadata.{name}", value) for name, value in request.metadata.items()),
+    ]
+    if request.reference is not None:
+        errors.append(_visible("reference", request.reference))
+    if request.currency not in EXPONENTS:
+        errors.append(FieldError(field="currency", message="expected an ISO 4217 code that we know, like KES"))
+    if request.language is not None and request.language not in languages:
+        known = ", ".join(sorted(languages))
+        errors.append(FieldError(field="language", message=f"expected one of {known}"))
+    found = [error for error in errors if error is not None]
+    if found:
+        raise refused_fields(*found)
+
+
+def _no_nul(field: str, text: str) -> FieldError | None:
+    return FieldError(field=field, message="expected no NUL") if "\0" in text else None
+
+
+def amount(request: PaymentRequest, currency: str, carrier: str) -> Money:
+    """The amount in the carrier's currency."""
+    if request.currency != currency:
+        raise Refused("currency_not_supported", f"carrier {carrier!r} charges in {currency}, not in {request.currency}")
+    return Money(request.amount, currency)
+
+
+def fulfilment(request: FulfilmentRequest) -> None:
+    """Texts can be shown, and the time is one."""
+    texts = {"what": request.what, "carrier": request.carrier, "tracking": request.tracking}
+    errors = [_visible(field, text) for field, text in texts.items() if text is not None]
+    if request.when is not None and not _is_moment(request.when):
+        errors.append(FieldError(field="when", message="expected RFC 3339, like 2026-11-23T10:15:30Z"))
+    found = [error for error in errors if error is not None]
+    if found:
+        raise refused_fields(*found)
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return len(text) > 10 and datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def endpoint_url(url: str, *, development: bool) -> None:
+    """A link that events may be posted to; its host is looked up only when something is sent."""
+    wrong = _wrong_url(url, development=development)
+    if wrong:
+        raise refused_fields(FieldError(field="url", message=wrong))
+
+
+def _wrong_url(url: str, *, development: bool) -> str:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "expected a link"
+    if not url.isascii() or not url.isprintable() or " " in url or not host:
+        return "expected an absolute link in ASCII"
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        return "expected neither credentials nor a fragment"
+    if development:
+        return "" if parts.scheme in ("http", "https") else "expected http or https"
+    if parts.scheme != "https" or (port or 443) not in PORTS:
+        return "expected https on port 443 or 8443"
+    return "" if _may_be_public(host) else "expected a public address"
+
+
+def _may_be_public(host: str) -> bool:
+    try:
+        return is_public(ipaddress.ip_address(host))
+    except ValueError:
+        return "." in host and not host.endswith((".local", ".internal", ".localhost"))

@@ -1,0 +1,152 @@
+"""API keys: how they are made, how a request's key is looked up, and how a merchant gets its first ones.
+
+A key is 256 random bits, so its SHA-256 is enough at rest: there is nothing to guess. Look-ups are remembered for a
+few seconds, which is also how long a revoked key may still work.
+"""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol, TypeVar
+
+import msgspec
+from sqlalchemy import Connection
+
+from gateway.core.gsm import is_gsm, segment
+from gateway.core.keywords import Pay, read_command
+from gateway.core.words import is_reserved
+from gateway.store import merchant_reads
+from gateway.store.identity import new_id
+from merchants.problems import Refused
+
+T = TypeVar("T")
+
+MODES: Final = ("test", "live")
+REMEMBERED_FOR_S: Final = 5.0
+REMEMBERED_MAX: Final = 10_000
+SHOP_UNITS_MAX: Final = 20
+KEYWORD_CHARACTERS_MAX: Final = 20
+NAME_CHARACTERS_MAX: Final = 100
+
+_BEARER: Final = re.compile(r"Bearer (sk_(?:test|live)_[A-Za-z0-9_-]{43})")
+
+
+class ReadsPort(Protocol):
+    """`gateway.store.reads.Reads`."""
+
+    def __call__(self, fn: Callable[[Connection], T]) -> Awaitable[T]: ...
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks, as the key says."""
+
+    merchant_id: str
+    mode: str
+    shop: str
+    key_id: str
+    expires_at_ms: int | None
+
+    @property
+    def owner(self) -> merchant_reads.Owner:
+        return merchant_reads.Owner(self.merchant_id, self.mode)
+
+
+class KeyRing:
+    """Finds the caller of a request."""
+
+    def __init__(self, reads: ReadsPort, now_ms: Callable[[], int], now_s: Callable[[], float]) -> None:
+        self._reads = reads
+        self._now_ms = now_ms
+        self._now_s = now_s
+        self._known: dict[str, tuple[float, Caller]] = {}
+
+    async def caller(self, authorization: str | None) -> Caller:
+        """The caller by the Authorization header; Refused without a key that counts."""
+        found = _BEARER.fullmatch(authorization or "")
+        if found is None:
+            raise _unauthorized("expected Authorization: Bearer sk_test_… or sk_live_…")
+        digest = hashlib.sha256(found[1].encode()).hexdigest()
+        known = self._known.get(digest)
+        caller = known[1] if known is not None and known[0] > self._now_s() else await self._look_up(digest)
+        if caller.expires_at_ms is not None and caller.expires_at_ms <= self._now_ms():
+            raise _unauthorized("the key has expired")
+        return caller
+
+    async def _look_up(self, digest: str) -> Caller:
+        row = await self._reads(lambda conn: merchant_reads.key_by_hash(conn, digest))
+        if row is None:
+            self._known.pop(digest, None)
+            raise _unauthorized("no such key")
+        caller = Caller(
+            merchant_id=row.merchant_id, mode=row.mode, shop=row.shop, key_id=row.id, expires_at_ms=row.expires_at_ms
+        )
+        if len(self._known) >= REMEMBERED_MAX:
+            self._known.clear()
+        self._known[digest] = (self._now_s() + REMEMBERED_FOR_S, caller)
+        return caller
+
+
+def _unauthorized(detail: str) -> Refused:
+    return Refused("unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+class Merchant(msgspec.Struct, frozen=True, kw_only=True):
+    """A merchant and its keys, which are shown this once."""
+
+    id: str
+    test_key: str
+    live_key: str
+
+
+def new_key(merchant_id: str, mode: str, now_ms: int) -> tuple[str, dict[str, Any]]:  # Any: a row's columns.
+    """A new key and the row that is stored of it."""
+    assert mode in MODES
+    secret = f"sk_{mode}_{secrets.token_urlsafe(32)}"
+    return secret, {
+        "id": new_id("key_"),
+        "merchant_id": merchant_id,
+        "mode": mode,
+        "prefix": secret[:12],
+        "last4": secret[-4:],
+        "sha256": hashlib.sha256(secret.encode()).hexdigest(),
+        "created_at_ms": now_ms,
+        "expires_at_ms": None,
+    }
+
+
+def add_merchant(conn: Connection, *, name: str, shop: str, keyword: str, now_ms: int) -> Merchant:
+    """Store a merchant with a test and a live key. Raise ValueError that says what is wrong.
+
+    *shop* is what asks call it; *keyword* is what a phone sends: `PAY <keyword> 1250`.
+    """
+    if not name.strip() or len(name) > NAME_CHARACTERS_MAX or not name.isprintable():
+        raise ValueError(f"name: expected 1 to {NAME_CHARACTERS_MAX} printable characters")
+    _check_shop(shop)
+    keyword = keyword.upper()
+    _check_keyword(keyword)
+    if merchant_reads.keyword_is_taken(conn, keyword):
+        raise ValueError(f"keyword: {keyword} belongs to another merchant")
+    merchant_id = new_id("mer_")
+    (test_key, test_row), (live_key, live_row) = (new_key(merchant_id, mode, now_ms) for mode in MODES)
+    row = {"id": merchant_id, "name": name, "shop": shop, "keyword": keyword, "created_at_ms": now_ms}
+    merchant_reads.insert_merchant(conn, row, [test_row, live_row])
+    return Merchant(id=merchant_id, test_key=test_key, live_key=live_key)
+
+
+def _check_shop(shop: str) -> None:
+    if not shop or shop != " ".join(shop.split()) or not shop.isprintable():
+        raise ValueError("shop: expected a name without line breaks and extra blanks")
+    if not is_gsm(shop) or segment(shop).units > SHOP_UNITS_MAX:
+        raise ValueError(f"shop: expected at most {SHOP_UNITS_MAX} characters that every phone can show (GSM 03.38)")
+
+
+def _check_keyword(keyword: str) -> None:
+    if not re.fullmatch(rf"[A-Z0-9]{{2,{KEYWORD_CHARACTERS_MAX}}}", keyword):
+        raise ValueError(f"keyword: expected 2 to {KEYWORD_CHARACTERS_MAX} letters A to Z and digits")
+    if is_reserved(keyword):
+        raise ValueError(f"keyword: {keyword} is a word that replies or commands use")
+    # The grammar itself is asked: some words, such as those that end in a long number, it reads otherwise.
+    read = read_command(f"PAY {keyword} 1250")
+    if not isinstance(read, Pay) or (read.shop.upper(), read.amount_text) != (keyword, "1250"):
+        raise ValueError(f"keyword: a phone's text PAY {keyword} 1250 would not be understood; choose another word")

@@ -1,0 +1,146 @@
+"""The OpenAPI 3.1 document, made of the operations and their shapes. Nothing of it is written by hand but the prose."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from gateway.core.public import PublicPayment
+from merchants.operations import JSON, PROBLEM_JSON, AnyOperation
+from merchants.problems import CATALOGUE
+from merchants.shapes import Event, Health, OrderRequest, ProblemDocument, Welcome
+
+VERSION: Final = "1.0.0"
+_REF: Final = "#/components/schemas/{name}"
+_EVERYWHERE: Final = ("unauthorized", "internal_error", "overloaded")
+_WITH_BODY: Final = (
+    *("malformed_json", "invalid_request", "unsupported_media_type", "body_too_large", "request_timeout"),
+)
+
+Json = dict[str, Any]  # Any: JSON.
+
+OPEN_PATHS: Final[dict[str, tuple[str, str, type | None]]] = {
+    "/": ("readWelcome", "Where things are", Welcome),
+    "/healthz": ("readHealth", "Whether the process lives", Health),
+    "/readyz": ("readReadiness", "Whether it should get traffic", Health),
+    "/metrics": ("readMetrics", "Metrics for Prometheus", None),
+    "/openapi.json": ("readOpenapi", "This document", None),
+}
+"""GET routes without a key: name, summary, shape (None: not one of ours)."""
+
+
+def openapi(operations: Sequence[AnyOperation]) -> bytes:
+    """The document as JSON."""
+    shapes: list[Any] = [ProblemDocument, Event, OrderRequest, PublicPayment]
+    for operation in operations:
+        shapes += [operation.takes, operation.gives]
+    shapes += [shape for _, _, shape in OPEN_PATHS.values() if shape is not None]
+    unique = list(dict.fromkeys(shapes))
+    schemas, components = msgspec.json.schema_components(unique, ref_template=_REF)
+    by_shape = dict(zip(unique, schemas, strict=True))
+    document: Json = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Phone payments gateway",
+            "version": VERSION,
+            "description": "Ask a plain phone for money; its owner confirms by SMS; the carrier charges.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"key": []}],
+        "paths": _paths(operations, by_shape, components),
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "sk_test_… or sk_live_…"}},
+        },
+        "webhooks": {"event": _webhook()},
+    }
+    return msgspec.json.format(msgspec.json.encode(document), indent=2)
+
+
+def _paths(operations: Sequence[AnyOperation], by_shape: dict[Any, Json], components: Json) -> Json:
+    paths: Json = {}
+    for operation in operations:
+        path = paths.setdefault(operation.path, {})
+        path[operation.method.lower()] = _operation(operation, by_shape, components)
+    for route, (name, summary, shape) in OPEN_PATHS.items():
+        paths[route] = {"get": _open_operation(name, summary, None if shape is None else by_shape[shape])}
+    return paths
+
+
+def _operation(operation: AnyOperation, by_shape: dict[Any, Json], components: Json) -> Json:
+    parameters = [_parameter(name, "path", {"type": "string"}) for name in re.findall(r"\{(\w+)\}", operation.path)]
+    document: Json = {"operationId": operation.name, "summary": operation.summary}
+    if operation.has_body:
+        if operation.needs_key:
+            parameters.append(
+                _parameter("Idempotency-Key", "header", {"type": "string", "minLength": 1, "maxLength": 255})
+            )
+        has_fields = bool(operation.takes.__struct_fields__)
+        content = {JSON: {"schema": by_shape[operation.takes]}}
+        document["requestBody"] = {"required": has_fields, "content": content}
+    else:
+        parameters += _query(by_shape[operation.takes], components)
+    document["parameters"] = parameters
+    document["responses"] = _responses(operation, by_shape)
+    return document
+
+
+def _parameter(name: str, place: str, schema: Json, *, required: bool = True) -> Json:
+    return {"name": name, "in": place, "required": required, "schema": schema}
+
+
+def _query(schema: Json, components: Json) -> list[Json]:
+    fields: Json = components[schema["$ref"].rpartition("/")[2]]
+    required = fields.get("required", ())
+    return [
+        _parameter(name, "query", field, required=name in required)
+        for name, field in fields.get("properties", {}).items()
+    ]
+
+
+def _responses(operation: AnyOperation, by_shape: dict[Any, Json]) -> Json:
+    content = {JSON: {"schema": by_shape[operation.gives]}}
+    statuses = {operation.status, 200, 202} if operation.needs_key and operation.status != 201 else {operation.status}
+    responses: Json = {str(status): {"description": "Done", "content": content} for status in sorted(statuses)}
+    codes = (*_EVERYWHERE, *operation.problems)
+    if operation.has_body:
+        codes += _WITH_BODY
+    if operation.needs_key:
+        codes += ("missing_idempotency_key", "invalid_idempotency_key")
+    by_status: dict[int, list[str]] = {}
+    for code in dict.fromkeys((*codes, "invalid_request")):
+        by_status.setdefault(CATALOGUE[code].status, []).append(code)
+    for status, names in sorted(by_status.items()):
+        responses[str(status)] = _problem(names)
+    return responses
+
+
+def _problem(codes: Sequence[str]) -> Json:
+    schema = {"$ref": _REF.format(name="ProblemDocument")}
+    return {"description": f"code: {', '.join(codes)}", "content": {PROBLEM_JSON: {"schema": schema}}}
+
+
+def _open_operation(name: str, summary: str, schema: Json | None) -> Json:
+    answer: Json = {"description": summary}
+    if schema is not None:
+        answer["content"] = {JSON: {"schema": schema}}
+    responses: Json = {"200": answer}
+    if name == "readReadiness":
+        responses["503"] = {**answer, "description": "Not now; parts say why"}
+    return {"operationId": name, "summary": summary, "security": [], "responses": responses}
+
+
+def _webhook() -> Json:
+    names = ("webhook-id", "webhook-timestamp", "webhook-signature")
+    return {
+        "post": {
+            "operationId": "receiveEvent",
+            "summary": "What a webhook endpoint gets; signed by Standard Webhooks",
+            "security": [],
+            "parameters": [_parameter(name, "header", {"type": "string"}) for name in names],
+            "requestBody": {"content": {JSON: {"schema": {"$ref": _REF.format(name="Event")}}}},
+            "responses": {"2XX": {"description": "Taken"}, "410": {"description": "Disable this endpoint"}},
+        }
+    }

@@ -1,0 +1,257 @@
+"""Operations on payments: create, capture, cancel, fulfil, read, list, timeline.
+
+What is decided is decided by jobs inside the batch (`gateway.engine.merchant_jobs`); here requests become jobs.
+"""
+
+import msgspec
+
+from gateway.core.ids import is_id
+from gateway.core.msisdn import mask
+from gateway.core.public import PublicPayment, public_payment
+from gateway.engine.merchant_jobs import (
+    Answer,
+    CancelPayment,
+    CapturePayment,
+    ChangePayment,
+    CreatePayment,
+    FulfilPayment,
+    Problem,
+)
+from gateway.store import merchant_reads
+from merchants import checks
+from merchants.deps import Api
+from merchants.operations import AnyOperation, Call, Operation, no_such, overloaded
+from merchants.problems import Refused, refused_fields
+from merchants.routing import Routing
+from merchants.shapes import (
+    FieldError,
+    FulfilmentRequest,
+    Nothing,
+    PaymentPage,
+    PaymentQuery,
+    PaymentRequest,
+    Timeline,
+)
+from merchants.timeline import timeline
+
+
+class Payments:
+    """The handlers."""
+
+    def __init__(self, api: Api) -> None:
+        self._batcher = api.batcher
+        self._reads = api.reads
+        self._routing = Routing(api.carriers)
+        self._languages = frozenset(api.languages)
+        self._overloaded = api.overloaded
+
+    async def create(self, call: Call, request: PaymentRequest) -> Answer:
+        checks.payment(request, self._languages)
+        caller = call.caller
+        carrier, terms = self._routing.choose(request.msisdn, caller.mode, request.carrier)
+        job = CreatePayment(
+            merchant_id=caller.merchant_id,
+            shop=caller.shop,
+            mode=caller.mode,
+            msisdn=request.msisdn,
+            amount=checks.amount(request, terms.currency, carrier),
+            description=checks.clean_text("description", request.description),
+            reference=request.reference,
+            metadata=request.metadata,
+            capture=request.capture,
+            carrier=carrier,
+            expires_in_ms=request.expires_in_s * 1000,
+            language=request.language,
+            key=call.key,
+            body_hash=call.body_hash,
+            code_digits=terms.code_digits,
+            default_language=terms.language,
+        )
+        retry_after_s = self._overloaded(carrier)
+        if retry_after_s is not None:
+            raise overloaded(retry_after_s)
+        return _answered(await self._batcher.offer(job))
+
+    async def capture(self, call: Call, request: Nothing) -> Answer:
+        return await self._change(CapturePayment, call)
+
+    async def cancel(self, call: Call, request: Nothing) -> Answer:
+        return await self._change(CancelPayment, call)
+
+    async def fulfil(self, call: Call, request: FulfilmentRequest) -> Answer:
+        checks.fulfilment(request)
+        _check_id(call)
+        job = FulfilPayment(
+            merchant_id=call.caller.merchant_id,
+            mode=call.caller.mode,
+            payment_id=call.id,
+            key=call.key,
+            body_hash=call.body_hash,
+            body={name: value for name, value in msgspec.structs.asdict(request).items() if value is not None},
+        )
+        return _answered(await self._batcher.offer(job))
+
+    async def _change(self, kind: type[ChangePayment], call: Call) -> Answer:
+        _check_id(call)
+        job = kind(
+            merchant_id=call.caller.merchant_id,
+            mode=call.caller.mode,
+            payment_id=call.id,
+            key=call.key,
+            body_hash=call.body_hash,
+        )
+        return _answered(await self._batcher.offer(job))
+
+    async def read(self, call: Call, query: Nothing) -> PublicPayment:
+        _check_id(call)
+        shown = await self._reads(lambda conn: merchant_reads.payment(conn, call.caller.owner, call.id))
+        if shown is None:
+            raise no_such("payment", call.id)
+        return _public(shown)
+
+    async def list(self, call: Call, query: PaymentQuery) -> PaymentPage:
+        if query.starting_after is not None and not is_id(query.starting_after, "pay_"):
+            raise refused_fields(FieldError(field="starting_after", message="expected a payment's id"))
+        if query.reference is not None and not query.reference.isprintable():
+            raise refused_fields(FieldError(field="reference", message="expected printable characters only"))
+        found = await self._reads(
+            lambda conn: merchant_reads.payments(
+                conn,
+                call.caller.owner,
+                limit=query.limit + 1,
+                before_id=query.starting_after,
+                status=query.status,
+                reference=query.reference,
+            )
+        )
+        page = [_public(shown) for shown in found[: query.limit]]
+        has_more = len(found) > query.limit
+        return PaymentPage(data=page, has_more=has_more, next=page[-1].id if has_more else None)
+
+    async def timeline(self, call: Call, query: Nothing) -> Timeline:
+        _check_id(call)
+        record = await self._reads(lambda conn: merchant_reads.record(conn, call.caller.owner, call.id))
+        if record is None:
+            raise no_such("payment", call.id)
+        return timeline(record)
+
+
+def _public(shown: merchant_reads.Shown) -> PublicPayment:
+    return public_payment(shown.payment, mask(shown.msisdn))
+
+
+def _check_id(call: Call) -> None:
+    if not is_id(call.id, "pay_"):
+        raise no_such("payment", call.id)
+
+
+def _answered(outcome: object) -> Answer:
+    if isinstance(outcome, Problem):
+        raise Refused(
+            outcome.code,
+            outcome.detail,
+            payment_id=outcome.extra.get("payment_id"),
+            payment_status=outcome.extra.get("status"),
+        )
+    assert isinstance(outcome, Answer)
+    return outcome
+
+
+_CHANGED = ("not_found", "invalid_state", "idempotency_mismatch")
+
+
+def operations(api: Api) -> list[AnyOperation]:
+    """Routes below `/v1/payments`."""
+    payments = Payments(api)
+    return [*_making_and_reading(payments), *_changing(payments)]
+
+
+_ONE = "/v1/payments/{id}"
+
+
+def _making_and_reading(payments: Payments) -> list[AnyOperation]:
+    return [
+        Operation(
+            method="POST",
+            path="/v1/payments",
+            name="createPayment",
+            summary="Ask a phone for money",
+            takes=PaymentRequest,
+            gives=PublicPayment,
+            status=201,
+            needs_key=True,
+            problems=(
+                *("invalid_msisdn", "no_carrier", "currency_not_supported"),
+                *("reference_in_use", "idempotency_mismatch"),
+            ),
+            handle=payments.create,
+        ),
+        Operation(
+            method="GET",
+            path="/v1/payments",
+            name="listPayments",
+            summary="List payments, newest first",
+            takes=PaymentQuery,
+            gives=PaymentPage,
+            handle=payments.list,
+        ),
+        Operation(
+            method="GET",
+            path=_ONE,
+            name="readPayment",
+            summary="Read a payment",
+            takes=Nothing,
+            gives=PublicPayment,
+            problems=("not_found",),
+            handle=payments.read,
+        ),
+        Operation(
+            method="GET",
+            path=f"{_ONE}/timeline",
+            name="readTimeline",
+            summary="Read all that is on record about a payment",
+            takes=Nothing,
+            gives=Timeline,
+            problems=("not_found",),
+            handle=payments.timeline,
+        ),
+    ]
+
+
+def _changing(payments: Payments) -> list[AnyOperation]:
+    return [
+        Operation(
+            method="POST",
+            path=f"{_ONE}/capture",
+            name="capturePayment",
+            summary="Take the money of an authorized payment",
+            takes=Nothing,
+            gives=PublicPayment,
+            status=202,
+            needs_key=True,
+            problems=_CHANGED,
+            handle=payments.capture,
+        ),
+        Operation(
+            method="POST",
+            path=f"{_ONE}/cancel",
+            name="cancelPayment",
+            summary="Take a request for money back",
+            takes=Nothing,
+            gives=PublicPayment,
+            needs_key=True,
+            problems=_CHANGED,
+            handle=payments.cancel,
+        ),
+        Operation(
+            method="POST",
+            path=f"{_ONE}/fulfilment",
+            name="fulfilPayment",
+            summary="Record what was delivered",
+            takes=FulfilmentRequest,
+            gives=PublicPayment,
+            needs_key=True,
+            problems=(*_CHANGED, "already_fulfilled"),
+            handle=payments.fulfil,
+        ),
+    ]

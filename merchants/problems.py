@@ -1,0 +1,248 @@
+"""The error catalogue: every code that the API can answer with, as one table, and the document made of it.
+
+`docs/api.md` explains each code under a heading of its own; a test keeps the two equal. Nothing here decides when.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+
+from merchants.shapes import FieldError, ProblemDocument
+
+Category = Literal["request", "auth", "conflict", "capacity", "gateway"]
+
+
+class Row(NamedTuple):
+    """One code. `retryable`: the same request may succeed later without a change."""
+
+    status: int
+    category: Category
+    retryable: bool
+    title: str
+    cause: str
+    fix: str
+
+
+CATALOGUE: Final[Mapping[str, Row]] = {
+    "malformed_request": Row(
+        400,
+        "request",
+        False,
+        "The request is no HTTP that we read",
+        "A header is too long or malformed, or the request line is not HTTP/1.1.",
+        "Use an ordinary HTTP client; keep each header under 8 kB.",
+    ),
+    "malformed_json": Row(
+        400,
+        "request",
+        False,
+        "The body is not strict JSON",
+        "It is empty, not UTF-8, cut off, has a key twice, or holds NaN, Infinity or a lone surrogate.",
+        "Let a JSON library write it.",
+    ),
+    "missing_idempotency_key": Row(
+        400,
+        "request",
+        False,
+        "The Idempotency-Key header is missing",
+        "A request that moves money came without the header that makes repeating it safe.",
+        "Send one key per thing that you want to happen, your order's id for instance, and the same on a retry.",
+    ),
+    "invalid_idempotency_key": Row(
+        400,
+        "request",
+        False,
+        "The Idempotency-Key header cannot be used",
+        "It is longer than 255 characters, not printable ASCII, or given twice.",
+        "Use a UUID or your order's id.",
+    ),
+    "unauthorized": Row(
+        401,
+        "auth",
+        False,
+        "The key is missing or not known",
+        "No Authorization header with a Bearer key, a key that was revoked or has expired, or another gateway's.",
+        "Send Authorization: Bearer sk_test_… or sk_live_….",
+    ),
+    "not_found": Row(
+        404,
+        "request",
+        False,
+        "There is no such thing under this key",
+        "The path is wrong, or the id belongs to another merchant or to the other mode.",
+        "Check the path, the id, and whether a test key asks for a live object.",
+    ),
+    "method_not_allowed": Row(
+        405,
+        "request",
+        False,
+        "The path does not take this method",
+        "For instance GET on a path that only takes POST.",
+        "The Allow header names the methods; /openapi.json has all of them.",
+    ),
+    "request_timeout": Row(
+        408,
+        "request",
+        True,
+        "The body did not come in time",
+        "The request's body took longer than ten seconds.",
+        "Send it again, with the same Idempotency-Key.",
+    ),
+    "reference_in_use": Row(
+        409,
+        "conflict",
+        False,
+        "The reference has a live payment already",
+        "A payment with this reference is open, of unknown outcome, or has succeeded; payment_id names it.",
+        "Use that payment. A new one for the same reference is possible once it has failed.",
+    ),
+    "invalid_state": Row(
+        409,
+        "conflict",
+        False,
+        "The payment's state does not allow it",
+        "For instance a capture before the consumer confirmed; payment_status is the present state.",
+        "Read the payment, then decide.",
+    ),
+    "already_fulfilled": Row(
+        409,
+        "conflict",
+        False,
+        "The fulfilment is recorded already",
+        "The delivery of this payment was recorded under another Idempotency-Key.",
+        "Nothing is left to do; a fulfilment is written once.",
+    ),
+    "too_many_endpoints": Row(
+        409,
+        "conflict",
+        False,
+        "There are as many webhook endpoints as may be",
+        "A merchant has at most 16 in each mode.",
+        "Delete one that is no longer used.",
+    ),
+    "body_too_large": Row(
+        413,
+        "request",
+        False,
+        "The body is too large",
+        "It has more than 65,536 bytes.",
+        "Keep metadata small; documents belong into your own system.",
+    ),
+    "unsupported_media_type": Row(
+        415,
+        "request",
+        False,
+        "The body is not declared as JSON",
+        "Content-Type is not application/json in UTF-8, or the body is compressed.",
+        "Send Content-Type: application/json and no Content-Encoding.",
+    ),
+    "invalid_request": Row(
+        422,
+        "request",
+        False,
+        "A field is missing, unknown or wrong",
+        "errors lists the fields.",
+        "Correct them; a request refused like this used up no Idempotency-Key.",
+    ),
+    "invalid_msisdn": Row(
+        422,
+        "request",
+        False,
+        "The number is no phone number in E.164",
+        "It does not start with +, has blanks or dashes, or no country has numbers of that length.",
+        "Write it with country code, for instance +254712345678.",
+    ),
+    "no_carrier": Row(
+        422,
+        "request",
+        False,
+        "No carrier serves this number in this mode",
+        "No carrier here has the number's prefix, or the carrier that was named serves another country or mode.",
+        "Check the number. A test key reaches simulated carriers only, a live key real ones only.",
+    ),
+    "currency_not_supported": Row(
+        422,
+        "request",
+        False,
+        "The carrier does not charge in this currency",
+        "Each carrier charges in one currency.",
+        "Ask for the amount in the currency that the detail names.",
+    ),
+    "idempotency_mismatch": Row(
+        422,
+        "conflict",
+        False,
+        "The Idempotency-Key was used with another body",
+        "The same key came before on this route with other fields.",
+        "Use a new key for a new thing; repeat a request with exactly the same fields.",
+    ),
+    "internal_error": Row(
+        500,
+        "gateway",
+        True,
+        "The gateway made a mistake",
+        "A bug of ours. Whether the request took effect is not known from this answer.",
+        "Repeat it with the same Idempotency-Key, and tell us the request_id.",
+    ),
+    "overloaded": Row(
+        503,
+        "capacity",
+        True,
+        "The gateway takes no more of these right now",
+        "Its queue is full, or the carrier's asks would go out too late to be answered. Nothing was stored.",
+        "Repeat it with the same Idempotency-Key after the seconds in Retry-After.",
+    ),
+}
+
+
+class Refused(Exception):
+    """The request gets the problem *code* for an answer."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str = "",
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+        payment_id: str | None = None,
+        payment_status: str | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers or {}
+        self.payment_id = payment_id
+        self.payment_status = payment_status
+
+    @property
+    def status(self) -> int:
+        return CATALOGUE[self.code].status
+
+
+def refused_fields(*errors: FieldError) -> Refused:
+    """`invalid_request` about these fields."""
+    named = "; ".join(f"{error.field}: {error.message}" if error.field else error.message for error in errors)
+    return Refused("invalid_request", named, errors=errors)
+
+
+def document(refused: Refused, docs_url: str, request_id: str) -> bytes:
+    """The answer's body."""
+    row = CATALOGUE[refused.code]
+    return msgspec.json.encode(
+        ProblemDocument(
+            type=f"{docs_url}#{refused.code}",
+            title=row.title,
+            status=row.status,
+            detail=refused.detail or row.cause,
+            code=refused.code,
+            category=row.category,
+            retryable=row.retryable,
+            request_id=request_id,
+            errors=list(refused.errors),
+            payment_id=refused.payment_id,
+            payment_status=refused.payment_status,
+        )
+    )

@@ -1,0 +1,259 @@
+"""The shapes of the API: what requests may hold and what answers look like. The OpenAPI document is made of these.
+
+Types say what JSON can say; what needs a look at the world (numbers, carriers, links) is checked in `checks`. Requests
+refuse fields that they do not know. The payment itself is `gateway.core.public.PublicPayment`, as in feed and webhooks.
+"""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from gateway.core.money import AMOUNT_MINOR_MAX
+from gateway.core.payment import Capture, EventType, PublicState
+from gateway.core.public import PublicPayment
+
+PAGE_DEFAULT = 20
+PAGE_MAX = 100
+EVENTS_DEFAULT = 100
+EVENTS_MAX = 1000
+
+MetadataKey = Annotated[str, Meta(min_length=1, max_length=40)]
+MetadataValue = Annotated[str, Meta(max_length=500)]
+PaymentId = Annotated[str, Meta(min_length=1, max_length=64, examples=["pay_01ktz1c4hvf6mvd3gcn4e8xq2m"])]
+
+
+class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request's body or query."""
+
+
+class Nothing(Request, frozen=True, kw_only=True):
+    """No fields: an empty body or `{}`."""
+
+
+class PaymentRequest(Request, frozen=True, kw_only=True):
+    """Ask one phone for money."""
+
+    amount: Annotated[int, Meta(ge=1, le=AMOUNT_MINOR_MAX, description="Minor units.", examples=[125000])]
+    currency: Annotated[str, Meta(description="ISO 4217; the one that the carrier charges in.", examples=["KES"])]
+    msisdn: Annotated[
+        str,
+        Meta(
+            description="The phone, in E.164.",
+            examples=["+254700000001"],
+            extra_json_schema={"pattern": r"^\+[1-9][0-9]{7,14}$"},
+        ),
+    ]
+    description: Annotated[str, Meta(min_length=1, max_length=200, description="What is sold; asks show its start.")]
+    reference: (
+        Annotated[str, Meta(min_length=1, max_length=64, description="Your order; one live payment at most has it.")]
+        | None
+    ) = None
+    capture: Annotated[Capture, Meta(description="`manual` waits for a capture after the consumer's yes.")] = (
+        Capture.AUTOMATIC
+    )
+    carrier: Annotated[str, Meta(max_length=64, description="If the prefix would choose another.")] | None = None
+    expires_in_s: Annotated[int, Meta(ge=60, le=86_400, description="How long the phone may take to answer.")] = 600
+    language: Annotated[str, Meta(max_length=8, description="Of texts, if the phone chose none.")] | None = None
+    metadata: Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=20)] = {}
+
+
+class FulfilmentRequest(Request, frozen=True, kw_only=True):
+    """What was delivered, and how it can be followed."""
+
+    what: Annotated[str, Meta(min_length=1, max_length=200, description="What the consumer got.")]
+    when: (
+        Annotated[
+            str,
+            Meta(
+                max_length=40,
+                description="RFC 3339; without it, now.",
+                extra_json_schema={"format": "date-time"},
+            ),
+        ]
+        | None
+    ) = None
+    carrier: Annotated[str, Meta(max_length=64, description="Who carries the goods.")] | None = None
+    tracking: Annotated[str, Meta(max_length=128)] | None = None
+
+
+class PaymentQuery(Request, frozen=True, kw_only=True):
+    """A page of payments, newest first."""
+
+    limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT
+    starting_after: Annotated[PaymentId, Meta(description="The last id of the page before.")] | None = None
+    status: PublicState | None = None
+    reference: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+
+
+class PaymentPage(Struct, frozen=True, kw_only=True):
+    """`next` is the `starting_after` of the next page; null on the last one."""
+
+    object: Literal["list"] = "list"
+    data: list[PublicPayment]
+    has_more: bool
+    next: str | None
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """One of the nine steps of a payment. `at` is null while it is not reached."""
+
+    number: Annotated[int, Meta(ge=1, le=9)]
+    name: str
+    who: Literal["consumer", "merchant", "gateway", "carrier"]
+    at: str | None
+    detail: str
+
+
+class TimelineItem(Struct, frozen=True, kw_only=True):
+    """One thing that is on record about the payment."""
+
+    at: str
+    kind: Literal[
+        "order",
+        "transition",
+        "message",
+        "reply",
+        "consent",
+        "attempt",
+        "ledger_entry",
+        "event",
+        "webhook",
+        "fulfilment",
+    ]
+    name: str
+    who: Literal["consumer", "merchant", "gateway", "carrier"]
+    id: str
+    detail: str
+
+
+class Timeline(Struct, frozen=True, kw_only=True):
+    """All that is on record about one payment, oldest first, and the nine steps in it."""
+
+    object: Literal["timeline"] = "timeline"
+    payment_id: str
+    status: PublicState
+    steps: Annotated[list[Step], Meta(min_length=9, max_length=9)]
+    items: list[TimelineItem]
+
+
+class OrderRequest(Struct, frozen=True, kw_only=True):
+    """`data` of `order.requested`: a consumer texted `PAY shop amount`. The one place that gives the number whole."""
+
+    id: str
+    object: Literal["order_request"] = "order_request"
+    mode: str
+    msisdn: str
+    msisdn_masked: str
+    amount: int
+    currency: str
+    carrier: str
+
+
+_EVENT_DATA: dict[str, Any] = {  # Any: JSON Schema.
+    "anyOf": [{"$ref": "#/components/schemas/PublicPayment"}, {"$ref": "#/components/schemas/OrderRequest"}]
+}
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """One event of the feed; a webhook's body is the same bytes."""
+
+    id: str
+    object: Literal["event"] = "event"
+    seq: Annotated[int, Meta(ge=1, description="1, 2, 3 … for each merchant and mode, without a gap.")]
+    type: EventType
+    created_at: str
+    mode: str
+    data: Annotated[dict[str, Any], Meta(extra_json_schema=_EVENT_DATA)]  # Any: see the schema.
+
+
+class EventQuery(Request, frozen=True, kw_only=True):
+    """Events behind `after_seq`, oldest first."""
+
+    after_seq: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    limit: Annotated[int, Meta(ge=1, le=EVENTS_MAX)] = EVENTS_DEFAULT
+
+
+class EventPage(Struct, frozen=True, kw_only=True):
+    """`next_after_seq` is the `after_seq` of the next request, also when nothing is new."""
+
+    object: Literal["list"] = "list"
+    data: list[Event]
+    has_more: bool
+    next_after_seq: int
+
+
+class RawEventPage(Struct, frozen=True, kw_only=True):
+    """`EventPage` out of bytes that are JSON already."""
+
+    object: Literal["list"] = "list"
+    data: list[Raw]
+    has_more: bool
+    next_after_seq: int
+
+
+class EndpointRequest(Request, frozen=True, kw_only=True):
+    """Where events are to be posted."""
+
+    url: Annotated[str, Meta(min_length=1, max_length=2048, examples=["https://shop.example/hooks/payments"])]
+    types: Annotated[list[EventType], Meta(max_length=64, description="Empty: all.")] = []
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """A webhook endpoint. `secret` is shown once, in the answer that makes it."""
+
+    id: str
+    object: str = "webhook_endpoint"
+    mode: str
+    url: str
+    types: list[EventType]
+    created_at: str
+    disabled_at: str | None
+    secret: str | UnsetType = UNSET
+
+
+class EndpointList(Struct, frozen=True, kw_only=True):
+    object: Literal["list"] = "list"
+    data: list[Endpoint]
+
+
+class EndpointDeleted(Struct, frozen=True, kw_only=True):
+    id: str
+    deleted: bool = True
+
+
+class FieldError(Struct, frozen=True, kw_only=True):
+    """What is wrong with one field; the field is empty if it is the whole body."""
+
+    field: str
+    message: str
+
+
+class ProblemDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """RFC 9457, with a stable `code`. `category` says whose turn it is."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    category: Literal["request", "auth", "conflict", "capacity", "gateway"]
+    retryable: bool
+    request_id: str
+    errors: list[FieldError] = []
+    payment_id: str | None = None
+    payment_status: str | None = None
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """`parts`: by part, whether it works. A link that is down (its name has a colon) is no reason to be unready."""
+
+    status: Literal["ok", "unready"]
+    parts: dict[str, bool] = {}
+
+
+class Welcome(Struct, frozen=True, kw_only=True):
+    """Where things are."""
+
+    name: str
+    documentation: str
+    openapi: str

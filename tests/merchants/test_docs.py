@@ -1,0 +1,69 @@
+"""docs/api.md is true: it names every state, reason, type, code, route and test number, and no code that is not one."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway.core.payment import EventType, PublicState, Reason
+from merchants.problems import CATALOGUE
+from merchants.timeline import STEPS
+from simulators.faults import MAGIC
+from simulators.handsets import MAGIC_BEHAVIOURS
+from tests.house.tree import ROOT
+from tests.merchants.shop import Shop
+
+PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+
+
+def rows_under(heading: str) -> set[str]:
+    """The first cells, in code style, of the table under *heading*."""
+    [part] = re.findall(rf"^##+ {heading}\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    return {
+        name for line in re.findall(r"^\| (`[^|]*)\|", part, re.MULTILINE) for name in re.findall(r"`([^`]+)`", line)
+    }
+
+
+def test_every_state_reason_and_event_type_is_explained() -> None:
+    assert rows_under("States") - {"status"} == set(PublicState)
+    assert rows_under("Reasons") - {"reason"} == set(Reason)
+    assert rows_under("Events").union(rows_under("GET /v1/events")) - {"type"} == set(EventType)
+
+
+def test_every_error_code_has_its_heading_and_every_heading_is_a_code() -> None:
+    errors = PAGE.partition("\n## Errors\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^### (\w+)$", errors, re.MULTILINE) == list(CATALOGUE)
+
+
+@pytest.mark.parametrize("code", CATALOGUE)
+def test_the_catalogue_is_repeated_word_for_word(code: str) -> None:
+    row = CATALOGUE[code]
+    section = PAGE.partition(f"\n### {code}\n")[2].partition("\n#")[0]
+    retryable = "retryable" if row.retryable else "not retryable"
+    assert f"`{row.status}` · {row.category} · {retryable}. {row.title}." in section
+    assert f"- Cause: {row.cause}\n" in section and f"- Fix: {row.fix}\n" in section
+
+
+async def test_every_route_is_described(sqlite_shop: Shop) -> None:
+    paths = (await sqlite_shop.send("GET", "/openapi.json")).json["paths"]
+    for path, methods in paths.items():
+        for method in methods:
+            assert f"{method.upper()} {path}" in PAGE, f"{method.upper()} {path}"
+
+
+def test_every_test_number_is_listed() -> None:
+    listed = set(re.findall(r"`(\d{3})`", PAGE.partition("\n## Test numbers\n")[2].partition("\n## Errors")[0]))
+    assert listed == set(MAGIC) | set(MAGIC_BEHAVIOURS)
+
+
+def test_every_step_is_named() -> None:
+    assert all(f"`{name}`" in PAGE for name, _ in STEPS)
+
+
+def test_links_lead_somewhere() -> None:
+    headings = {
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.+)$", PAGE, re.MULTILINE)
+    }
+    assert set(re.findall(r"\]\(#([\w-]+)\)", PAGE)) <= headings
+    assert Path(ROOT / "docs" / "api.md").is_file()
