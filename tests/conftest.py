@@ -4,6 +4,7 @@ One PostgreSQL serves the whole run, shared by all xdist workers; it starts when
 the process that the user started.
 """
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.postgres import PostgresServer, postgres_run, server_in
+from tests.stores import check_ledger, migrated_postgres, migrated_sqlite, sqlite_copy
 
 POSTGRES_FOLDER = pytest.StashKey[Path]()
 AT_THE_END = pytest.StashKey[ExitStack]()
@@ -36,3 +38,29 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def postgres_server(pytestconfig: pytest.Config) -> PostgresServer:
     """A running PostgreSQL: ``create_database()`` and ``clone_database(template)`` give URLs."""
     return server_in(pytestconfig.stash[POSTGRES_FOLDER])
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return migrated_sqlite(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: PostgresServer) -> str:
+    return migrated_postgres(postgres_server)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A migrated database of each kind in turn; when the test is over its ledger is verified."""
+    must_have_posted = request.node.get_closest_marker("money") is not None
+    if request.param == "sqlite":
+        url = sqlite_copy(request.getfixturevalue("sqlite_template"), tmp_path)
+        yield url
+        check_ledger(url, must_have_posted=must_have_posted)
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    url = server.clone_database(request.getfixturevalue("postgres_template"))
+    yield url
+    check_ledger(url, must_have_posted=must_have_posted)
+    server.drop_database(url)

@@ -15,13 +15,13 @@ from gateway.core.ids import normalise_ref
 from gateway.core.keywords import History, Pay, Receipt
 from gateway.core.money import Money, format_money, parse_amount
 from gateway.core.msisdn import mask
-from gateway.core.payment import EventType, Payment, PublicState
+from gateway.core.payment import EventType, Payment, PublicState, State
 from gateway.core.reply import Meaning
 from gateway.core.statement import StatementLine, pages, receipt_fields
 from gateway.engine.inbox import Inbound, KeywordHandler, stop
 from gateway.store import tables
 from gateway.store.identity import new_id
-from gateway.store.queries import consumer_payment_by_ref, consumer_payments, merchant_by_keyword
+from gateway.store.queries import consumer_charges, consumer_payment_by_ref, merchant_by_keyword
 
 HISTORY_PAYMENTS = 20
 # A repeated `PAY shop amount` within this time is the same wish (design: ten minutes).
@@ -48,11 +48,14 @@ class Keywords:
     def _history(self, inbound: Inbound) -> None:
         command = inbound.reply.command
         assert isinstance(command, History)
-        payments = consumer_payments(inbound.unit.conn, inbound.consumer.id, limit=HISTORY_PAYMENTS)
-        lines = [self._line(inbound, payment) for payment in payments if payment.public_state in _SHOWN]
-        if command.month is not None:
-            lines = [line for line in lines if (line.at.year, line.at.month) == command.month]
-        found = pages(lines, inbound.language)
+        zone = self._zones[inbound.mo.carrier]
+        payments = consumer_charges(
+            inbound.unit.conn,
+            inbound.consumer.id,
+            limit=HISTORY_PAYMENTS,
+            between_ms=None if command.month is None else _month_ms(*command.month, zone),
+        )
+        found = pages([self._line(inbound, payment) for payment in payments], inbound.language)
         if not found:
             inbound.answer("statement_empty")
             return
@@ -65,7 +68,7 @@ class Keywords:
             shop=payment.shop,
             money=payment.amount,
             ref=payment.ref,
-            outcome=payment.public_state.value,
+            outcome=_outcome(payment).value,
         )
 
     def _receipt(self, inbound: Inbound) -> None:
@@ -106,10 +109,10 @@ class Keywords:
             inbound.answer("pay_format")
             return
         amount = Money(minor, currency)
-        order_id = _recent_order(inbound, merchant.id, amount)
-        if order_id is None:
+        is_new = not _was_requested(inbound, merchant.id, amount)
+        if is_new:
             self._request_order(inbound, merchant.id, amount)
-        template = "order_passed" if order_id is None else "duplicate_order"
+        template = "order_passed" if is_new else "duplicate_order"
         inbound.answer(template, shop=merchant.shop, amount=format_money(amount, inbound.language))
 
     def _request_order(self, inbound: Inbound, merchant_id: str, amount: Money) -> None:
@@ -141,7 +144,20 @@ class Keywords:
         inbound.effects.notify(merchant_id, mode, EventType.ORDER_REQUESTED, None, body)
 
 
-_SHOWN = frozenset({PublicState.SUCCEEDED, PublicState.REVERSED, PublicState.PROCESSING})
+def _outcome(payment: Payment) -> PublicState:
+    """What happened to the money: a payment may have failed and its late charge be given back."""
+    if payment.operation is not None:
+        return PublicState.PROCESSING
+    if payment.state is State.ENDED and payment.reversed_attempt_id is not None:
+        return PublicState.REVERSED
+    return payment.public_state
+
+
+def _month_ms(year: int, month: int, zone: ZoneInfo) -> tuple[int, int]:
+    """A month in local time, from its beginning to the next one's."""
+    begins = datetime(year, month, 1, tzinfo=zone)
+    ends = datetime(year + month // 12, month % 12 + 1, 1, tzinfo=zone)
+    return int(begins.timestamp()) * 1000, int(ends.timestamp()) * 1000
 
 
 def _local(payment: Payment, zone: ZoneInfo) -> datetime:
@@ -149,7 +165,12 @@ def _local(payment: Payment, zone: ZoneInfo) -> datetime:
     return datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(zone)
 
 
-def _recent_order(inbound: Inbound, merchant_id: str, amount: Money) -> str | None:
+def _was_requested(inbound: Inbound, merchant_id: str, amount: Money) -> bool:
+    """Whether this phone ordered the same a short while ago, be it in this very batch."""
+    wish = (inbound.consumer.id, merchant_id, amount.amount_minor, amount.currency)
+    names = ("consumer_id", "merchant_id", "amount_minor", "currency")
+    if any(tuple(row[name] for name in names) == wish for row in inbound.unit.fresh(tables.order_request)):
+        return True
     order = tables.order_request.c
     same = (
         (order.consumer_id == inbound.consumer.id)
@@ -158,5 +179,4 @@ def _recent_order(inbound: Inbound, merchant_id: str, amount: Money) -> str | No
         & (order.currency == amount.currency)
         & (order.at_ms > inbound.unit.now_ms - SAME_ORDER_MS)
     )
-    found: str | None = inbound.unit.conn.execute(select(order.id).where(same)).scalars().first()
-    return found
+    return inbound.unit.conn.execute(select(order.id).where(same)).first() is not None

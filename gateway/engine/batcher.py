@@ -98,6 +98,7 @@ class Batcher:
         self._waking = 0
         self._in_hand: list[_Waiting] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due_s = 0.0
         self._last_begun_s = float("-inf")
         self._room_for_all = int(settings.queue_max * (1 - settings.reserved_share))
         self._stopping = False
@@ -187,9 +188,10 @@ class Batcher:
             return
         due_s = self._due_s()
         if self._timer is not None:
-            if self._timer.when() <= due_s:
+            if self._timer_due_s <= due_s:
                 return
             self._timer.cancel()
+        self._timer_due_s = due_s
         # Even a batch that is due now begins by the loop's next round, so that it takes this round's other jobs along.
         self._timer = self._loop.call_at(due_s, self._begin)
 

@@ -36,6 +36,7 @@ from gateway.core.payment import (
 )
 from gateway.engine.merchant_jobs import taken_codes
 from gateway.store import bulk, tables
+from gateway.store.effects import second_send
 from gateway.store.identity import new_id
 from gateway.store.outbox import OutboxRow
 from gateway.store.unit import Needs, Unit
@@ -65,7 +66,7 @@ class TextDone:
         if isinstance(result, base.Refused) and result.retryable and self._is_worth_sending(unit):
             unit.requeue(self.row, due_at_ms=unit.now_ms + int(result.retry_after_s * 1000))
             return
-        if isinstance(result, base.Unknown) and self._may_be_sent_again():
+        if isinstance(result, base.Unknown) and self._may_be_sent_again() and self._is_worth_sending(unit):
             self._send_again(unit)
             return
         unit.complete(self.row.id)
@@ -78,14 +79,19 @@ class TextDone:
         return self.row.body.get("sends", 1) < SENDS_MAX and not self.row.maybe_sent
 
     def _is_worth_sending(self, unit: Unit) -> bool:
-        expires_at_ms = self.row.body.get("expires_at_ms")
-        return not self.row.body["is_ask"] or expires_at_ms is None or unit.now_ms < expires_at_ms
+        body = self.row.body
+        if not body["is_ask"] or self.row.payment_id is None:
+            return True
+        payment = unit.payment(self.row.payment_id)
+        # The phone may have got the ask and answered it while we waited to hear of it.
+        is_open = payment is not None and payment.is_waiting and payment.code_n == body["code_n"]
+        return is_open and unit.now_ms < body["expires_at_ms"]
 
     def _send_again(self, unit: Unit) -> None:
         # Not `requeue`: the row itself says that this is the second and last time.
         unit.complete(self.row.id)
         again = OutboxRow(
-            id=self.row.id + ".2",
+            id=second_send(self.row.id),
             lane=self.row.lane,
             kind=self.row.kind,
             group_key=self.row.group_key,

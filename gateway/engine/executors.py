@@ -60,7 +60,7 @@ class TextExecutor:
             return TextDone(row, None)
         message = base.Mt(
             id=row.id,
-            msisdn=await self._msisdn_of(str(row.consumer_id)),
+            msisdn=row.msisdn or await self._msisdn_of(str(row.consumer_id)),
             text=self._texts.render(row),
             valid_until_ms=valid_until_ms,
             want_receipt=valid_until_ms is not None,
@@ -92,7 +92,7 @@ class OrderExecutor:
         raise AssertionError("an order is never superseded")
 
     async def run(self, row: OutboxRow, grant: Grant) -> OrderDone:
-        msisdn = await self._msisdn_of(str(row.consumer_id))
+        msisdn = row.msisdn or await self._msisdn_of(str(row.consumer_id))
         if row.body["of"] == OperationKind.REVERSE:
             return OrderDone(row, await self._reverse(row, _reverse_order(row.body, msisdn)))
         return OrderDone(row, await self._charge(row, _charge_order(row.body, msisdn)))

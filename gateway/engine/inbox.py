@@ -35,6 +35,8 @@ UNCLEAR_DAY_MS = 24 * 3600 * 1000
 UNCLEAR_PER_DAY = 5
 # A code that came late or twice is looked for among this many of the phone's newest payments.
 RECENT_PAYMENTS = 10
+# A «no» that finds nothing waiting is about the newest payment for this long.
+STILL_ABOUT_MS = 3600 * 1000
 
 KeywordHandler = Callable[["Inbound"], None]
 
@@ -92,6 +94,9 @@ class MoReceived:
 
 
 def _is_known(unit: Unit, mo: base.Mo) -> bool:
+    # The channel may hand over twins so fast that both are in this batch.
+    if any((row["carrier"], row["provider_id"]) == (mo.carrier, mo.provider_id) for row in unit.fresh(tables.mo)):
+        return True
     columns = tables.mo.c
     same = (columns.carrier == mo.carrier) & (columns.provider_id == mo.provider_id)
     return unit.conn.execute(select(columns.id).where(same)).first() is not None
@@ -106,8 +111,8 @@ def _act(inbound: Inbound, codes: dict[str, Payment], keywords: Mapping[Meaning,
         return None
     if reply.meaning is Meaning.CONFIRM and reply.code is not None:
         return _confirm(inbound, codes[reply.code])
-    if reply.meaning is Meaning.REFUSE and inbound.waiting:
-        return _refuse(inbound)
+    if reply.meaning is Meaning.REFUSE:
+        return _refuse(inbound) if inbound.waiting else _refused_late(inbound)
     if reply.meaning is Meaning.WRONG_CODE and reply.code is not None:
         return _wrong_code(inbound, reply.code)
     _not_understood(inbound)
@@ -133,6 +138,28 @@ def _refuse(inbound: Inbound) -> Payment:
     return inbound.waiting[0]
 
 
+def _refused_late(inbound: Inbound) -> Payment | None:
+    """A no to what is over or under way. It must not hear that nothing was charged if that is not so."""
+    payment = _newest(inbound)
+    if payment is None or payment.state is State.ENDED:
+        _not_understood(inbound)
+        return None
+    template = _late_template(payment)
+    if template is not None and _may_answer(inbound):
+        inbound.effects.text_about(payment, template)
+    return payment
+
+
+def _newest(inbound: Inbound) -> Payment | None:
+    """The payment that a text of this phone is most likely about when none waits."""
+    unit = inbound.unit
+    for payment in consumer_payments(unit.conn, inbound.consumer.id, limit=1):
+        current = unit.payment(payment.id)
+        if current is not None and current.carrier == inbound.mo.carrier:
+            return current if unit.now_ms - current.updated_at_ms < STILL_ABOUT_MS else None
+    return None
+
+
 def _wrong_code(inbound: Inbound, code: str) -> Payment | None:
     """A code that is not live: of a payment that is over or under way, or simply wrong."""
     unit = inbound.unit
@@ -156,33 +183,46 @@ def _wrong_code(inbound: Inbound, code: str) -> Payment | None:
 
 def _late_template(payment: Payment) -> str | None:
     """What to say to a code that has done its work; None while the result's own text is about to come."""
+    if payment.operation is not None:
+        return "unknown_outcome" if payment.operation.outcome_unknown else None
     if payment.state is State.CAPTURED:
         return "already_paid"
-    if payment.state in (State.CHARGING, State.REVERSING, State.AUTHORIZED):
-        is_unknown = payment.operation is not None and payment.operation.outcome_unknown
-        return "unknown_outcome" if is_unknown else None
-    return "expired"
+    if payment.state is State.AUTHORIZED:
+        return None
+    # What was charged and given back was charged all the same.
+    return "expired" if payment.reversed_attempt_id is None else "reversed"
 
 
 def _not_understood(inbound: Inbound) -> None:
-    """Say so once; stay silent when it happens again at once or too often."""
-    consumer, now_ms = inbound.consumer, inbound.unit.now_ms
-    last_ms = consumer.unclear_at_ms
-    if last_ms is not None and now_ms - last_ms >= UNCLEAR_DAY_MS:
-        consumer.unclear_count = 0
-    too_soon = last_ms is not None and now_ms - last_ms < UNCLEAR_GAP_MS
-    if too_soon or consumer.unclear_count >= UNCLEAR_PER_DAY:
-        return
-    consumer.unclear_at_ms = now_ms
-    consumer.unclear_count += 1
-    inbound.unit.touch(consumer)
+    """Say so, and with it how to pay what waits."""
     waiting = inbound.waiting
+    newest = None if waiting else _newest(inbound)
+    if newest is not None and newest.operation is not None:
+        # While the money may be moving only the result itself says what became of it.
+        return
+    if not _may_answer(inbound):
+        return
     if len(waiting) == 1:
         inbound.effects.text_about(waiting[0], "not_understood")
     elif waiting:
         inbound.effects.text_about_two(waiting[-2], waiting[-1], "several")
     else:
         inbound.answer("not_understood_nothing_waiting")
+
+
+def _may_answer(inbound: Inbound) -> bool:
+    """True once, and not again at once or too often, whoever it is that goes on talking."""
+    consumer, now_ms = inbound.consumer, inbound.unit.now_ms
+    last_ms = consumer.unclear_at_ms
+    if last_ms is not None and now_ms - last_ms >= UNCLEAR_DAY_MS:
+        consumer.unclear_count = 0
+    too_soon = last_ms is not None and now_ms - last_ms < UNCLEAR_GAP_MS
+    if too_soon or consumer.unclear_count >= UNCLEAR_PER_DAY:
+        return False
+    consumer.unclear_at_ms = now_ms
+    consumer.unclear_count += 1
+    inbound.unit.touch(consumer)
+    return True
 
 
 def _store(inbound: Inbound, payment: Payment | None) -> None:

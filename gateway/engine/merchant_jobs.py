@@ -228,6 +228,14 @@ class CapturePayment(ChangePayment):
     def event(self, unit: Unit) -> Event:
         return CaptureRequested(at_ms=unit.now_ms, next_attempt_id=new_id("att_"))
 
+    def change(self, unit: Unit, payment: Payment) -> int | Problem:
+        outcome = ChangePayment.change(self, unit, payment)
+        [moved] = unit.current([payment.id])
+        if not isinstance(outcome, Problem) and not self.is_done(moved):
+            # The consent had become too old, and this request was the first to notice.
+            return Problem("invalid_state", self.refusal(moved), {"status": moved.public_state})
+        return outcome
+
     def is_done(self, payment: Payment) -> bool:
         return payment.capture is Capture.MANUAL and payment.state in (State.CHARGING, State.CAPTURED)
 

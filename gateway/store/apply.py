@@ -9,7 +9,7 @@ Knows no rule about payments: that is `gateway.core.decide`, called by the jobs 
 
 import time
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import msgspec
 from sqlalchemy import Connection, Engine, insert, select
@@ -26,10 +26,15 @@ from gateway.store.unit import Needs, Policy, Unit
 class Job(Protocol):
     """One thing for the writer to do. `run` may be called again after a rollback, so it keeps no state of its own."""
 
-    action: ClassVar[str]
-    """`ask`, `reply`, `charge`, `webhook`, `reversal` for the fail-points, else empty."""
-    is_carrier_fact: ClassVar[bool]
-    """A fact that must never be dropped, even if it cannot be applied."""
+    @property
+    def action(self) -> str:
+        """`ask`, `reply`, `charge`, `webhook`, `reversal` for the fail-points, else empty."""
+        ...
+
+    @property
+    def is_carrier_fact(self) -> bool:
+        """A fact that must never be dropped, even if it cannot be applied."""
+        ...
 
     def needs(self) -> Needs: ...
 

@@ -45,6 +45,18 @@ def select_in(
     return conn.exec_driver_sql(statement, (_json(list(values)),)).all()
 
 
+LIVE_REFERENCE = "reference IS NOT NULL AND state NOT IN ('ended', 'reversed')"
+"""The predicate of the index `payment_live_reference`, letter by letter."""
+
+
+def select_same(conn: Connection, table: Table, rows: Sequence[Values], *, where: str = "") -> Sequence[Row[Any]]:
+    """The rows of *table* that have the same columns as one of *rows*, by the index that begins with those."""
+    if not rows:
+        return []
+    statement = _select_same(table, conn.dialect.name, tuple(rows[0]), where)
+    return conn.exec_driver_sql(statement, (_rows(rows),)).all()
+
+
 def _rows(rows: Sequence[Values]) -> str:
     encoded = _json(rows)
     if "\\u0000" in encoded:  # PostgreSQL's text has no NUL, and no phone's owner means one.
@@ -113,3 +125,16 @@ def _select(table: Table, dialect: str, column: str, lock: bool, order_by: str) 
     order = f" ORDER BY {order_by}" if order_by else ""
     locked = " FOR UPDATE" if lock and dialect == "postgresql" else ""
     return f'SELECT * FROM "{table.name}" WHERE "{column}" {_among(dialect)}{order}{locked}'
+
+
+@cache
+def _select_same(table: Table, dialect: str, columns: tuple[str, ...], where: str) -> str:
+    same = " AND ".join(f'"{table.name}"."{name}" = r."{name}"' for name in columns)
+    limited = "".join(f" AND {part}" for part in _qualified(table, where))
+    # CROSS JOIN: SQLite then keeps this order, few names outside and one look into the index for each.
+    joined = f'{_unfolded(table, dialect, columns)} CROSS JOIN "{table.name}"'
+    return f'SELECT "{table.name}".* FROM {joined} WHERE {same}{limited}'
+
+
+def _qualified(table: Table, where: str) -> list[str]:
+    return [f'"{table.name}".{part}' for part in where.split(" AND ")] if where else []

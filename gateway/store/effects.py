@@ -56,6 +56,11 @@ def ask_message_id(payment: Payment) -> str:
     return f"msg_{payment.id.removeprefix('pay_')}-{payment.code_n}"
 
 
+def second_send(message_id: str) -> str:
+    """The outbox row that sends a text once more, after nobody knew whether it was taken."""
+    return message_id + ".2"
+
+
 class Effects:
     """Carries out effects within one unit."""
 
@@ -92,6 +97,11 @@ class Effects:
             },
         )
         self._record_attempts(before, after, event)
+        if before.is_waiting and not after.is_waiting:
+            # An ask that is to be sent later, or once more, would ask for what is over; one under way ends by itself.
+            ask = ask_message_id(before)
+            self._unit.complete(ask)
+            self._unit.complete(second_send(ask))
 
     def _record_attempts(self, before: Payment, after: Payment, event: Event) -> None:
         old, new = before.operation, after.operation
@@ -215,6 +225,7 @@ class Effects:
                 body=body,
                 due_at_ms=unit.now_ms,
                 created_at_ms=unit.now_ms,
+                msisdn=unit.consumer_by_id(consumer_id).msisdn,
             )
         )
 
@@ -264,6 +275,7 @@ class Effects:
                 body=body,
                 due_at_ms=unit.now_ms + delay_ms,
                 created_at_ms=unit.now_ms,
+                msisdn=unit.consumer_by_id(payment.consumer_id).msisdn,
             )
         )
 

@@ -20,7 +20,10 @@ READERS_MAX = 4
 
 # A plan made while the tables were empty reads them whole for ever after. All that is asked for has an index, so the
 # plan that uses it is the right one at every size.
-_POSTGRESQL_OPTIONS = "-c timezone=UTC -c jit=off -c enable_seqscan=off -c plan_cache_mode=force_generic_plan"
+_POSTGRESQL_OPTIONS = (
+    "-c timezone=UTC -c jit=off -c plan_cache_mode=force_generic_plan"
+    " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+)
 _LOCK_TIMEOUT_MS = 10_000
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, text
+from sqlalchemy import Connection, Row
 
 from gateway.core.payment import Payment
 from gateway.store import bulk, tables
@@ -21,7 +21,8 @@ def keys(conn: Connection, wanted: Collection[Key]) -> dict[Key, KeyRecord]:
     """The stored answers under *wanted*."""
     if not wanted:
         return {}
-    rows = bulk.select_in(conn, tables.idempotency, "key", sorted({key.key for key in wanted}))
+    names = [{"merchant_id": k.merchant_id, "mode": k.mode, "route": k.route, "key": k.key} for k in wanted]
+    rows = bulk.select_same(conn, tables.idempotency, names)
     found = {
         Key(row.merchant_id, row.mode, row.route, row.key): KeyRecord(
             hash=row.hash, object_id=row.object_id, status=row.status or 0, response=row.response or ""
@@ -52,25 +53,21 @@ def _select_consumers(
     conn: Connection, msisdns: Collection[str], consumer_ids: Collection[str], *, lock: bool
 ) -> list[Row[Any]]:  # Any: a row of the table.
     postgresql = conn.dialect.name == "postgresql"
-    parameters = {"msisdns": _json(msisdns), "ids": _json(consumer_ids)}
     statement = _CONSUMERS_POSTGRESQL if postgresql else _CONSUMERS_SQLITE
-    if postgresql and lock:
-        statement = _CONSUMERS_POSTGRESQL_LOCKED
-    return list(conn.execute(statement, parameters))
+    locked = " FOR UPDATE" if postgresql and lock else ""
+    return list(conn.exec_driver_sql(statement + locked, (_json(msisdns), _json(consumer_ids))))
 
 
 _COLUMNS = "id, msisdn, language, stopped_at_ms, unclear_at_ms, unclear_count"
-_CONSUMERS_SQLITE = text(
-    f"SELECT {_COLUMNS} FROM consumer WHERE msisdn IN (SELECT value FROM json_each(:msisdns))"
-    " OR id IN (SELECT value FROM json_each(:ids)) ORDER BY msisdn"
+_CONSUMERS_SQLITE = (
+    f"SELECT {_COLUMNS} FROM consumer WHERE msisdn IN (SELECT value FROM json_each(?))"
+    " OR id IN (SELECT value FROM json_each(?)) ORDER BY msisdn"
 )
-_POSTGRESQL = (
+_CONSUMERS_POSTGRESQL = (
     f"SELECT {_COLUMNS} FROM consumer"
-    " WHERE msisdn = ANY (ARRAY(SELECT json_array_elements_text(CAST(:msisdns AS json))))"
-    " OR id = ANY (ARRAY(SELECT json_array_elements_text(CAST(:ids AS json)))) ORDER BY msisdn"
+    " WHERE msisdn = ANY (ARRAY(SELECT json_array_elements_text(%s::json)))"
+    " OR id = ANY (ARRAY(SELECT json_array_elements_text(%s::json))) ORDER BY msisdn"
 )
-_CONSUMERS_POSTGRESQL = text(_POSTGRESQL)
-_CONSUMERS_POSTGRESQL_LOCKED = text(_POSTGRESQL + " FOR UPDATE")
 
 
 def _consumer(row: Row[Any]) -> Consumer:  # Any: a row of the table.
@@ -102,21 +99,21 @@ def payments(conn: Connection, payment_ids: Collection[str], consumer_ids: Colle
     if not payment_ids and not consumer_ids:
         return []
     statement = _PAYMENTS_POSTGRESQL if conn.dialect.name == "postgresql" else _PAYMENTS_SQLITE
-    rows = conn.execute(statement, {"ids": _json(payment_ids), "consumers": _json(consumer_ids)})
+    rows = conn.exec_driver_sql(statement, (_json(payment_ids), _json(consumer_ids)))
     return [payment_from_row(row) for row in rows]
 
 
 _WAITING = "state IN ('created', 'awaiting_consent')"
-_PAYMENTS_SQLITE = text(
-    "SELECT * FROM payment WHERE id IN (SELECT value FROM json_each(:ids)"
-    " UNION SELECT p.id FROM json_each(:consumers) c JOIN payment p ON p.consumer_id = c.value"
+_PAYMENTS_SQLITE = (
+    "SELECT * FROM payment WHERE id IN (SELECT value FROM json_each(?)"
+    " UNION SELECT p.id FROM json_each(?) c JOIN payment p ON p.consumer_id = c.value"
     f" AND p.{_WAITING}) ORDER BY id"
 )
-_PAYMENTS_POSTGRESQL = text(
+_PAYMENTS_POSTGRESQL = (
     "SELECT * FROM payment WHERE id = ANY (ARRAY("
-    " SELECT json_array_elements_text(CAST(:ids AS json))"
+    " SELECT json_array_elements_text(%s::json)"
     " UNION SELECT id FROM payment WHERE consumer_id = ANY (ARRAY("
-    f" SELECT json_array_elements_text(CAST(:consumers AS json)))) AND {_WAITING})) ORDER BY id FOR UPDATE"
+    f" SELECT json_array_elements_text(%s::json))) AND {_WAITING})) ORDER BY id FOR UPDATE"
 )
 
 
@@ -124,13 +121,9 @@ def references(conn: Connection, wanted: Collection[tuple[str, str, str]]) -> di
     """(merchant, mode, reference) → the id of its live payment."""
     if not wanted:
         return {}
-    rows = conn.execute(
-        text(
-            "SELECT merchant_id, mode, reference, id FROM payment"
-            " WHERE reference IN :references AND merchant_id IN :merchants AND state NOT IN ('ended', 'reversed')"
-        ).bindparams(bindparam("references", expanding=True), bindparam("merchants", expanding=True)),
-        {"references": sorted({r for _, _, r in wanted}), "merchants": sorted({m for m, _, _ in wanted})},
-    )
+    names = [{"merchant_id": m, "mode": mode, "reference": reference} for m, mode, reference in wanted]
+    # In the words of the partial index, so that it is used.
+    rows = bulk.select_same(conn, tables.payment, names, where=bulk.LIVE_REFERENCE)
     return {(row.merchant_id, row.mode, row.reference): row.id for row in rows}
 
 
@@ -138,20 +131,16 @@ def messages(conn: Connection, wanted: Collection[tuple[str, str]]) -> dict[tupl
     """(carrier, the carrier's message id) → the messages sent under it."""
     if not wanted:
         return {}
-    statement = _MESSAGES_POSTGRESQL if conn.dialect.name == "postgresql" else _MESSAGES_SQLITE
+    names = [{"carrier": carrier, "carrier_message_id": message_id} for carrier, message_id in wanted]
+    parts = bulk.select_same(conn, tables.message_part, names)
+    sent = {
+        row.id: MessageRow(id=row.id, payment_id=row.payment_id, template=row.template, status=row.status)
+        for row in bulk.select_in(conn, tables.message, "id", sorted({part.message_id for part in parts}))
+    }
     found: dict[tuple[str, str], list[MessageRow]] = {}
-    for row in conn.execute(statement, {"ids": _json({message_id for _, message_id in wanted})}):
-        known = MessageRow(id=row.id, payment_id=row.payment_id, template=row.template, status=row.status)
-        found.setdefault((row.carrier, row.carrier_message_id), []).append(known)
+    for part in parts:
+        found.setdefault((part.carrier, part.carrier_message_id), []).append(sent[part.message_id])
     return found
-
-
-_MESSAGES = (
-    "SELECT part.carrier, part.carrier_message_id, m.id, m.payment_id, m.template, m.status"
-    " FROM message_part part JOIN message m ON m.id = part.message_id WHERE part.carrier_message_id "
-)
-_MESSAGES_SQLITE = text(_MESSAGES + "IN (SELECT value FROM json_each(:ids))")
-_MESSAGES_POSTGRESQL = text(_MESSAGES + "= ANY (ARRAY(SELECT json_array_elements_text(CAST(:ids AS json))))")
 
 
 def _json(values: Collection[str]) -> str:

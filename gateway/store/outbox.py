@@ -29,6 +29,8 @@ class OutboxRow(msgspec.Struct, kw_only=True):
     epoch: int | None = None
     maybe_sent: bool = False
     """Inherited from another owner of the lane, who may have begun it."""
+    msisdn: str | None = None
+    """The consumer's number, if this process still has it in memory; never stored here."""
     payload: bytes | None = None
     """What the row leads to, if this process still has it in memory (an event's JSON); never stored."""
 

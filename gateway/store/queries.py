@@ -6,7 +6,7 @@ What the HTTP API reads outside of batches is in `merchant_reads`.
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 
 from gateway.core.money import Money
 from gateway.core.payment import Capture, Operation, Payment, Reason, State
@@ -58,6 +58,23 @@ def consumer_payments(conn: Connection, consumer_id: str, *, limit: int) -> list
     payment = tables.payment
     statement = select(payment).where(payment.c.consumer_id == consumer_id).order_by(payment.c.id.desc()).limit(limit)
     return [payment_from_row(row) for row in conn.execute(statement)]
+
+
+def consumer_charges(
+    conn: Connection, consumer_id: str, *, limit: int, between_ms: tuple[int, int] | None = None
+) -> list[Payment]:
+    """The newest payments that a phone was or may have been charged for; *between_ms* bounds when they ended."""
+    payment = tables.payment.c
+    statement = select(tables.payment).where(
+        (payment.consumer_id == consumer_id) & (payment.state.in_(_CHARGED) | payment.reversed_attempt_id.is_not(None))
+    )
+    if between_ms is not None:
+        at_ms = func.coalesce(payment.ended_at_ms, payment.created_at_ms)
+        statement = statement.where((at_ms >= between_ms[0]) & (at_ms < between_ms[1]))
+    return [payment_from_row(row) for row in conn.execute(statement.order_by(payment.id.desc()).limit(limit))]
+
+
+_CHARGED = (State.CHARGING, State.CAPTURED, State.REVERSING, State.REVERSED)
 
 
 def consumer_payment_by_ref(conn: Connection, consumer_id: str, ref: str) -> Payment | None:

@@ -180,6 +180,10 @@ class Unit:
         """Insert *row* with the batch."""
         self.inserts[table].append(row)
 
+    def fresh(self, table: Table) -> Sequence[Mapping[str, Any]]:  # Any: a row's columns.
+        """Rows that earlier jobs of this batch put into *table*; a SELECT does not see them yet."""
+        return self.inserts.get(table, ())
+
     def touch(self, consumer: Consumer) -> None:
         """The consumer's fields were changed."""
         self.touched[consumer.id] = None

@@ -1,0 +1,213 @@
+"""The composition root: makes every part of one gateway process, starts them in order and stops them in order.
+
+The only place that knows everybody. It decides nothing about payments.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets as chance
+from collections.abc import Coroutine
+
+from prometheus_client import CollectorRegistry
+
+from carriers import base
+from gateway import failpoints
+from gateway.app import parts
+from gateway.app.bearers import keep_bearer
+from gateway.app.loop_lag import LoopLag
+from gateway.app.metrics import GatewayCollector
+from gateway.app.pressure import Pressure
+from gateway.app.sink import CarrierSink
+from gateway.config import Config, Secrets
+from gateway.consumer.keywords import Keywords
+from gateway.engine.batcher import Batcher
+from gateway.engine.carrier_jobs import DeadlineReached
+from gateway.engine.clock import Clock
+from gateway.engine.deadlines import Deadlines
+from gateway.engine.executors import OrderExecutor, TextExecutor
+from gateway.engine.housekeeping import Housekeeping
+from gateway.engine.lane import Executor
+from gateway.engine.lanes import Lanes
+from gateway.engine.notify import LaneNotifier
+from gateway.engine.sealer import Sealer
+from gateway.engine.texts import Texts
+from gateway.store import engine as database
+from gateway.store import migrate
+from gateway.store.apply import Store
+from gateway.store.leases import Leases
+from gateway.store.quarantine import Quarantine
+from gateway.store.reads import Reads
+from gateway.store.unit import Policy
+from merchants.api import ApiServer
+from merchants.deps import Api
+from merchants.webhooks import WebhookExecutor
+
+log = logging.getLogger(__name__)
+
+
+class NotMigrated(Exception):
+    """The database has another schema than this code expects."""
+
+
+class Gateway:
+    """One process of the gateway. `await start()`, wait for `failed` or a signal, `await stop()`."""
+
+    def __init__(self, config: Config, secrets: Secrets, *, clock: Clock | None = None) -> None:
+        self.config = config
+        self.clock = clock or Clock()
+        self.registry = CollectorRegistry()
+        url = config.gateway.database
+        self._is_alone = database.is_sqlite(url)
+        self._alone = contextlib.ExitStack()
+        self._writer = database.connect(url)
+        self.reads = Reads(database.connect(url, read_only=True))
+        plan = parts.lane_plan(config)
+        policy = Policy(rules=parts.rules(config), lanes=plan, code_key=secrets.code_key)
+        self.store = Store(self._writer, policy, clock_offset_ms=lambda: self.clock.offset_ms)
+        self.batcher = Batcher(
+            self.store.apply,
+            settings=parts.batch_settings(config),
+            quarantine=Quarantine(self._writer),
+            after_commit=lambda batch: self.lanes.hand_over(batch.rows),
+        )
+        self.bearers = parts.bearers(config, self.clock.now_ms, on_up=self._wake)
+        self.billers = parts.billers(config, self.clock.now_ms)
+        self._catalogues = parts.catalogues()
+        texts = Texts(self._catalogues, parts.carrier_words(config), secrets.code_key)
+        self._numbers = parts.Numbers(self.reads)
+        self._webhooks = WebhookExecutor(
+            self.reads,
+            concurrency=config.engine.webhook_concurrency,
+            development=config.gateway.development,
+            timeout_s=config.engine.webhook_timeout_s,
+        )
+        # Each start is an owner of its own: what a process of the same name began before it died may have been sent.
+        self.owner = f"{config.gateway.process_name or 'gateway'}-{chance.token_hex(4)}"
+        self._notifier = None if self._is_alone else LaneNotifier(parts.conninfo(url), self._wake)
+        executors = self._executors(texts)
+        parts.check_lease(config, executors)
+        self.lanes = Lanes(
+            self.owner,
+            self.batcher,
+            executors,
+            plan.names(),
+            table=Leases(),
+            settings=parts.lane_settings(config),
+            single_process=self._is_alone,
+            notify_others=self._notifier.notify if self._notifier is not None else lambda names: None,
+        )
+        self.store.owned_epoch = self.lanes.owned_epoch
+        keywords = Keywords(parts.zones(config), parts.currencies(config), parts.modes(config))
+        self._sink = CarrierSink(self.batcher, keywords.handlers, parts.languages(config))
+        self._pressure = Pressure(self.reads, list(config.carriers), self.clock.now_ms)
+        self._api = ApiServer(self._api_deps(), parts.listen(config))
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _wake(self, lane: str) -> None:
+        self.lanes.wake(lane)
+
+    def _executors(self, texts: Texts) -> dict[str, Executor]:
+        executors: dict[str, Executor] = {}
+        now_ms = self.clock.now_ms
+        for name, bearer in self.bearers.items():
+            executors[f"sms:{name}:0"] = TextExecutor(
+                bearer,
+                texts,
+                self._numbers,
+                now_ms,
+                concurrency=bearer.concurrency,
+                hard_timeout_s=bearer.hard_timeout_s,
+            )
+        for name, biller in self.billers.items():
+            carrier = self.config.carriers[name]
+            for k in range(carrier.charge_lanes):
+                executors[f"charge:{name}:{k}"] = OrderExecutor(
+                    biller, self._numbers, now_ms, concurrency=carrier.charge_concurrency
+                )
+        for k in range(self.config.engine.webhook_lanes):
+            executors[f"webhook:{k}"] = self._webhooks
+        return executors
+
+    def _api_deps(self) -> Api:
+        adapters: list[tuple[str, base.Bearer | base.Biller]] = [*self.bearers.items(), *self.billers.items()]
+        return Api(
+            batcher=self.batcher,
+            reads=self.reads,
+            carriers=parts.carrier_terms(self.config),
+            now_ms=self.clock.now_ms,
+            registry=self.registry,
+            languages=self._catalogues.languages,
+            is_ready=self.is_ready,
+            overloaded=self._pressure.retry_after_s,
+            callbacks=tuple((name, route) for name, adapter in adapters for route in adapter.routes()),
+            development=self.config.gateway.development,
+        )
+
+    # --- Start and stop ---
+
+    async def start(self) -> None:
+        """Serve. Raise DatabaseInUse, NotMigrated, OSError (port), RuntimeError (an armed fail-point in live mode)."""
+        if any(carrier.mode == "live" for carrier in self.config.carriers.values()):
+            failpoints.refuse_in_live_mode()
+        if self._is_alone:
+            self._alone.enter_context(database.hold_alone(self.config.gateway.database))
+        self._check_schema()
+        self.batcher.start()
+        await self.lanes.start()
+        for name, bearer in self.bearers.items():
+            self._run(keep_bearer(f"sms:{name}:0", bearer, self._sink, self.lanes.owns))
+        for biller in self.billers.values():
+            self._run(biller.run(self._sink))
+        if self._notifier is not None:
+            self._run(self._notifier.run())
+        self._run(Deadlines(self.batcher, self.lanes.owns, DeadlineReached).run())
+        self._run(Sealer(self.batcher, self.lanes.owns).run())
+        self._run(Housekeeping(self.batcher, self.lanes.owns).run())
+        self._run(self._pressure.run())
+        lag = LoopLag()
+        self._run(lag.run())
+        self.registry.register(GatewayCollector(self.batcher, self.lanes, self.bearers, lag, self.clock.now_ms))
+        await self._api.start()
+        log.info("serving on %s as %s", self.url, self.owner)
+
+    def _check_schema(self) -> None:
+        with self._writer.connect() as conn:
+            found, expected = migrate.current(conn), migrate.newest()
+        if found != expected:
+            raise NotMigrated(f"the database has schema {found or 'none'}, expected {expected}; run `gateway migrate`")
+
+    def _run(self, work: Coroutine[None, None, None]) -> None:
+        self._tasks.append(asyncio.create_task(work))
+
+    async def stop(self) -> None:
+        """Take nothing new, finish what runs, give the lanes back, close."""
+        await self._api.stop()
+        await self.lanes.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.batcher.call(lambda unit: Leases().leave(unit.conn, owner=self.owner))
+        await self.batcher.stop()
+        await self._webhooks.close()
+        self.reads.close()
+        self._writer.dispose()
+        self._alone.close()
+
+    @property
+    def failed(self) -> "asyncio.Future[None]":
+        """Gets an exception if the writer can no longer be trusted; the process must end then."""
+        return self.batcher.failed
+
+    @property
+    def url(self) -> str:
+        """Where the API listens, once started."""
+        return self._api.url
+
+    def is_ready(self) -> dict[str, bool]:
+        """By part, whether it can do its work now: the writer, and each link whose lane is here."""
+        ready = {"writer": not self.failed.done()}
+        for name, bearer in self.bearers.items():
+            if self.lanes.owns(f"sms:{name}:0"):
+                ready[f"link:{name}"] = bearer.is_up()
+        return ready

@@ -1,0 +1,40 @@
+"""Keeps a bearer's link up exactly while this process owns its lane."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from carriers import base
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.1
+BROKEN_PAUSE_S = 1.0
+
+
+async def keep_bearer(lane: str, bearer: base.Bearer, sink: base.Sink, owns: Callable[[str], bool]) -> None:
+    """Run *bearer* while *lane* is owned, until cancelled; cancelled, it unbinds."""
+    link: asyncio.Task[None] | None = None
+    try:
+        while True:
+            if link is not None and link.done():
+                # It reconnects by itself, so an end is a bug; the others of the carrier must not suffer from it.
+                log.error("the link of lane %s ended: %r", lane, link.exception())
+                link = None
+                await asyncio.sleep(BROKEN_PAUSE_S)
+            if owns(lane) and link is None:
+                link = asyncio.create_task(bearer.run(sink), name=f"bearer {lane}")
+            elif not owns(lane) and link is not None:
+                await _end(link)
+                link = None
+            await asyncio.sleep(LOOK_S)
+    finally:
+        if link is not None:
+            await _end(link)
+
+
+async def _end(link: "asyncio.Task[None]") -> None:
+    link.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await link

@@ -1,0 +1,171 @@
+"""The configuration translated into what each part wants: rules, lanes, adapters, words."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from importlib import resources
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
+
+from carriers import base
+from gateway.config import BEARERS, BILLERS, Config, ConfigError, adapter
+from gateway.core.asks import Catalogues, load_catalogues
+from gateway.core.payment import Rules
+from gateway.engine.batcher import BatchSettings
+from gateway.engine.lane import Executor
+from gateway.engine.lanes import LaneSettings
+from gateway.engine.texts import CarrierWords
+from gateway.store.outbox import LanePlan
+from gateway.store.queries import msisdn_of
+from gateway.store.reads import Reads
+from merchants.routing import CarrierTerms
+
+NUMBERS_MAX = 100_000
+
+
+class Numbers:
+    """The phone number behind a consumer's id, kept in memory: a number never changes its consumer."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+        self._known: OrderedDict[str, str] = OrderedDict()
+
+    async def __call__(self, consumer_id: str) -> str:
+        msisdn = self._known.get(consumer_id)
+        if msisdn is None:
+
+            def look_up(conn: Connection) -> str:
+                return msisdn_of(conn, consumer_id)
+
+            msisdn = self._known[consumer_id] = await self._reads(look_up)
+            if len(self._known) > NUMBERS_MAX:
+                self._known.popitem(last=False)
+        return msisdn
+
+
+def rules(config: Config) -> dict[str, Rules]:
+    """By carrier, the numbers that the payment's table goes by."""
+    return {
+        name: Rules(
+            consent_grace_ms=round(carrier.consent_grace_s * 1000),
+            charge_within_ms=round(carrier.charge_within_s * 1000),
+            inquiry_ladder_ms=tuple(round(s * 1000) for s in carrier.inquiry_ladder_s),
+            not_found_gap_ms=round(carrier.not_found_gap_s * 1000),
+            max_processing_ms=round(carrier.max_processing_s * 1000),
+            resend_ladder_ms=tuple(round(s * 1000) for s in carrier.resend_ladder_s),
+        )
+        for name, carrier in config.carriers.items()
+    }
+
+
+def lane_plan(config: Config) -> LanePlan:
+    return LanePlan(
+        sms=dict.fromkeys(config.carriers, 1),
+        charge={name: carrier.charge_lanes for name, carrier in config.carriers.items()},
+        webhook=config.engine.webhook_lanes,
+    )
+
+
+def batch_settings(config: Config) -> BatchSettings:
+    engine = config.engine
+    return BatchSettings(
+        batch_events_max=engine.batch_events_max,
+        queue_max=engine.queue_max,
+        pace_ms=engine.pace_ms,
+        eager_at=engine.eager_at,
+    )
+
+
+def check_lease(config: Config, executors: Mapping[str, Executor]) -> None:
+    """Raise ConfigError for a lease that a lane's longest request would outlive: that lane would never start one."""
+    engine = config.engine
+    longest_s, lane = max((executor.hard_timeout_s, name) for name, executor in executors.items())
+    if engine.lease_s - engine.heartbeat_s <= longest_s:
+        least_s = longest_s + engine.heartbeat_s
+        raise ConfigError([f"engine.lease_s: expected more than {least_s} (lane {lane}), got {engine.lease_s}"])
+
+
+def lane_settings(config: Config) -> LaneSettings:
+    engine = config.engine
+    return LaneSettings(lease_s=engine.lease_s, heartbeat_s=engine.heartbeat_s, poll_s=engine.poll_s)
+
+
+def bearers(config: Config, now_ms: Callable[[], int], *, on_up: Callable[[str], None]) -> dict[str, base.Bearer]:
+    """By carrier. *on_up* is called with the lane's name when a link is there again."""
+    made: dict[str, base.Bearer] = {}
+    for name, carrier in config.carriers.items():
+
+        def up(lane: str = f"sms:{name}:0") -> None:
+            on_up(lane)
+
+        kind, settings = adapter(carrier.bearer, BEARERS)
+        made[name] = kind.make(name, settings, now_ms=now_ms, on_up=up)
+    return made
+
+
+def billers(config: Config, now_ms: Callable[[], int]) -> dict[str, base.Biller]:
+    """By carrier."""
+    made: dict[str, base.Biller] = {}
+    for name, carrier in config.carriers.items():
+        kind, settings = adapter(carrier.biller, BILLERS)
+        made[name] = kind.make(name, settings, now_ms=now_ms)
+    return made
+
+
+def catalogues() -> Catalogues:
+    """Every language whose catalogue is shipped. Raise ValueError with all mistakes in them."""
+    folder = resources.files("gateway.core") / "catalogues"
+    files = [file for file in folder.iterdir() if file.name.endswith(".toml")]
+    return load_catalogues({file.name.removesuffix(".toml"): file.read_text(encoding="utf-8") for file in files})
+
+
+def carrier_words(config: Config) -> dict[str, CarrierWords]:
+    return {
+        name: CarrierWords(
+            time_zone=carrier.time_zone,
+            short_code=carrier.short_code,
+            care_line=carrier.care_line or carrier.short_code,
+            brand=carrier.brand,
+        )
+        for name, carrier in config.carriers.items()
+    }
+
+
+def carrier_terms(config: Config) -> Mapping[str, CarrierTerms]:
+    """What the API must know of each carrier to take a request."""
+    return {
+        name: CarrierTerms(
+            mode=carrier.mode,
+            prefixes=carrier.prefixes,
+            currency=carrier.currency,
+            language=carrier.language,
+            code_digits=carrier.code_digits,
+        )
+        for name, carrier in config.carriers.items()
+    }
+
+
+def zones(config: Config) -> dict[str, ZoneInfo]:
+    return {name: ZoneInfo(carrier.time_zone) for name, carrier in config.carriers.items()}
+
+
+def currencies(config: Config) -> dict[str, str]:
+    return {name: carrier.currency for name, carrier in config.carriers.items()}
+
+
+def modes(config: Config) -> dict[str, str]:
+    return {name: carrier.mode for name, carrier in config.carriers.items()}
+
+
+def languages(config: Config) -> dict[str, str]:
+    return {name: carrier.language for name, carrier in config.carriers.items()}
+
+
+def listen(config: Config) -> tuple[str, int]:
+    host, _, port = config.gateway.listen.rpartition(":")
+    return host, int(port)
+
+
+def conninfo(url: str) -> str:
+    """The URL as libpq takes it."""
+    return url.replace("postgresql+psycopg://", "postgresql://", 1)

@@ -1,0 +1,40 @@
+"""What carriers hand in becomes a job of the next batch; it is acknowledged to them only after its commit."""
+
+from collections.abc import Mapping
+
+from carriers import base
+from gateway.core.reply import Meaning
+from gateway.engine.batcher import Batcher, Busy
+from gateway.engine.carrier_jobs import CallbackRead, ReceiptRead
+from gateway.engine.inbox import KeywordHandler, MoReceived
+from gateway.store.apply import Job
+
+
+class CarrierSink:
+    """The one door through which carriers speak."""
+
+    def __init__(
+        self, batcher: Batcher, keywords: Mapping[Meaning, KeywordHandler], languages: Mapping[str, str]
+    ) -> None:
+        self._batcher = batcher
+        self._keywords = keywords
+        self._languages = languages
+
+    async def __call__(self, said: base.Mo | base.Receipt | base.Callback) -> None:
+        """Return once *said* is on disk. Raise Overloaded when there is no room for it."""
+        # A receipt is in no hurry: it rides along with what moves money.
+        is_urgent = not isinstance(said, base.Receipt)
+        try:
+            written = self._batcher.offer(self._job(said), wake=is_urgent, vital=True)
+        except Busy as busy:
+            raise base.Overloaded(str(busy)) from busy
+        await written
+
+    def _job(self, said: base.Mo | base.Receipt | base.Callback) -> Job:
+        match said:
+            case base.Mo():
+                return MoReceived(said, self._keywords, self._languages[said.carrier])
+            case base.Receipt():
+                return ReceiptRead(said)
+            case base.Callback():
+                return CallbackRead(said)

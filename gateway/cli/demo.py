@@ -1,0 +1,170 @@
+"""`gateway demo`: a whole house on this machine, one payment through it, and then yours to play with.
+
+The simulators run as a process of their own and are handed addresses and keys only: the phone learns its code from the
+text, and the shop below uses the same HTTP API as any other merchant.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets as chance
+import shutil
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import uvloop
+
+from gateway.app import Gateway
+from gateway.cli import admin, serve
+from gateway.cli.errors import CommandError
+from gateway.cli.phone import DemoAddresses, Network
+from gateway.cli.story import Story
+from gateway.config import CarrierSection, Config, GatewaySection, Secrets
+from gateway.store.engine import begin_write, connect
+from merchants.keys import Merchant, add_merchant
+
+HOST = "127.0.0.1"
+MARK = "demo.json"
+SHORT_CODE = "22345"
+SIMULATORS_START_S = 20
+
+
+def run(folder: Path, *, port: int, once: bool) -> None:
+    """Raise CommandError when the demo cannot run, or (*once*) when anything about the payment is not as it must be."""
+    serve.set_up_logging(logging.WARNING)
+    uvloop.run(_demo(_emptied(folder), port, once=once))
+
+
+def _emptied(folder: Path) -> Path:
+    """An empty folder of our own. One that is somebody else's is left alone."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
+        raise CommandError(f"{folder} holds something that no demo wrote; name another with --folder", exit_code=2)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / MARK).touch(mode=0o600)
+    return folder.resolve()
+
+
+async def _demo(folder: Path, port: int, *, once: bool) -> None:
+    began_s = time.monotonic()
+    async with _simulators(folder) as addresses, aiohttp.ClientSession() as http:
+        config = _config(folder, addresses, port=_free(port))
+        shop = _open_shop(config)
+        gateway = Gateway(config, Secrets(code_key=chance.token_bytes(32)))
+        await serve.start(gateway)
+        try:
+            network = Network(http, addresses.control)
+            story = Story(http, network, api=gateway.url, key=shop.test_key, sink=addresses.merchant)
+            await story.tell()
+            story.show(time.monotonic() - began_s)
+            await story.check()
+            if not once:
+                _leave_addresses(folder, gateway, addresses, shop)
+                story.show_what_next(folder)
+                await serve.until_told(gateway)
+        finally:
+            await gateway.stop()
+
+
+class Addresses(msgspec.Struct, frozen=True, kw_only=True):
+    """What the simulators print when they are up."""
+
+    smsc: "Listener"
+    billing: str
+    merchant: str
+    control: str
+
+
+class Listener(msgspec.Struct, frozen=True, kw_only=True):
+    host: str
+    port: int
+
+
+@contextlib.asynccontextmanager
+async def _simulators(folder: Path) -> AsyncIterator[Addresses]:
+    """The simulators, until the block ends; they also end if this process dies."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "simulators", "--journal", str(folder / "journal"), "--reply-delay", "0.6"),
+        *("--short-code", SHORT_CODE, "--parent-pid", str(os.getpid())),
+        stdout=asyncio.subprocess.PIPE,
+        # Ctrl-C is for us: the simulators end after the gateway has unbound.
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = await asyncio.wait_for(process.stdout.readline(), SIMULATORS_START_S)
+        if not line:
+            raise CommandError("the simulators did not start")
+        yield msgspec.json.decode(line, type=Addresses)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+def _free(port: int) -> int:
+    """*port* if it can be had, else a free one."""
+    for wanted in (port, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind((HOST, wanted))
+                return int(probe.getsockname()[1])
+    raise CommandError("no port is free")
+
+
+def _config(folder: Path, addresses: Addresses, *, port: int) -> Config:
+    return Config(
+        gateway=GatewaySection(
+            database=f"sqlite:///{folder / 'gateway.db'}", listen=f"{HOST}:{port}", development=True
+        ),
+        carriers={
+            "acme": CarrierSection(
+                mode="test",
+                prefixes=("+254",),
+                currency="KES",
+                time_zone="Africa/Nairobi",
+                short_code=SHORT_CODE,
+                care_line="0800 22345",
+                brand="Acme Pay",
+                bearer={
+                    "type": "smpp",
+                    "host": addresses.smsc.host,
+                    "port": addresses.smsc.port,
+                    "system_id": "gateway",
+                    "password": "secret",
+                    "source_addr": SHORT_CODE,
+                    "window": 50,
+                },
+                biller={
+                    "type": "opbill",
+                    "base_url": addresses.billing,
+                    "user": "gateway",
+                    "password": "secret",
+                },
+            )
+        },
+    )
+
+
+def _open_shop(config: Config) -> Merchant:
+    url = config.gateway.database
+    admin.upgrade(url)
+    engine = connect(url)
+    try:
+        with begin_write(engine) as conn:
+            now_ms = time.time_ns() // 1_000_000
+            return add_merchant(conn, name="Asha Mboga Ltd", shop="Mama Asha", keyword="ASHA", now_ms=now_ms)
+    finally:
+        engine.dispose()
+
+
+def _leave_addresses(folder: Path, gateway: Gateway, addresses: Addresses, shop: Merchant) -> None:
+    left = DemoAddresses(control=addresses.control, api=gateway.url, key=shop.test_key, short_code=SHORT_CODE)
+    (folder / MARK).write_bytes(msgspec.json.encode(left))

@@ -1,0 +1,29 @@
+"""A house on each database for every journey."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.journeys.house import House, house
+from tests.journeys.processes import Nursery, nursery
+
+
+@pytest.fixture
+async def home(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
+    async with house(database_url, tmp_path / "journal") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def called_back(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
+    """A house whose biller calls about charges."""
+    async with house(database_url, tmp_path / "journal", called_back=True) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def processes() -> Iterator[Nursery]:
+    """Starts gateways as processes of their own, quickly."""
+    with nursery() as opened:
+        yield opened

@@ -1,0 +1,352 @@
+"""A whole house for one journey: simulators, a gateway over real sockets, a shop that knows only the HTTP API.
+
+The simulators keep their own journals, and a journey is judged by them: at its end every charge that truly happened
+must stand in the ledger and every webhook must have been verified.
+"""
+
+import asyncio
+import itertools
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import msgspec
+from msgspec.structs import replace
+from sqlalchemy import text
+
+from gateway.app import Gateway
+from gateway.config import CarrierSection, Config, EngineSection, GatewaySection, Secrets
+from gateway.engine.clock import Clock
+from gateway.store.engine import begin_write, connect
+from merchants.keys import Merchant, add_merchant
+from simulators import journal
+from simulators.billing import BillingSettings
+from simulators.handsets import HandsetSettings
+from simulators.reading import codes_in
+from simulators.smsc_settings import SmscSettings
+from simulators.world import World, WorldSettings
+from tests.stores import reading
+
+SHORT_CODE = "22345"
+CODE_KEY = bytes(range(32))
+CALLBACK_KEY = "ab" * 16
+WAIT_S = 20.0
+FINAL = frozenset({"succeeded", "failed", "reversed"})
+# What waits longer than this before it is sent again is not waited for: the clock is moved.
+PATIENCE_MS = 2_000
+
+_numbers = itertools.count(100)
+
+
+def a_number(ending: str = "555") -> str:
+    """A number that no other payment of this run has; its last three digits may be magic."""
+    return f"+2547{next(_numbers):05d}{ending}"
+
+
+def config_for(database: str, world: World, **carrier: Any) -> Config:  # Any: settings of a carrier.
+    """A gateway with one carrier, in a hurry: every wait that a journey has to live through is short."""
+    section: dict[str, Any] = {
+        "mode": "test",
+        "prefixes": ("+254",),
+        "currency": "KES",
+        "time_zone": "Africa/Nairobi",
+        "short_code": SHORT_CODE,
+        "care_line": "0800 22345",
+        "brand": "Acme Pay",
+        "inquiry_ladder_s": (0.1, 0.2, 0.3, 0.5, 1.0),
+        "not_found_gap_s": 0.1,
+        "max_processing_s": 1.0,
+        "resend_ladder_s": (0.1, 0.2, 0.5),
+        "bearer": smsc_settings(world),
+        "biller": {
+            "type": "opbill",
+            "base_url": world.billing.server.url,
+            "user": "gateway",
+            "password": "secret",
+            "timeout_s": 1.0,
+        },
+    }
+    return Config(
+        gateway=GatewaySection(database=database, listen="127.0.0.1:0", development=True),
+        engine=EngineSection(pace_ms=2, lease_s=10.0, heartbeat_s=0.5, poll_s=0.1, webhook_timeout_s=1.0),
+        carriers={"acme": CarrierSection(**{**section, **carrier})},
+    )
+
+
+def smsc_settings(world: World) -> dict[str, Any]:  # Any: TOML of a bearer.
+    return {
+        "type": "smpp",
+        "host": "127.0.0.1",
+        "port": world.smsc.port,
+        "system_id": "gateway",
+        "password": "secret",
+        "source_addr": SHORT_CODE,
+        "window": 50,
+        "response_timeout_s": 1.0,
+        "reconnect_delay_s": 0.1,
+        "throttle_pause_s": 0.2,
+    }
+
+
+def world_settings(folder: Path | None, **changes: Any) -> WorldSettings:  # Any: settings of the world.
+    settings = WorldSettings(
+        journal=folder,
+        short_code=SHORT_CODE,
+        smsc=SmscSettings(late_response_s=1.5, retry_delay_s=0.1, receipt_late_s=0.5, freeze_s=1.5),
+        billing=BillingSettings(late_after_s=None, slow_s=0.5, inquiry_lag_s=0.5, callback_late_s=0.5),
+        handsets=HandsetSettings(reply_delay_s=0.02, late_reply_s=3600.0, inbox_max=100),
+    )
+    return replace(settings, **changes)
+
+
+def a_shop(database: str, keyword: str = "ASHA") -> Merchant:
+    engine = connect(database)
+    try:
+        with begin_write(engine) as conn:
+            now_ms = time.time_ns() // 1_000_000
+            return add_merchant(
+                conn, name=f"{keyword} Ltd", shop=f"Mama {keyword.title()}", keyword=keyword, now_ms=now_ms
+            )
+    finally:
+        engine.dispose()
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """An HTTP answer."""
+
+    status: int
+    body: Any  # Any: JSON.
+    headers: Mapping[str, str]
+
+
+class Shop:
+    """A merchant's side: one key, one base address."""
+
+    def __init__(self, http: aiohttp.ClientSession, base: str, key: str) -> None:
+        self._http = http
+        self._base = base
+        self._key = key
+
+    async def call(self, method: str, path: str, body: object = None, *, key: str = "") -> Answered:
+        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+        if method == "POST":
+            headers["Idempotency-Key"] = key or uuid4().hex
+        sent = None if body is None else msgspec.json.encode(body)
+        async with self._http.request(method, self._base + path, data=sent, headers=headers) as answer:
+            raw = await answer.read()
+            return Answered(answer.status, msgspec.json.decode(raw) if raw else None, answer.headers)
+
+    def moved_to(self, base: str) -> None:
+        """The gateway listens somewhere else now."""
+        self._base = base
+
+    async def ask(self, msisdn: str, **changes: object) -> dict[str, Any]:  # Any: JSON of the API.
+        """A new payment of KES 1,250.00."""
+        body = {"amount": 125_000, "currency": "KES", "msisdn": msisdn, "description": "Vegetable box", **changes}
+        answer = await self.call("POST", "/v1/payments", body)
+        assert answer.status == 201, answer.body
+        created: dict[str, Any] = answer.body
+        return created
+
+    async def payment(self, payment_id: str) -> dict[str, Any]:  # Any: JSON of the API.
+        answer = await self.call("GET", f"/v1/payments/{payment_id}")
+        assert answer.status == 200, answer.body
+        found: dict[str, Any] = answer.body
+        return found
+
+    async def until(
+        self, payment_id: str, reached: Callable[[dict[str, Any]], bool], limit_s: float = WAIT_S
+    ) -> dict[str, Any]:  # Any: JSON of the API.
+        """The payment, once *reached* holds."""
+        ends_s = time.monotonic() + limit_s
+        while not reached(found := await self.payment(payment_id)):
+            assert time.monotonic() < ends_s, f"still {found}"
+            await asyncio.sleep(0.01)
+        return found
+
+    async def until_final(self, payment_id: str) -> dict[str, Any]:  # Any: JSON of the API.
+        return await self.until(payment_id, lambda payment: payment["status"] in FINAL)
+
+    async def events(self) -> list[dict[str, Any]]:  # Any: JSON of the API.
+        """The whole feed, page by page."""
+        found: list[dict[str, Any]] = []
+        while True:
+            after = found[-1]["seq"] if found else 0
+            page = (await self.call("GET", f"/v1/events?after_seq={after}&limit=1000")).body["data"]
+            found += page
+            if not page:
+                return found
+
+    async def event_types(self, payment_id: str) -> list[str]:
+        return [event["type"] for event in await self.events() if event["data"].get("id") == payment_id]
+
+    async def until_event(self, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:  # Any: JSON of the API.
+        """The first event of the feed for which *reached* holds, once it is there."""
+        ends_s = time.monotonic() + WAIT_S
+        while not (found := [event for event in await self.events() if reached(event)]):
+            assert time.monotonic() < ends_s, [event["type"] for event in await self.events()]
+            await asyncio.sleep(0.02)
+        return found[0]
+
+
+class House:
+    """Everything that a journey touches."""
+
+    def __init__(self, world: World, gateway: Gateway, shop: Shop, folder: Path, database: str) -> None:
+        self.world = world
+        self.gateway = gateway
+        self.shop = shop
+        self.folder = folder
+        self.database = database
+        self.is_serving = True
+
+    async def stop(self) -> None:
+        """The gateway's process ends in good order."""
+        if self.is_serving:
+            self.is_serving = False
+            await self.gateway.stop()
+
+    async def start_again(self) -> None:
+        """Another process on the same database, with the same settings, in the same world."""
+        gateway = Gateway(self.gateway.config, Secrets(code_key=CODE_KEY), clock=self.gateway.clock)
+        await gateway.start()
+        self.gateway, self.is_serving = gateway, True
+        self.shop.moved_to(gateway.url)
+
+    def advance(self, seconds: float) -> None:
+        """Time passes for the gateway; for the world it does not."""
+        self.gateway.clock.advance(seconds)
+
+    # --- The phone ---
+
+    def behave(self, msisdn: str, behaviour: str) -> None:
+        self.world.handsets.phone(msisdn).behaviour = behaviour
+
+    def text(self, msisdn: str, words: str) -> None:
+        """The phone's owner sends *words*."""
+        self.world.handsets.send(msisdn, SHORT_CODE, words)
+
+    async def texts(self, msisdn: str, count: int = 1) -> list[str]:
+        """What the phone got so far, once that is at least *count* texts."""
+        await self.world.handsets.wait_for_texts(msisdn, count, WAIT_S)
+        got = [one.text for one in self.world.handsets.phone(msisdn).inbox or ()]
+        assert len(got) >= count, f"expected {count} texts, got {got}"
+        return got
+
+    async def text_with(self, msisdn: str, words: str, count: int = 1) -> str:
+        """The *count*-th text that holds *words*, once it is there."""
+        for received in itertools.count(1):
+            got = await self.texts(msisdn, received)
+            found = [one for one in got if words in one]
+            if len(found) >= count:
+                return found[count - 1]
+        raise AssertionError
+
+    def asks(self, msisdn: str) -> int:
+        """How many texts with a code the phone has shown so far."""
+        return sum(bool(codes_in(one.text)) for one in self.world.handsets.phone(msisdn).inbox or ())
+
+    async def code_in(self, msisdn: str, count: int = 1) -> str:
+        """The code in the phone's *count*-th text, as its owner reads it."""
+        return codes_in((await self.texts(msisdn, count))[count - 1])[0]
+
+    # --- What truly happened ---
+
+    def charges(self, msisdn: str | None = None) -> list[journal.Executed]:
+        """Charges that the operator executed."""
+        self.world.journals.flush()
+        return [one for one in journal.executed_charges(self.folder) if msisdn in (None, one.msisdn)]
+
+    def refunds(self, msisdn: str | None = None) -> list[journal.Executed]:
+        self.world.journals.flush()
+        return [one for one in journal.executed_refunds(self.folder) if msisdn in (None, one.msisdn)]
+
+    def rows(self, statement: str, **values: object) -> list[Any]:  # Any: rows of a test's own question.
+        with reading(self.database) as conn:
+            return list(conn.execute(text(statement), values))
+
+    async def until_rows(self, statement: str, **values: object) -> list[Any]:  # Any: rows of a test's own question.
+        """The answer, once it is not empty."""
+        ends_s = time.monotonic() + WAIT_S
+        while not (found := self.rows(statement, **values)):
+            assert time.monotonic() < ends_s, f"nothing for {statement} with {values}"
+            await asyncio.sleep(0.02)
+        return found
+
+    async def settled(self) -> None:
+        """Wait until nothing is left to be sent; what is to be sent much later becomes due by moving the clock."""
+        ends_s = time.monotonic() + WAIT_S
+        while left := self.rows("SELECT id, kind, tries, due_at_ms FROM outbox ORDER BY due_at_ms"):
+            assert time.monotonic() < ends_s, left
+            wait_ms = left[0].due_at_ms - self.gateway.clock.now_ms()
+            if wait_ms > PATIENCE_MS:
+                self.advance(wait_ms / 1000)
+            await asyncio.sleep(0.02)
+
+
+async def together(*stories: Awaitable[None]) -> None:
+    """All of them at once in one house; each runs to its end, and all that went wrong is told."""
+    ended = await asyncio.gather(*stories, return_exceptions=True)
+    wrong = [error for error in ended if isinstance(error, Exception)]
+    if wrong:
+        raise ExceptionGroup(f"{len(wrong)} of {len(stories)} stories went wrong", wrong)
+
+
+@asynccontextmanager
+async def house(database: str, folder: Path, *, called_back: bool = False) -> AsyncIterator[House]:
+    """Open it, and at the end hold the journals against the books. *called_back*: the biller calls about charges."""
+    async with World(world_settings(folder)) as world, aiohttp.ClientSession() as http:
+        merchant = a_shop(database)
+        config = config_for(database, world)
+        if called_back:
+            config = _with_callbacks(config)
+        gateway = Gateway(config, Secrets(code_key=CODE_KEY), clock=Clock())
+        await gateway.start()
+        opened = House(world, gateway, Shop(http, gateway.url, merchant.test_key), folder, database)
+        try:
+            await open_webhooks(opened.shop, world)
+            yield opened
+            await opened.settled()
+        finally:
+            await opened.stop()
+        judge(opened)
+
+
+def _with_callbacks(config: Config) -> Config:
+    """The same on a port that is known beforehand, so that the biller can be told where to call."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    acme = config.carriers["acme"]
+    biller = {**acme.biller, "callback_base_url": f"http://{listen}", "callback_key": CALLBACK_KEY}
+    return replace(
+        config, gateway=replace(config.gateway, listen=listen), carriers={"acme": replace(acme, biller=biller)}
+    )
+
+
+async def open_webhooks(shop: Shop, world: World) -> None:
+    answer = await shop.call("POST", "/v1/webhook_endpoints", {"url": f"{world.merchant.server.url}/asha"})
+    assert answer.status == 201, answer.body
+    world.merchant.set_secrets("/asha", [answer.body["secret"]])
+
+
+def judge(opened: House) -> None:
+    """The operator's journal and our books tell one story, and the merchant believed every webhook."""
+    charges, refunds = opened.charges(), opened.refunds()
+    posted = {
+        kind: {row.source_id for row in opened.rows("SELECT source_id FROM entry WHERE kind = :kind", kind=kind)}
+        for kind in ("capture", "late_charge", "reversal")
+    }
+    assert {one.correlator for one in charges} == posted["capture"] | posted["late_charge"]
+    assert len(charges) == len({one.correlator for one in charges})
+    assert {one.original for one in refunds} == posted["reversal"]
+    kept = len(charges) - len(refunds)
+    assert kept == len(posted["capture"]), f"{kept} charges were kept, {posted['capture']} are in the books"
+    arrived = journal.read(opened.folder, "merchant", "webhook")
+    assert all(one["verified"] for one in arrived)
+    assert {one["id"] for one in arrived} == {row.id for row in opened.rows("SELECT id FROM event")}
