@@ -1,0 +1,1 @@
+"""Benchmarks of whole gateways: real processes, real sockets, real databases. `make bench` runs them."""

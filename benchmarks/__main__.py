@@ -1,0 +1,107 @@
+"""Run benchmarks and print one JSON line each: `python -m benchmarks --seconds 60 --database sqlite cycle`."""
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import uvloop
+
+from benchmarks.house import House, database_of, house
+from benchmarks.load import Load
+from tests.postgres import PostgresServer, postgres_run, server_in
+
+WARM_UP_S = 5.0
+IN_FLIGHT = 256
+STEADY_PER_S = 100
+DATABASES = ("sqlite", "postgresql")
+
+Run = Callable[[Load, float], Awaitable[None]]
+
+
+async def _cycle(load: Load, seconds: float) -> None:
+    await load.closed_loop(IN_FLIGHT, seconds)
+
+
+async def _steady(load: Load, seconds: float) -> None:
+    await load.open_loop(STEADY_PER_S, seconds)
+
+
+BENCHMARKS: dict[str, tuple[str, Run]] = {
+    "cycle": (f"closed loop, {IN_FLIGHT} in flight", _cycle),
+    "steady": (f"open loop, {STEADY_PER_S}/s", _steady),
+}
+
+
+async def _measure(
+    name: str, kind: str, seconds: float, folder: Path, server: PostgresServer | None
+) -> dict[str, object]:
+    text, run = BENCHMARKS[name]
+    with database_of(kind, folder, server) as url:
+        async with house(url, folder) as opened:
+            if server is not None and kind == "postgresql":
+                opened.measure_postgres(server)
+            warm = Load(opened)
+            await run(warm, WARM_UP_S)
+            await warm.close()
+            return {"name": name, "database": kind, "load": text, **await _window(opened, run, seconds)}
+
+
+async def _window(opened: House, run: Run, seconds: float) -> dict[str, object]:
+    loop = asyncio.get_running_loop()
+    load = Load(opened)
+    before, gateway_s, database_s = await opened.metrics(), opened.gateway_cpu_s(), opened.database_cpu_s()
+    began_s = loop.time()
+    await run(load, seconds)
+    took_s = loop.time() - began_s
+    gateway_s, database_s = opened.gateway_cpu_s() - gateway_s, opened.database_cpu_s() - database_s
+    after = await opened.metrics()
+    await load.close()
+    batches = after["gateway_batches_total"] - before["gateway_batches_total"]
+    events = after["gateway_batch_events_total"] - before["gateway_batch_events_total"]
+    done = max(1, load.finished)
+    cuts = statistics.quantiles(load.latencies_ms, n=100)
+    return {
+        "count": load.finished,
+        "unfinished": load.unfinished,
+        "refused": sum(count for status, count in load.statuses.items() if status != 201),
+        "seconds": round(took_s, 2),
+        "per_second": round(load.finished / took_s, 1),
+        "gateway_cpu_ms": round(gateway_s * 1000 / done, 3),
+        "database_cpu_ms": round(database_s * 1000 / done, 3),
+        "latency_ms_p50": round(cuts[49], 1),
+        "latency_ms_p99": round(cuts[98], 1),
+        "batch_mean": round(events / max(1.0, batches), 1),
+        "loop_lag_ms_p99": round(after["gateway_loop_lag_p99_seconds"] * 1000, 1),
+        "gateway_rss_mb": round(opened.gateway_rss_mb(), 1),
+        "fsync": "on",
+        "synchronous_commit": "on (WAL, synchronous=FULL)" if opened.database_cpu_s() == 0 else "on",
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], help="all of them by default")
+    parser.add_argument("--database", choices=DATABASES, action="append", help="both by default")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each window, after a warm-up")
+    asked = parser.parse_args()
+    kinds = asked.database or list(DATABASES)
+    failed = False
+    with ExitStack() as stack:
+        server = server_in(stack.enter_context(postgres_run())) if "postgresql" in kinds else None
+        for name in asked.names or list(BENCHMARKS):
+            for kind in kinds:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="payments-bench-")))
+                measured = uvloop.run(_measure(name, kind, asked.seconds, folder, server))
+                print(json.dumps(measured), flush=True)
+                failed = failed or bool(measured["unfinished"])
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
