@@ -305,6 +305,13 @@ def upgrade() -> None:
     op.create_index("payment_by_merchant", "payment", ["merchant_id", "mode", "id"])
     op.create_index("payment_by_ref", "payment", ["ref"])
     op.create_index(
+        "payment_by_reference",
+        "payment",
+        ["merchant_id", "mode", "reference", "id"],
+        sqlite_where=sa.text("reference IS NOT NULL"),
+        postgresql_where=sa.text("reference IS NOT NULL"),
+    )
+    op.create_index(
         "payment_deadline",
         "payment",
         ["deadline_at_ms"],

@@ -167,7 +167,7 @@ class Inbound:
         except Overloaded:
             status = NOT_NOW
         except Exception:  # A loop's top: one text must not end the link; the SMSC keeps it and sends it again.
-            status = Status.RSYSERR
+            status = NOT_NOW
             about = mask(message.msisdn) if isinstance(message, Mo) else "a receipt"
             log.exception("%s: what came from %s could not be stored", self._carrier, about)
         self._count(message, status)

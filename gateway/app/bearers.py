@@ -1,7 +1,6 @@
 """Keeps a bearer's link up exactly while this process owns its lane."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 
@@ -35,6 +34,7 @@ async def keep_bearer(lane: str, bearer: base.Bearer, sink: base.Sink, owns: Cal
 
 
 async def _end(link: "asyncio.Task[None]") -> None:
-    link.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await link
+    """Let it unbind. `wait` and no `await link`: that would take our own cancellation for the link's."""
+    if not link.cancelling():  # A second cancellation would break its goodbye off.
+        link.cancel()
+    await asyncio.wait({link})

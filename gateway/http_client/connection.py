@@ -60,8 +60,18 @@ class Connection(asyncio.Protocol):
         self._pool = pool
         self._transport: asyncio.Transport | None = None
         self._poll = select.poll()
+        self._is_counted = False
         self._reading = Reading(pool.limits)
         self._answer: asyncio.Future[HttpAnswer] | None = None
+
+    def adopt(self) -> None:
+        """The connect is through: the client's end waits for this socket's end.
+
+        Not sooner: of a connect that is given up, uvloop tells the beginning and not the end.
+        """
+        if self._transport is not None:
+            self._is_counted = True
+            self._pool.sockets.opened()
 
     def is_fresh(self) -> bool:
         """Nothing was heard from the server since the last answer: no end, no reset, no stray byte.
@@ -117,7 +127,6 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._poll.register(transport.get_extra_info("socket").fileno(), _SPOILED)
-        self._pool.sockets.opened()
 
     def data_received(self, data: bytes) -> None:
         if self._answer is None:
@@ -140,7 +149,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.fail(f"the connection was lost before the whole answer: {error}")
         self._transport = None
-        self._pool.sockets.closed()
+        if self._is_counted:
+            self._pool.sockets.closed()
 
     def _finish(self, whole: HttpAnswer) -> None:
         answer, transport = self._answer, self._transport

@@ -106,6 +106,7 @@ class Pool:
         finally:
             if connection is None:
                 self._hand_on(None)
+        connection.adopt()
         if self._is_closed:
             connection.end()
             raise NotSent("the client is closed")

@@ -60,6 +60,10 @@ _INSERT_ORDER: tuple[Table, ...] = (
 )
 
 
+# After a lease was lost, two owners may have done the same row; the first record of it stands, and neither batch fails.
+_MAY_BE_TOLD_TWICE = frozenset({tables.message, tables.message_part, tables.webhook_delivery})
+
+
 def write(unit: "Unit") -> None:
     """Write all that *unit* gathered."""
     conn = unit.conn
@@ -69,7 +73,7 @@ def write(unit: "Unit") -> None:
     _write_keys(unit)
     _write_consumers(unit)
     for table in _INSERT_ORDER:
-        bulk.insert_rows(conn, table, unit.inserts.pop(table, []))
+        bulk.insert_rows(conn, table, unit.inserts.pop(table, []), on_conflict_ignore=table in _MAY_BE_TOLD_TWICE)
     assert not unit.inserts, f"no place in the order for {[table.name for table in unit.inserts]}"
     bulk.update_rows(conn, tables.message, "id", [{"id": m, "status": s} for m, s in unit.message_states.items()])
     _write_feed(unit)

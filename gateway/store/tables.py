@@ -99,6 +99,15 @@ payment = Table(
     Index("payment_by_consumer", "consumer_id", "id"),
     Index("payment_by_ref", "ref"),
     Index(
+        "payment_by_reference",
+        "merchant_id",
+        "mode",
+        "reference",
+        "id",
+        sqlite_where=text("reference IS NOT NULL"),
+        postgresql_where=text("reference IS NOT NULL"),
+    ),
+    Index(
         "payment_deadline",
         "deadline_at_ms",
         sqlite_where=text("deadline_at_ms IS NOT NULL"),

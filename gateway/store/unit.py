@@ -94,6 +94,10 @@ class Unit:
         for payment in load.payments(self.conn, payment_ids, set(self._consumers)):
             self._keep(payment)
         self._missing = payment_ids - self._payments.keys()
+        # Read, not locked: events and texts of these payments name their phones.
+        named = {payment.consumer_id for payment in self._payments.values()} - self._consumers.keys()
+        for consumer in load.consumers(self.conn, set(), named, lock=False):
+            self._remember(consumer)
 
     def _remember(self, consumer: Consumer) -> None:
         self._consumers[consumer.id] = consumer
