@@ -50,17 +50,31 @@ def postgres_template(postgres_server: PostgresServer) -> str:
     return migrated_postgres(postgres_server)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A migrated database of each kind in turn; when the test is over its ledger is verified."""
-    must_have_posted = request.node.get_closest_marker("money") is not None
-    if request.param == "sqlite":
-        url = sqlite_copy(request.getfixturevalue("sqlite_template"), tmp_path)
-        yield url
-        check_ledger(url, must_have_posted=must_have_posted)
-        return
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    url = server.clone_database(request.getfixturevalue("postgres_template"))
+@pytest.fixture
+def sqlite_url(request: pytest.FixtureRequest, sqlite_template: Path, tmp_path: Path) -> Iterator[str]:
+    """A migrated SQLite file; when the test is over its ledger is verified."""
+    url = sqlite_copy(sqlite_template, tmp_path)
     yield url
-    check_ledger(url, must_have_posted=must_have_posted)
-    server.drop_database(url)
+    check_ledger(url, must_have_posted=is_about_money(request))
+
+
+@pytest.fixture
+def postgres_url(
+    request: pytest.FixtureRequest, postgres_server: PostgresServer, postgres_template: str
+) -> Iterator[str]:
+    """A migrated PostgreSQL database; when the test is over its ledger is verified."""
+    url = postgres_server.clone_database(postgres_template)
+    yield url
+    check_ledger(url, must_have_posted=is_about_money(request))
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A migrated database of each kind in turn."""
+    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    return url
+
+
+def is_about_money(request: pytest.FixtureRequest) -> bool:
+    return request.node.get_closest_marker("money") is not None

@@ -1,7 +1,6 @@
 """The OpenAPI document: valid 3.1, about exactly the routes that there are."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,7 +11,6 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from carriers import base
 from merchants.problems import CATALOGUE
 from tests.merchants.shop import Shop, open_shop
-from tests.stores import sqlite_copy
 
 Json = dict[str, Any]  # Any: JSON.
 
@@ -83,7 +81,7 @@ async def test_requests_are_counted_by_route_never_by_path(sqlite_shop: Shop) ->
     ]
 
 
-async def test_a_carriers_callback_reaches_its_adapter(sqlite_template: Path, tmp_path: Path) -> None:
+async def test_a_carriers_callback_reaches_its_adapter(sqlite_url: str) -> None:
     seen: list[base.Request] = []
 
     async def answer(request: base.Request) -> base.Response:
@@ -93,7 +91,7 @@ async def test_a_carriers_callback_reaches_its_adapter(sqlite_template: Path, tm
         return base.Response(status=202, body=b"<ok/>", content_type="text/xml")
 
     route = base.Route(method="POST", path="/{attempt}/{token}", answer=answer)
-    async with open_shop(sqlite_copy(sqlite_template, tmp_path), callbacks=(("acme", route),)) as shop:
+    async with open_shop(sqlite_url, callbacks=(("acme", route),)) as shop:
         taken = await shop.send("POST", "/callbacks/acme/att_1/abc?x=1", b"<xml/>", {"X-Own": "yes"})
         assert (taken.status, taken.body, taken.headers["Content-Type"]) == (202, b"<ok/>", "text/xml")
         full = await shop.send("POST", "/callbacks/acme/att_1/abc", b"full")
