@@ -61,6 +61,9 @@ from gateway.core.payment import (
     WrongCodeReplied,
 )
 
+# How long until a second charge is looked at again that cannot be taken back yet: the ladder's third rung, a minute.
+ASK_ASIDE_RUNG: Final = 2
+
 Rule = Callable[[Payment, Any, Rules], Decision]  # Any: each rule takes its own event type; TABLE pairs them.
 
 
@@ -248,11 +251,30 @@ def _charge_not_found(payment: Payment, event: ChargeNotFound, rules: Rules) -> 
     operation = payment.operation
     if operation is None or not _is_current(payment, event):
         return _noted(payment, event, rules)
-    believable = event.at_ms - operation.started_at_ms >= rules.max_processing_ms
-    if believable and operation.not_found + 1 >= rules.not_found_answers:
+    if _is_believed(operation, event, rules):
         reason = Reason.CANCELLED if payment.cancel_requested else Reason.NOT_CHARGED
         return _end(payment, reason, event.at_ms, (SendText(template="declined"),))
-    return _ask_the_carrier(payment, event, rules, found=not believable)
+    return _ask_the_carrier(payment, event, rules, found=not _is_believable(operation, event, rules))
+
+
+def _is_believable(operation: Operation, event: MoneyFact, rules: Rules) -> bool:
+    """Whether the carrier has had its time. Until the outcome was unknown the order may still have been on its way."""
+    since_ms = operation.unknown_since_ms
+    return since_ms is not None and event.at_ms - since_ms >= rules.max_processing_ms
+
+
+def _is_believed(operation: Operation, event: MoneyFact, rules: Rules) -> bool:
+    """Whether this «not found» is the last one that was needed."""
+    if not _is_believable(operation, event, rules):
+        return False
+    return _not_found_so_far(operation, event, rules) >= rules.not_found_answers
+
+
+def _not_found_so_far(operation: Operation, event: MoneyFact, rules: Rules) -> int:
+    """Answers of one moment count once: three inquiries side by side say no more than one."""
+    last_ms = operation.not_found_at_ms
+    is_new = last_ms is None or event.at_ms - last_ms >= rules.not_found_gap_ms
+    return operation.not_found + is_new
 
 
 def _charge_unsent(payment: Payment, event: ChargeUnsent, rules: Rules) -> Decision:
@@ -283,11 +305,13 @@ def _ask_the_carrier(payment: Payment, event: MoneyFact, rules: Rules, *, found:
     operation = payment.operation
     if operation is None or operation.attempt_id != event.attempt_id:
         return Decision(payment)
+    not_found = 0 if found else _not_found_so_far(operation, event, rules)
     asked = replace(
         operation,
-        outcome_unknown=True,
+        unknown_since_ms=event.at_ms if operation.unknown_since_ms is None else operation.unknown_since_ms,
         inquiries=operation.inquiries + 1,
-        not_found=0 if found else operation.not_found + 1,
+        not_found=not_found,
+        not_found_at_ms=event.at_ms if not_found > operation.not_found else operation.not_found_at_ms,
     )
     effects: list[Effect] = []
     if found and operation.inquiries >= len(rules.inquiry_ladder_ms):
@@ -314,6 +338,8 @@ def _charged_late(payment: Payment, event: Charged, rules: Rules) -> Decision:
 
 def _charged_after_decline(payment: Payment, event: Charged, rules: Rules) -> Decision:
     """The first attempt was declined and then succeeded while the phone is asked again: no second may follow."""
+    if payment.state is State.AUTHORIZED and _is_current(payment, event):
+        return _unlisted(payment, event)  # Named with the consent and never sent: nobody knows what that was.
     ended = _end(payment, Reason.CARRIER_DECLINED, event.at_ms, ())
     reversal = _start_reversal(ended.payment, event, State.ENDED)
     return replace(reversal, effects=(*ended.effects, *reversal.effects))
@@ -329,10 +355,18 @@ def _charged_again(payment: Payment, event: Charged, rules: Rules) -> Decision:
 def _charged_twice(payment: Payment, event: Charged, rules: Rules) -> Decision:
     detail = f"attempt {event.attempt_id} succeeded beside attempt {payment.attempt_id}"
     alarm = OpenBreak(kind=BreakKind.DUPLICATE_CHARGE, detail=detail)
-    if payment.operation is not None or payment.reversed_attempt_id is not None:
+    if payment.reversed_attempt_id is not None:
         return Decision(payment, (alarm,))
+    if payment.operation is not None:
+        # One operation at a time: the carrier is asked again until this charge can be taken back.
+        delay_ms = _rung(rules.inquiry_ladder_ms, ASK_ASIDE_RUNG)
+        return Decision(payment, (alarm, _inquire_charge(event.attempt_id, delay_ms)))
     reversal = _start_reversal(payment, event, payment.state)
     return replace(reversal, effects=(alarm, *reversal.effects))
+
+
+def _inquire_charge(attempt_id: str, delay_ms: int) -> Inquire:
+    return Inquire(attempt_id=attempt_id, kind=OperationKind.CHARGE, delay_ms=delay_ms)
 
 
 def _start_reversal(payment: Payment, event: Charged, state: State) -> Decision:
@@ -343,6 +377,7 @@ def _start_reversal(payment: Payment, event: Charged, state: State) -> Decision:
         kind=OperationKind.REVERSE,
         charge_attempt_id=event.attempt_id,
         started_at_ms=event.at_ms,
+        carrier_reference=event.carrier_reference,
     )
     reversing = replace(payment, state=state, operation=operation, reversed_attempt_id=event.attempt_id)
     return Decision(
@@ -350,7 +385,11 @@ def _start_reversal(payment: Payment, event: Charged, state: State) -> Decision:
         (
             Post(kind=EntryKind.LATE_CHARGE, attempt_id=event.attempt_id),
             Notify(type=EventType.REVERSAL_CREATED),
-            Reverse(attempt_id=reversal_id, charge_attempt_id=event.attempt_id),
+            Reverse(
+                attempt_id=reversal_id,
+                charge_attempt_id=event.attempt_id,
+                carrier_reference=event.carrier_reference,
+            ),
         ),
     )
 
@@ -362,7 +401,8 @@ def _reversal_done(payment: Payment, event: Reversed, rules: Rules) -> Decision:
     effects: tuple[Effect, ...] = (
         Post(kind=EntryKind.REVERSAL, attempt_id=operation.charge_attempt_id),
         Notify(type=EventType.REVERSAL_SUCCEEDED),
-        SendText(template="reversed"),
+        # Of two charges one stays: whoever paid must not read that it was given back.
+        SendText(template="already_paid" if payment.state is State.CAPTURED else "reversed"),
     )
     if payment.state is State.REVERSING:
         ended = _end(payment, Reason.CANCELLED, event.at_ms, ())
@@ -390,14 +430,13 @@ def _reversal_again(payment: Payment, event: ReverseUnsent | ReverseNotFound, ru
     operation = payment.operation
     if operation is None or operation.attempt_id != event.attempt_id:
         return _noted(payment, event, rules)
-    if isinstance(event, ReverseNotFound):
-        believable = event.at_ms - operation.started_at_ms >= rules.max_processing_ms
-        if not believable or operation.not_found + 1 < rules.not_found_answers:
-            return _ask_the_carrier(payment, event, rules, found=not believable)
-    waiting = replace(operation, unsent=operation.unsent + 1, not_found=0, outcome_unknown=False)
+    if isinstance(event, ReverseNotFound) and not _is_believed(operation, event, rules):
+        return _ask_the_carrier(payment, event, rules, found=not _is_believable(operation, event, rules))
+    waiting = replace(operation, unsent=operation.unsent + 1, not_found=0, not_found_at_ms=None, unknown_since_ms=None)
     again = Reverse(
         attempt_id=operation.attempt_id,
         charge_attempt_id=operation.charge_attempt_id,
+        carrier_reference=operation.carrier_reference,
         delay_ms=_rung(rules.resend_ladder_ms, operation.unsent),
     )
     return Decision(replace(payment, operation=waiting), (again,))
@@ -499,7 +538,15 @@ _ROWS: Final[dict[State, dict[type[Event], Rule]]] = {
     }
     | _CHARGE_NOTED,
     State.AUTHORIZED: _ASK_NOTED
-    | {CaptureRequested: _capture, CancelRequested: _cancel_unasked, DeadlinePassed: _deadline},
+    | _CHARGE_NOTED
+    | {
+        CaptureRequested: _capture,
+        CancelRequested: _cancel_unasked,
+        DeadlinePassed: _deadline,
+        # Facts about the first attempt, after its decline for lack of funds.
+        Charged: _charged_after_decline,
+        ChargeDeclined: _noted,
+    },
     State.CHARGING: _ASK_NOTED
     | {
         Charged: _charged,

@@ -48,8 +48,25 @@ def is_id(text: str, prefix: str) -> bool:
 
 
 def receipt_ref(payment_id: str) -> str:
-    """The ref of a payment as a person reads it: seven characters derived from the id, and a check character."""
-    digest = hashlib.blake2s(payment_id.encode(), digest_size=5, person=b"ref").digest()
+    """The ref of a payment as a person reads it: seven characters derived from the id, and a check character.
+
+    It has a letter and a digit that is no look-alike of one: neither a word nor an amount can be taken for a ref.
+    """
+    for n in range(_DRAWS_MAX):
+        ref = _ref(payment_id if n == 0 else f"{payment_id}/{n}")
+        if not (_LETTERS.isdisjoint(ref) or _CLEAR_DIGITS.isdisjoint(ref)):
+            return ref
+    raise AssertionError("no ref in 64 draws")
+
+
+# One in seven draws has no letter or no clear digit.
+_DRAWS_MAX: Final = 64
+_CLEAR_DIGITS: Final = frozenset("23456789")
+_LETTERS: Final = frozenset(ALPHABET) - frozenset("0123456789")
+
+
+def _ref(drawn_from: str) -> str:
+    digest = hashlib.blake2s(drawn_from.encode(), digest_size=5, person=b"ref").digest()
     number = int.from_bytes(digest, "big")
     values = [number >> shift & 31 for shift in range(30, -1, -5)]
     return "".join([ALPHABET[value] for value in values]) + ALPHABET[_check(values)]

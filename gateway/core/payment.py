@@ -111,12 +111,21 @@ class Operation(msgspec.Struct, frozen=True):
     charge_attempt_id: str
     """The charge that a reversal takes back; for a charge its own id."""
     started_at_ms: int
-    outcome_unknown: bool = False
+    carrier_reference: str | None = None
+    """The carrier's own reference of the charge that a reversal takes back."""
+    unknown_since_ms: int | None = None
+    """When it was first not known what became of the order: bytes of it may have left until then."""
     inquiries: int = 0
     not_found: int = 0
     """Believable answers «not found» in a row."""
+    not_found_at_ms: int | None = None
+    """When the latest of them came."""
     unsent: int = 0
     """Tries that are proven to have never reached the carrier."""
+
+    @property
+    def outcome_unknown(self) -> bool:
+        return self.unknown_since_ms is not None
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True):
@@ -378,6 +387,8 @@ class Inquire(Effect, frozen=True, kw_only=True):
 class Reverse(Effect, frozen=True, kw_only=True):
     attempt_id: str
     charge_attempt_id: str
+    carrier_reference: str | None
+    """The carrier's reference of that charge, and of no other."""
     delay_ms: int = 0
 
 

@@ -4,13 +4,14 @@ Renders no text and derives no code: an outbox row for a text carries the templa
 so that neither codes nor numbers lie in the outbox.
 """
 
+import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from gateway.core import ledger
-from gateway.core.ids import receipt_ref
+from gateway.core.ids import ID_BYTES, encode_id, receipt_ref
 from gateway.core.msisdn import mask
 from gateway.core.payment import (
     Charge,
@@ -197,8 +198,17 @@ class Effects:
             "at_ms": self._unit.now_ms,
         }
 
-    def send_text(self, consumer_id: str, carrier: str, template: str, language: str, fields: dict[str, str]) -> None:
-        """A text that is about no single payment; *fields* fill the template."""
+    def send_text(
+        self,
+        consumer_id: str,
+        carrier: str,
+        template: str,
+        language: str,
+        fields: dict[str, str],
+        *,
+        ends_asks: bool = False,
+    ) -> None:
+        """A text that is about no single payment; *fields* fill the template. *ends_asks*: no older ask may leave."""
         body: dict[str, Any] = {
             "template": template,
             "is_ask": False,
@@ -206,6 +216,7 @@ class Effects:
             "language": language,
             "carrier": carrier,
             "fields": fields,
+            "ends_asks": ends_asks,
             "at_ms": self._unit.now_ms,
         }
         self._queue_text(new_id("msg_"), carrier, consumer_id, None, body)
@@ -235,12 +246,29 @@ class Effects:
         self._order(payment, "charge", effect.attempt_id, effect.attempt_id, effect.delay_ms)
 
     def _reverse(self, payment: Payment, effect: Reverse) -> None:
-        self._order(payment, "reverse", effect.attempt_id, effect.charge_attempt_id, effect.delay_ms)
+        self._order(
+            payment,
+            "reverse",
+            effect.attempt_id,
+            effect.charge_attempt_id,
+            effect.delay_ms,
+            carrier_reference=effect.carrier_reference,
+        )
 
     def _inquire(self, payment: Payment, effect: Inquire) -> None:
         operation = payment.operation
-        charge_attempt_id = effect.attempt_id if operation is None else operation.charge_attempt_id
-        self._order(payment, "inquire", effect.attempt_id, charge_attempt_id, effect.delay_ms, of=effect.kind)
+        if effect.kind is OperationKind.CHARGE or operation is None:
+            self._order(payment, "inquire", effect.attempt_id, effect.attempt_id, effect.delay_ms, of=effect.kind)
+            return
+        self._order(
+            payment,
+            "inquire",
+            effect.attempt_id,
+            operation.charge_attempt_id,
+            effect.delay_ms,
+            of=effect.kind,
+            carrier_reference=operation.carrier_reference,
+        )
 
     def _order(
         self,
@@ -250,6 +278,8 @@ class Effects:
         charge_attempt_id: str,
         delay_ms: int,
         of: OperationKind | None = None,
+        asked: int | None = None,
+        carrier_reference: str | None = None,
     ) -> None:
         unit = self._unit
         body: dict[str, Any] = {
@@ -257,13 +287,15 @@ class Effects:
             "charge_attempt_id": charge_attempt_id,
             "of": of or kind,
             "carrier": payment.carrier,
-            "carrier_reference": payment.carrier_reference,
+            "carrier_reference": carrier_reference,
             "amount_minor": payment.amount.amount_minor,
             "currency": payment.amount.currency,
             "description": payment.description,
             "ref": payment.ref,
             "charge_not_after_ms": payment.charge_not_after_ms,
         }
+        if asked is not None:
+            body["asked"] = asked
         unit.queue(
             OutboxRow(
                 id=new_id("obx_"),
@@ -279,9 +311,18 @@ class Effects:
             )
         )
 
-    def inquire_now(self, payment: Payment, attempt_id: str, charge_attempt_id: str, of: OperationKind) -> None:
-        """A callback came: ask the carrier at once, whatever the payment's state."""
-        self._order(payment, "inquire", attempt_id, charge_attempt_id, 0, of=of)
+    def inquire_aside(
+        self,
+        payment: Payment,
+        attempt_id: str,
+        charge_attempt_id: str,
+        of: OperationKind,
+        *,
+        asked: int = 0,
+        delay_ms: int = 0,
+    ) -> None:
+        """A callback came: ask the carrier beside the payment's own inquiries, *asked* times before, in any state."""
+        self._order(payment, "inquire", attempt_id, charge_attempt_id, delay_ms, of=of, asked=asked)
 
     def _record_consent(self, payment: Payment, effect: RecordConsent) -> None:
         self._unit.put(
@@ -329,11 +370,12 @@ class Effects:
         self.open_break(effect.kind, payment.id, effect.detail)
 
     def open_break(self, kind: str, payment_id: str | None, detail: str) -> None:
-        """A contradiction that a person must look at."""
+        """A contradiction that a person must look at; the same one told again is the same break."""
+        said = hashlib.blake2s(f"{kind}/{payment_id}/{detail}".encode(), digest_size=ID_BYTES).digest()
         self._unit.put(
             tables.open_break,
             {
-                "id": new_id("brk_"),
+                "id": encode_id("brk_", said),
                 "kind": kind,
                 "payment_id": payment_id,
                 "detail": detail,

@@ -61,7 +61,7 @@ _INSERT_ORDER: tuple[Table, ...] = (
 
 
 # After a lease was lost, two owners may have done the same row; the first record of it stands, and neither batch fails.
-_MAY_BE_TOLD_TWICE = frozenset({tables.message, tables.message_part, tables.webhook_delivery})
+_MAY_BE_TOLD_TWICE = frozenset({tables.message, tables.message_part, tables.webhook_delivery, tables.open_break})
 
 
 def write(unit: "Unit") -> None:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.ids import ALPHABET, PREFIXES, encode_id, is_id, normalise_ref, receipt_ref
+from gateway.core.keywords import Receipt, read_command
 
 RAW = st.binary(min_size=16, max_size=16)
 REFS = RAW.map(lambda raw: receipt_ref(encode_id("pay_", raw)))
@@ -78,6 +79,13 @@ def test_a_ref_is_eight_characters_that_nobody_confuses(ref: str) -> None:
     assert len(ref) == 8
     assert set(ref) <= set(ALPHABET)
     assert normalise_ref(ref) == ref
+
+
+@given(REFS)
+def test_a_ref_is_neither_a_word_nor_a_number_however_it_is_typed(ref: str) -> None:
+    for typed in (ref, ref.lower().replace("0", "o").replace("1", "l")):
+        assert not typed.isalpha() and not typed.isdigit()
+        assert read_command(f"receipt {typed}") == Receipt(typed.upper())
 
 
 @given(REFS, st.integers(1, 7))

@@ -94,21 +94,21 @@ VARIANTS: dict[str, tuple[Changes, Changes]] = {
     "low balance at the second attempt": ({"attempts": 2}, _LOW),
     "low balance after the time printed in the ask": ({}, _LOW | {"at_ms": EXPIRES_AT}),
     "low balance and cancel requested": ({"cancel_requested": True}, _LOW),
-    "second inquiry": ({"operation": a_charge(outcome_unknown=True, inquiries=1)}, {}),
-    "outcome unknown": ({"operation": a_charge(outcome_unknown=True, inquiries=1)}, {}),
+    "second inquiry": ({"operation": a_charge(unknown_since_ms=NOW, inquiries=1)}, {}),
+    "outcome unknown": ({"operation": a_charge(unknown_since_ms=NOW, inquiries=1)}, {}),
     "second try unsent": ({"operation": a_charge(unsent=1)}, {}),
     "unsent and too old to try again": ({}, {"at_ms": CHARGE_NOT_AFTER}),
-    "not found and believable": ({}, {"at_ms": BELIEVABLE}),
+    "not found and believable": ({"operation": a_charge(unknown_since_ms=NOW)}, {"at_ms": BELIEVABLE}),
     "not found the third time": (
-        {"operation": a_charge(outcome_unknown=True, inquiries=5, not_found=2)},
+        {"operation": a_charge(unknown_since_ms=NOW, inquiries=5, not_found=2)},
         {"at_ms": BELIEVABLE},
     ),
     "not found the third time but too soon": (
-        {"operation": a_charge(outcome_unknown=True, inquiries=2, not_found=2)},
+        {"operation": a_charge(unknown_since_ms=NOW, inquiries=2, not_found=2)},
         {"at_ms": BELIEVABLE - 1},
     ),
     "not found the third time and cancel requested": (
-        {"operation": a_charge(outcome_unknown=True, inquiries=5, not_found=2), "cancel_requested": True},
+        {"operation": a_charge(unknown_since_ms=NOW, inquiries=5, not_found=2), "cancel_requested": True},
         {"at_ms": BELIEVABLE},
     ),
     "fulfilled already": ({"fulfilled_at_ms": NOW}, {}),
@@ -139,11 +139,13 @@ def _setting(cell: Cell) -> tuple[Changes, Changes]:
     spent = len(RULES.inquiry_ladder_ms)
     if cell.variant == "ladder spent":
         operation = a_reversal if cell.state is State.REVERSING else a_charge
-        return {"operation": operation(outcome_unknown=True, inquiries=spent)}, {}
+        return {"operation": operation(unknown_since_ms=NOW, inquiries=spent)}, {}
     if cell.state is State.REVERSING and cell.variant == "second try unsent":
         return {"operation": a_reversal(unsent=1)}, {}
+    if cell.state is State.REVERSING and cell.variant == "not found and believable":
+        return {"operation": a_reversal(unknown_since_ms=NOW)}, {"at_ms": BELIEVABLE}
     if cell.state is State.REVERSING and cell.variant == "not found the third time":
-        return {"operation": a_reversal(outcome_unknown=True, not_found=2)}, {"at_ms": BELIEVABLE}
+        return {"operation": a_reversal(unknown_since_ms=NOW, not_found=2)}, {"at_ms": BELIEVABLE}
     return VARIANTS[cell.variant]
 
 
@@ -274,10 +276,36 @@ def test_after_low_balance_a_new_code_is_asked_for_within_the_same_deadline() ->
 
 
 def test_only_answers_not_found_in_a_row_count() -> None:
-    payment = a_payment(State.CHARGING, operation=a_charge(outcome_unknown=True, inquiries=3, not_found=2))
+    payment = a_payment(State.CHARGING, operation=a_charge(unknown_since_ms=NOW, inquiries=3, not_found=2))
     knows = decide(payment, an_event(EVENT_TYPES["ChargeUnknown"]), RULES).payment
     assert knows.operation is not None
     assert knows.operation.not_found == 0
+
+
+def test_the_carrier_has_its_time_from_the_moment_when_the_outcome_was_unknown() -> None:
+    waited_ms = 3 * RULES.max_processing_ms
+    late = a_charge(unknown_since_ms=NOW + waited_ms, not_found=RULES.not_found_answers - 1)
+    payment = a_payment(State.CHARGING, operation=late)
+    too_soon = an_event(EVENT_TYPES["ChargeNotFound"], at_ms=NOW + waited_ms + RULES.max_processing_ms - 1)
+    assert decide(payment, too_soon, RULES).payment.state is State.CHARGING
+    in_time = replace(too_soon, at_ms=too_soon.at_ms + 1)
+    assert decide(payment, in_time, RULES).payment.reason is Reason.NOT_CHARGED
+
+
+def test_inquiries_side_by_side_count_once() -> None:
+    payment = a_payment(State.CHARGING, operation=a_charge(unknown_since_ms=NOW))
+    for later_ms in (0, 1, 2, RULES.not_found_gap_ms - 1):
+        payment = decide(payment, an_event(EVENT_TYPES["ChargeNotFound"], at_ms=BELIEVABLE + later_ms), RULES).payment
+    assert payment.operation is not None and payment.operation.not_found == 1
+
+
+def test_a_reversal_names_the_charge_that_it_takes_back_and_no_other() -> None:
+    captured = a_payment(State.CAPTURED, carrier_reference="ref_1")
+    decision = decide(captured, an_event(EVENT_TYPES["Charged"], attempt_id="att_2", carrier_reference="ref_2"), RULES)
+    (reverse,) = [effect for effect in decision.effects if isinstance(effect, Reverse)]
+    assert (reverse.charge_attempt_id, reverse.carrier_reference) == ("att_2", "ref_2")
+    again = decide(decision.payment, an_event(EVENT_TYPES["ReverseUnsent"], attempt_id=reverse.attempt_id), RULES)
+    assert [effect.carrier_reference for effect in again.effects if isinstance(effect, Reverse)] == ["ref_2"]
 
 
 def test_the_consent_carries_the_words_and_the_attempt_that_it_permits() -> None:
