@@ -246,7 +246,7 @@ def upgrade() -> None:
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("orphan_receipt_match", "orphan_receipt", ["carrier", "carrier_message_id"])
+    op.create_index("orphan_receipt_by_age", "orphan_receipt", ["at_ms"])
     op.create_table(
         "outbox",
         sa.Column("id", sa.String(), nullable=False),

@@ -62,6 +62,8 @@ class Gateway:
         self._alone = contextlib.ExitStack()
         self._writer = database.connect(url)
         self.reads = Reads(database.connect(url, read_only=True))
+        # What leaves needs a few small look-ups; no merchant's long list may keep them waiting.
+        self._lookups = Reads(database.connect(url, read_only=True))
         plan = parts.lane_plan(config)
         policy = Policy(rules=parts.rules(config), lanes=plan, code_key=secrets.code_key)
         self.store = Store(self._writer, policy, clock_offset_ms=lambda: self.clock.offset_ms)
@@ -75,9 +77,9 @@ class Gateway:
         self.billers = parts.billers(config, self.clock.now_ms)
         self._catalogues = parts.catalogues()
         texts = Texts(self._catalogues, parts.carrier_words(config), secrets.code_key)
-        self._numbers = parts.Numbers(self.reads)
+        self._numbers = parts.Numbers(self._lookups)
         self._webhooks = WebhookExecutor(
-            self.reads,
+            self._lookups,
             concurrency=config.engine.webhook_concurrency,
             development=config.gateway.development,
             timeout_s=config.engine.webhook_timeout_s,
@@ -191,6 +193,7 @@ class Gateway:
         await self.batcher.stop()
         await self._webhooks.close()
         self.reads.close()
+        self._lookups.close()
         self._writer.dispose()
         self._alone.close()
 

@@ -17,7 +17,7 @@ from typing import ClassVar, NamedTuple, TypeVar, cast
 import msgspec
 from sqlalchemy.exc import DBAPIError
 
-from gateway.store.apply import Applied, Batch, Job, RetryBatch
+from gateway.store.apply import Applied, Batch, Job, LostRace, RetryBatch
 from gateway.store.unit import Needs, Unit
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,8 @@ T = TypeVar("T")
 # Pauses before a batch is tried again, the last one for ever: a fail-over of the database takes seconds to minutes.
 RETRY_PAUSES_S = (0.0, 0.01, 0.05, 0.2, 1.0)
 JOIN_LIMIT_S = 5.0
+# The winner of a race is there when the loser runs again; who loses this often races against itself.
+LOST_RACES_MAX = 5
 
 
 class BatchSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -330,6 +332,8 @@ class _Writer:
             try:
                 batch = self._apply(jobs)
             except RetryBatch as error:
+                if isinstance(error, LostRace) and tries >= LOST_RACES_MAX:
+                    raise
                 log.warning("a batch of %d is tried again: %s", len(jobs), error)
             else:
                 assert len(batch.applied) == len(jobs), "apply must answer for each job"

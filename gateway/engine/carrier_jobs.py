@@ -33,18 +33,23 @@ from gateway.core.payment import (
     ReverseNotFound,
     ReverseUnknown,
     ReverseUnsent,
+    State,
 )
 from gateway.engine.merchant_jobs import taken_codes
-from gateway.store import bulk, tables
-from gateway.store.effects import second_send
+from gateway.store import bulk, load, tables
+from gateway.store.effects import ask_message_id, second_send
 from gateway.store.identity import new_id
 from gateway.store.outbox import OutboxRow
+from gateway.store.rows import MessageRow
 from gateway.store.unit import Needs, Unit
 
 # An unknown submit is settled by a late answer, a DLR or the person's reply; after this it is sent once more, the same
 # words under the same id.
 RESEND_UNKNOWN_AFTER_MS = 30_000
 SENDS_MAX = 2
+# A bind that is full or down says when to come back; a number that refuses every time must not eat up its throughput.
+RETRY_LADDER_S = (0.0, 0.0, 1.0, 5.0, 15.0, 60.0, 300.0)
+TEXT_TRIED_FOR_MS = 24 * 3600 * 1000
 
 
 @dataclass(slots=True)
@@ -64,7 +69,8 @@ class TextDone:
     def run(self, unit: Unit) -> None:
         result = self.result
         if isinstance(result, base.Refused) and result.retryable and self._is_worth_sending(unit):
-            unit.requeue(self.row, due_at_ms=unit.now_ms + int(result.retry_after_s * 1000))
+            wait_s = max(result.retry_after_s, RETRY_LADDER_S[min(self.row.tries, len(RETRY_LADDER_S) - 1)])
+            unit.requeue(self.row, due_at_ms=unit.now_ms + int(wait_s * 1000))
             return
         if isinstance(result, base.Unknown) and self._may_be_sent_again() and self._is_worth_sending(unit):
             self._send_again(unit)
@@ -79,13 +85,10 @@ class TextDone:
         return self.row.body.get("sends", 1) < SENDS_MAX and not self.row.maybe_sent
 
     def _is_worth_sending(self, unit: Unit) -> bool:
-        body = self.row.body
-        if not body["is_ask"] or self.row.payment_id is None:
-            return True
-        payment = unit.payment(self.row.payment_id)
-        # The phone may have got the ask and answered it while we waited to hear of it.
-        is_open = payment is not None and payment.is_waiting and payment.code_n == body["code_n"]
-        return is_open and unit.now_ms < body["expires_at_ms"]
+        """An ask until its time is over, a result for a day: some numbers never take a text again."""
+        written_ms = self.row.created_at_ms
+        until_ms: int = self.row.body["expires_at_ms"] if self.row.body["is_ask"] else written_ms + TEXT_TRIED_FOR_MS
+        return unit.now_ms < until_ms
 
     def _send_again(self, unit: Unit) -> None:
         # Not `requeue`: the row itself says that this is the second and last time.
@@ -172,7 +175,31 @@ class OrderDone:
         unit.complete(self.row.id)
         payment = unit.payment(payment_id)
         assert payment is not None
-        unit.decide(payment_id, self._fact(unit, payment))
+        if "asked" in self.row.body and not isinstance(self.result, base.Charged | base.Declined):
+            self._ask_aside_again(unit, payment)
+        else:
+            unit.decide(payment_id, self._fact(unit, payment))
+
+    def _ask_aside_again(self, unit: Unit, payment: Payment) -> None:
+        """An inquiry after a callback learned nothing. A payment that has ended has no other inquiries."""
+        body = self.row.body
+        attempt_id, asked = body["attempt_id"], body["asked"]
+        runs_by_itself = payment.operation is not None and payment.operation.attempt_id == attempt_id
+        if runs_by_itself or _is_settled(payment, attempt_id):
+            return
+        ladder_ms = unit.policy.rules[payment.carrier].inquiry_ladder_ms
+        if asked >= len(ladder_ms):
+            detail = f"the carrier called about attempt {attempt_id}, and no inquiry says what became of it"
+            unit.effects.open_break(BreakKind.UNKNOWN_OUTCOME, payment.id, detail)
+            return
+        unit.effects.inquire_aside(
+            payment,
+            attempt_id,
+            body["charge_attempt_id"],
+            OperationKind(body["of"]),
+            asked=asked + 1,
+            delay_ms=ladder_ms[asked],
+        )
 
     def _fact(self, unit: Unit, payment: Payment) -> Event:
         result = self.result
@@ -203,6 +230,12 @@ class OrderDone:
                 return ChargeNotFound(at_ms=at_ms, attempt_id=attempt_id)
             case base.Pending() | base.Unknown():
                 return ChargeUnknown(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
+
+
+def _is_settled(payment: Payment, attempt_id: str) -> bool:
+    """What became of the charge is in the books already."""
+    is_captured = payment.state is State.CAPTURED and payment.attempt_id == attempt_id
+    return is_captured or payment.reversed_attempt_id == attempt_id
 
 
 def _reversal_fact(at_ms: int, attempt_id: str, result: base.ChargeResult | base.InquiryResult) -> Event:
@@ -254,7 +287,7 @@ class ReceiptRead:
         for message_id in receipt.message_ids:
             known = unit.messages(receipt.carrier, message_id)
             for message in known:
-                settle_message(unit, message.id, message.payment_id, message.template, receipt.state, receipt.detail)
+                settle_message(unit, message, receipt.state, receipt.detail)
             if known:
                 return
         for message_id in receipt.message_ids[:1]:
@@ -271,14 +304,17 @@ class ReceiptRead:
             )
 
 
-def settle_message(unit: Unit, message_id: str, payment_id: str | None, template: str, state: str, detail: str) -> None:
-    """Write a DLR's word to the message; an ask that cannot arrive ends its payment."""
-    if state == "pending":
+def settle_message(unit: Unit, message: MessageRow, state: str, detail: str) -> None:
+    """Write a DLR's word to the message; the payment's present ask that cannot arrive ends it."""
+    # Some networks say "undeliverable" of one part, or of an old try, after the phone has the text.
+    if state == "pending" or message.status == "delivered":
         return
-    unit.message_states[message_id] = state
-    is_ask = template in ASK_TEMPLATES
-    if state == "undeliverable" and is_ask and payment_id is not None and unit.payment(payment_id) is not None:
-        unit.decide(payment_id, AskUndeliverable(at_ms=unit.now_ms, detail=detail))
+    unit.message_states[message.id] = state
+    if state != "undeliverable" or message.template not in ASK_TEMPLATES or message.payment_id is None:
+        return
+    payment = unit.payment(message.payment_id)
+    if payment is not None and message.id.partition(".")[0] == ask_message_id(payment):
+        unit.decide(payment.id, AskUndeliverable(at_ms=unit.now_ms, detail=detail))
 
 
 ASK_TEMPLATES = frozenset({"ask", "ask_with_fee", "pay_ask", "low_balance"})
@@ -295,25 +331,25 @@ class MatchParkedReceipts:
         return Needs()
 
     def run(self, unit: Unit) -> int:
-        receipts = tables.orphan_receipt.c
-        part, message = tables.message_part.c, tables.message.c
-        found = unit.conn.execute(
-            select(receipts.id, receipts.state, receipts.detail, message.id, message.payment_id, message.template)
-            .join_from(
-                tables.orphan_receipt,
-                tables.message_part,
-                (part.carrier == receipts.carrier) & (part.carrier_message_id == receipts.carrier_message_id),
-            )
-            .join(tables.message, message.id == part.message_id)
+        parked = tables.orphan_receipt
+        # Newest first: the answer to a submit comes within minutes or never.
+        receipts = unit.conn.execute(
+            select(parked)
+            .where(parked.c.at_ms > unit.now_ms - PARKED_MATCHED_FOR_MS)
+            .order_by(parked.c.at_ms.desc())
             .limit(PARKED_MATCHED_MAX)
         ).all()
-        for _, state, detail, message_id, payment_id, template in found:
-            settle_message(unit, message_id, payment_id, template, state, detail)
-        bulk.delete_rows(unit.conn, tables.orphan_receipt, "id", [row[0] for row in found])
-        return len(found)
+        known = load.messages(unit.conn, {(receipt.carrier, receipt.carrier_message_id) for receipt in receipts})
+        matched = [receipt for receipt in receipts if (receipt.carrier, receipt.carrier_message_id) in known]
+        for receipt in matched:
+            for message in known[receipt.carrier, receipt.carrier_message_id]:
+                settle_message(unit, message, receipt.state, receipt.detail)
+        bulk.delete_rows(unit.conn, parked, "id", [receipt.id for receipt in matched])
+        return len(matched)
 
 
 PARKED_MATCHED_MAX = 500
+PARKED_MATCHED_FOR_MS = 3_600_000
 
 
 @dataclass(slots=True)
@@ -341,7 +377,7 @@ class CallbackRead:
             return
         settled = attempt.status == "succeeded" or payment.reversed_attempt_id == attempt.id
         if not settled:
-            unit.effects.inquire_now(payment, attempt.id, attempt.charge_attempt_id, OperationKind(attempt.kind))
+            unit.effects.inquire_aside(payment, attempt.id, attempt.charge_attempt_id, OperationKind(attempt.kind))
 
 
 @dataclass(slots=True)

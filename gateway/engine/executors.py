@@ -6,10 +6,13 @@ An executor keeps no state of its own and decides nothing: what an answer means 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
+from sqlalchemy.exc import DBAPIError
+
 from carriers import base
 from gateway.core.money import Money
 from gateway.core.payment import OperationKind
 from gateway.engine.carrier_jobs import OrderDone, TextDone
+from gateway.engine.lane import NotStarted
 from gateway.engine.texts import Texts
 from gateway.store.outbox import OutboxRow
 
@@ -22,6 +25,16 @@ class Grant(Protocol):
     """The lane's word on whether this process may still start something."""
 
     def may_start(self, hard_timeout_s: float) -> bool: ...
+
+
+async def _number(row: OutboxRow, msisdn_of: Callable[[str], Awaitable[str]]) -> str:
+    """The phone's number. A database that cannot be read now is no reason to believe that anything was sent."""
+    if row.msisdn is not None:
+        return row.msisdn
+    try:
+        return await msisdn_of(str(row.consumer_id))
+    except DBAPIError as error:
+        raise NotStarted from error
 
 
 class TextExecutor:
@@ -60,11 +73,13 @@ class TextExecutor:
             return TextDone(row, None)
         message = base.Mt(
             id=row.id,
-            msisdn=row.msisdn or await self._msisdn_of(str(row.consumer_id)),
+            msisdn=await _number(row, self._msisdn_of),
             text=self._texts.render(row),
             valid_until_ms=valid_until_ms,
             want_receipt=valid_until_ms is not None,
         )
+        if not grant.may_start(self.hard_timeout_s):  # The process may have been frozen since the lane looked.
+            raise NotStarted
         return TextDone(row, await self._bearer.submit(message))
 
 
@@ -92,7 +107,9 @@ class OrderExecutor:
         raise AssertionError("an order is never superseded")
 
     async def run(self, row: OutboxRow, grant: Grant) -> OrderDone:
-        msisdn = row.msisdn or await self._msisdn_of(str(row.consumer_id))
+        msisdn = await _number(row, self._msisdn_of)
+        if not grant.may_start(self.hard_timeout_s):
+            raise NotStarted
         if row.body["of"] == OperationKind.REVERSE:
             return OrderDone(row, await self._reverse(row, _reverse_order(row.body, msisdn)))
         return OrderDone(row, await self._charge(row, _charge_order(row.body, msisdn)))

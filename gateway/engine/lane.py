@@ -106,7 +106,8 @@ class Lane:
         self._ready: dict[str, None] = {}
         self._busy: set[str] = set()
         self._known: dict[str, OutboxRow] = {}
-        self._ended_lately: set[str] = set()
+        self._ended_lately: dict[str, int] = {}
+        """Row → which try of it ended."""
         self._held_back: list[OutboxRow] | None = None
         self._running = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -165,7 +166,7 @@ class Lane:
             return
         self.is_behind = not is_complete
         for row in rows:
-            if row.id not in self._ended_lately:
+            if row.tries > self._ended_lately.get(row.id, -1):  # A row that was requeued meanwhile is another try.
                 self._accept(row)
         self.accept(held_back)
 
@@ -247,7 +248,7 @@ class Lane:
 
     def _forget(self, row: OutboxRow) -> None:
         self._known.pop(row.id, None)
-        self._ended_lately.add(row.id)
+        self._ended_lately[row.id] = row.tries
         if self.is_behind and len(self._known) <= self._room_max // 2:
             self._on_room(self.name)
 
@@ -326,12 +327,12 @@ def _age(row: OutboxRow) -> int:
 
 
 def _supersedes(newer: OutboxRow, older: OutboxRow) -> bool:
-    """A later text about a payment makes its earlier ones that have not left pointless."""
-    return (
-        newer.kind == older.kind == "sms"
-        and bool(newer.body.get("supersedes"))
-        and newer.payment_id is not None
-        and newer.payment_id == older.payment_id
-        and newer.id != older.id
-        and newer.created_at_ms >= older.created_at_ms
-    )
+    """A later text about a payment makes its earlier ones that have not left pointless; STOP all asks of its phone."""
+    is_later_text = newer.kind == older.kind == "sms" and newer.created_at_ms >= older.created_at_ms
+    if not is_later_text or newer.id == older.id:
+        return False
+    if newer.body.get("ends_asks") and newer.group_key == older.group_key:
+        # An ask that was written behind the STOP knows of it and ends its payment by itself.
+        return bool(older.body.get("is_ask")) and not older.body.get("stopped")
+    is_about_the_same = newer.payment_id is not None and newer.payment_id == older.payment_id
+    return bool(newer.body.get("supersedes")) and is_about_the_same

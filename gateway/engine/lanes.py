@@ -15,7 +15,7 @@ from typing import Protocol
 import msgspec
 from sqlalchemy import Connection
 
-from gateway.engine.batcher import Batcher
+from gateway.engine.batcher import Batcher, Stopped
 from gateway.engine.clock import steady_s
 from gateway.engine.lane import Executor, Grant, Lane
 from gateway.store.outbox import OutboxRow
@@ -112,8 +112,8 @@ class Lanes:
         self._now_s = now_s
         self._grants: dict[str, Grant] = {}
         self._lanes: dict[str, Lane] = {}
-        self._open: dict[str, int] = {}
-        """Lane → epoch, for lanes that take fresh rows straight to memory. Read by the writer's thread."""
+        self._open: dict[str, Grant] = {}
+        """Of lanes that take fresh rows straight to memory. Read by the writer's thread."""
         self._wanted: set[str] = set()
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -145,6 +145,7 @@ class Lanes:
         # Not cut short: rows that are being read just now would look as if they had been started.
         await asyncio.wait([claim], timeout=limit_s)
         await _cancel(claim)
+        await self._last_rows()
         unstarted = await asyncio.gather(*(lane.finish(limit_s) for lane in self._lanes.values()))
         await _cancel(heartbeat)
         for leaving in tuple(self._leaving.values()):
@@ -156,9 +157,11 @@ class Lanes:
     def owned_epoch(self, name: str) -> int | None:
         """The epoch to write into a fresh row of lane *name*, if this process takes it straight to memory.
 
-        Called in the writer's thread: one look into a dict.
+        Called in the writer's thread: one look into a dict. A process that was frozen may not know yet that it lost
+        the lane; its new rows must not look as if they had been begun.
         """
-        return None if self._is_stopping else self._open.get(name)
+        grant = None if self._is_stopping else self._open.get(name)
+        return grant.epoch if grant is not None and grant.may_start(0) else None
 
     def hand_over(self, rows: Iterable[OutboxRow]) -> None:
         """Rows of a committed batch: into memory, or a word to whoever owns their lane. Runs on the loop."""
@@ -275,6 +278,9 @@ class Lanes:
         """Hand a surplus lane over: finish what runs, start nothing more, release."""
         self._open.pop(name, None)
         lane = self._lanes.get(name)
+        if lane is not None:
+            lane.stop_starting()
+            await self._last_rows()
         unstarted = [] if lane is None else await lane.finish(self._settings.lease_s)
         try:
             await self._give_back([name], unstarted)
@@ -282,6 +288,11 @@ class Lanes:
             del self._leaving[name]
             if lane is not None:
                 lane.resume()
+
+    async def _last_rows(self) -> None:
+        """Wait for the batch in hand: its rows may still carry our epoch, and must be given back as never started."""
+        with contextlib.suppress(Stopped):
+            await self._batcher.call(lambda unit: None)
 
     async def _give_back(self, names: Sequence[str], unstarted: Sequence[str]) -> None:
         """Release *names*; rows that were never started are free of the suspicion that they may have been sent."""
@@ -321,7 +332,8 @@ class Lanes:
     async def _claim(self, names: Sequence[str], *, wake: bool) -> None:
         if not names:
             return
-        asked = {name: (self._grants[name].epoch, min(CLAIM_MAX, self._lanes[name].room)) for name in names}
+        # Sorted, as the heartbeat locks them.
+        asked = {name: (self._grants[name], min(CLAIM_MAX, self._lanes[name].room)) for name in sorted(names)}
         for name in names:
             self._lanes[name].begin_claim()
         found: dict[str, list[OutboxRow]] = {}
@@ -329,21 +341,21 @@ class Lanes:
             # Ahead of what is queued: rows written later in the same batch may then go straight to memory.
             found = await self._batcher.call(lambda unit: self._claim_due(unit, asked), wake=wake, ahead=True)
         finally:
-            for name, (epoch, limit) in asked.items():
+            for name, (grant, limit) in asked.items():
                 rows = found.get(name)
                 is_complete = rows is not None and len(rows) < limit
-                self._lanes[name].end_claim(epoch, rows or (), is_complete=is_complete)
+                self._lanes[name].end_claim(grant.epoch, rows or (), is_complete=is_complete)
                 if not is_complete and self._can_claim(name) and rows is not None:
                     self._wake_for(name)
 
-    def _claim_due(self, unit: Unit, asked: Mapping[str, tuple[int, int]]) -> dict[str, list[OutboxRow]]:
+    def _claim_due(self, unit: Unit, asked: Mapping[str, tuple[Grant, int]]) -> dict[str, list[OutboxRow]]:
         """In the writer's thread: read what is due, and open the lanes whose whole backlog came along."""
         found = {}
-        for name, (epoch, limit) in asked.items():
-            rows = self._table.claim_due(unit.conn, lane=name, epoch=epoch, now_ms=unit.now_ms, limit=limit)
+        for name, (grant, limit) in asked.items():
+            rows = self._table.claim_due(unit.conn, lane=name, epoch=grant.epoch, now_ms=unit.now_ms, limit=limit)
             found[name] = rows
             if len(rows) < limit and name not in self._leaving:
-                self._open[name] = epoch
+                self._open[name] = grant
             else:
                 self._open.pop(name, None)
         return found

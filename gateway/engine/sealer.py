@@ -5,13 +5,14 @@ import logging
 from collections.abc import Callable
 
 from gateway.engine.batcher import Batcher
-from gateway.store.seal import LOOK_BACK_MS, seal_next
+from gateway.engine.clock import wall_ms
+from gateway.store.seal import LOOK_BACK_MS, first_id_at, seal_next
 from gateway.store.unit import Unit
 
 log = logging.getLogger(__name__)
 
 LANE = "sealer"
-PAUSE_S = 1.0
+PAUSE_S = 5.0
 ENTRIES_MAX = 1_000
 
 
@@ -21,31 +22,35 @@ class Sealer:
     def __init__(self, batcher: Batcher, owns: Callable[[str], bool]) -> None:
         self._batcher = batcher
         self._owns = owns
-        self._has_seen_all = False
+        self._after_id = ""
         self.sealed = 0
 
     async def run(self) -> None:
         """Seal until cancelled."""
         while True:
             try:
-                sealed = await self.seal()
+                is_behind = await self.seal()
             except Exception:  # A loop's top: what is not sealed now is sealed by the next look.
                 log.exception("sealing failed")
-                sealed = 0
-            if sealed < ENTRIES_MAX:
+                is_behind = False
+            if not is_behind:
                 await asyncio.sleep(PAUSE_S)
 
-    async def seal(self) -> int:
-        """Seal what there is, up to a maximum; return how many entries that were."""
-        if not self._owns(LANE):
-            self._has_seen_all = False
-            return 0
-        sealed = await self._batcher.call(self._seal_next, wake=False)
-        # The first look of an owner goes through all entries; from then on only new ones can be unsealed.
-        self._has_seen_all = self._has_seen_all or sealed < ENTRIES_MAX
-        self.sealed += sealed
-        return sealed
+    async def seal(self) -> bool:
+        """Look at the next page of entries; True if there may be more behind it.
 
-    def _seal_next(self, unit: Unit) -> int:
-        since_ms = unit.now_ms - LOOK_BACK_MS if self._has_seen_all else None
-        return seal_next(unit.conn, limit=ENTRIES_MAX, since_ms=since_ms)
+        An owner goes through all entries once; from then on only those of the last minutes can be unsealed.
+        """
+        if not self._owns(LANE):
+            self._after_id = ""
+            return False
+        sealed, last_id = await self._batcher.call(self._seal_next, wake=False)
+        self.sealed += sealed
+        if last_id is not None:
+            self._after_id = last_id
+            return True
+        self._after_id = first_id_at(wall_ms() - LOOK_BACK_MS)
+        return False
+
+    def _seal_next(self, unit: Unit) -> tuple[int, str | None]:
+        return seal_next(unit.conn, after_id=self._after_id, limit=ENTRIES_MAX)

@@ -59,6 +59,10 @@ class RetryBatch(Exception):
     """The batch left no trace and may be tried again as it is (lost connection, deadlock, lost race for a key)."""
 
 
+class LostRace(RetryBatch):
+    """Another process was first with a unique value; the batch, run again, finds it. Losing for ever is a bug."""
+
+
 class Store:
     """The writer's side of the database. Used by one thread."""
 
@@ -124,9 +128,15 @@ def _has_batch(conn: Connection, batch_id: str) -> bool:
 
 # Unique indexes that two processes may race for; the loser of the race runs its batch again.
 RACED = frozenset(
-    {"idempotency_pkey", "payment_live_reference", "consumer_msisdn", "mo_provider", "feed_pkey", "entry_source"}
+    {
+        *("idempotency_pkey", "payment_live_reference", "consumer_msisdn", "mo_provider", "feed_pkey"),
+        # Two seal for a moment if the first was frozen just before it sealed.
+        *("ledger_seal_pkey", "ledger_seal_entry_id_key"),
+    }
 )
-_RETRYABLE_SQLSTATES = ("40001", "40P01", "57P01", "57P02", "57P03", "25006", "53300", "55P03")
+_RETRYABLE_SQLSTATES = frozenset({"40001", "40P01", "25006", "25P03", "55P03"})
+# Resources are short, an operator intervenes, the system fails: nothing that is wrong with the batch.
+_RETRYABLE_CLASSES = ("53", "57", "58")
 
 
 def _sorted_out(error: DBAPIError) -> Exception:
@@ -134,9 +144,10 @@ def _sorted_out(error: DBAPIError) -> Exception:
     origin = error.orig
     if isinstance(error, IntegrityError):
         name = getattr(getattr(origin, "diag", None), "constraint_name", None)
-        return RetryBatch(f"lost a race for {name}") if name in RACED else error
+        return LostRace(f"lost a race for {name}") if name in RACED else error
     state = getattr(origin, "sqlstate", None)
-    passing = error.connection_invalidated or state in _RETRYABLE_SQLSTATES or isinstance(error, InterfaceError)
+    is_passing = state is not None and (state in _RETRYABLE_SQLSTATES or state.startswith(_RETRYABLE_CLASSES))
+    passing = error.connection_invalidated or is_passing or isinstance(error, InterfaceError)
     no_answer = isinstance(error, OperationalError) and (state is None or state.startswith("08"))
     return RetryBatch(str(origin)) if passing or no_answer else error
 

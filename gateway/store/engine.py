@@ -25,6 +25,9 @@ _POSTGRESQL_OPTIONS = (
     " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 )
 _LOCK_TIMEOUT_MS = 10_000
+# A process that was frozen in the midst of a transaction must not hold its locks against the others; it runs its batch
+# again when it thaws.
+_IDLE_IN_TRANSACTION_MS = 5_000
 
 
 class DatabaseInUse(Exception):
@@ -52,6 +55,7 @@ def _sqlite(url: str, *, read_only: bool) -> Engine:
     sqlite_path(url)
     engine = create_engine(
         url,
+        hide_parameters=True,  # They are numbers, codes and keys, and errors are logged.
         poolclass=QueuePool,
         pool_size=READERS_MAX if read_only else 1,
         max_overflow=0,
@@ -74,11 +78,15 @@ def _sqlite(url: str, *, read_only: bool) -> Engine:
 
 
 def _postgresql(url: str, *, read_only: bool) -> Engine:
-    options = f"{_POSTGRESQL_OPTIONS} -c lock_timeout={_LOCK_TIMEOUT_MS}"
+    options = (
+        f"{_POSTGRESQL_OPTIONS} -c lock_timeout={_LOCK_TIMEOUT_MS}"
+        f" -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_MS}"
+    )
     if read_only:
         options = "-c timezone=UTC -c jit=off -c default_transaction_read_only=on"
     return create_engine(
         url,
+        hide_parameters=True,
         pool_size=READERS_MAX if read_only else 1,
         max_overflow=0,
         pool_pre_ping=read_only,

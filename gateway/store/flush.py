@@ -67,8 +67,9 @@ _MAY_BE_TOLD_TWICE = frozenset({tables.message, tables.message_part, tables.webh
 def write(unit: "Unit") -> None:
     """Write all that *unit* gathered."""
     conn = unit.conn
-    bulk.insert_rows(conn, tables.payment, [payment_row(payment) for payment in unit.created.values()])
+    # Changed before created: a payment that ends in this batch leaves its reference free for one that begins in it.
     bulk.update_rows(conn, tables.payment, "id", [_mutable(payment) for payment in unit.current(unit.changed)])
+    bulk.insert_rows(conn, tables.payment, [payment_row(payment) for payment in unit.created.values()])
     bulk.update_rows(conn, tables.attempt, "id", list(unit.ended_attempts.values()))
     _write_keys(unit)
     _write_consumers(unit)
@@ -76,8 +77,9 @@ def write(unit: "Unit") -> None:
         bulk.insert_rows(conn, table, unit.inserts.pop(table, []), on_conflict_ignore=table in _MAY_BE_TOLD_TWICE)
     assert not unit.inserts, f"no place in the order for {[table.name for table in unit.inserts]}"
     bulk.update_rows(conn, tables.message, "id", [{"id": m, "status": s} for m, s in unit.message_states.items()])
+    _end_outbox(unit)
     _write_feed(unit)
-    _write_outbox(unit)
+    bulk.insert_rows(conn, tables.outbox, [_outbox_row(row) for row in unit.outbox.values()])
 
 
 def _mutable(payment: Payment) -> dict[str, Any]:  # Any: a row's columns.
@@ -118,7 +120,8 @@ def _write_consumers(unit: "Unit") -> None:
     bulk.update_rows(unit.conn, tables.consumer, "id", rows)
 
 
-def _write_outbox(unit: "Unit") -> None:
+def _end_outbox(unit: "Unit") -> None:
+    """Before the feed is locked: whoever claims rows locks them first and the feed afterwards, too."""
     bulk.delete_rows(unit.conn, tables.outbox, "id", list(unit.completed))
     requeued = [
         {"id": row.id, "due_at_ms": row.due_at_ms, "tries": row.tries, "epoch": None}
@@ -126,7 +129,6 @@ def _write_outbox(unit: "Unit") -> None:
         if row.id not in unit.completed
     ]
     bulk.update_rows(unit.conn, tables.outbox, "id", requeued)
-    bulk.insert_rows(unit.conn, tables.outbox, [_outbox_row(row) for row in unit.outbox.values()])
 
 
 def _outbox_row(row: OutboxRow) -> dict[str, Any]:  # Any: a row's columns.

@@ -84,7 +84,8 @@ class Leases:
             )
             .order_by(outbox.due_at_ms, outbox.created_at_ms, outbox.id)
             .limit(limit)
-            .with_for_update()
+            # What somebody is recording the outcome of just now is not due any more, or comes with the next look.
+            .with_for_update(skip_locked=True)
         )
         rows = [_outbox_row(row, epoch) for row in conn.execute(statement)]
         bulk.update_rows(conn, tables.outbox, "id", [{"id": row.id, "epoch": epoch} for row in rows])

@@ -15,8 +15,9 @@ from gateway.core.ids import ID_BYTES, encode_id
 from gateway.store import bulk, tables
 
 GENESIS = "0" * 64
-# No transaction stays open this long, so an entry that comes into sight has an id that is no older.
-LOOK_BACK_MS = 3_600_000
+# No transaction stays open this long and no machine's clock is this wrong, so an entry that comes into sight later has
+# an id that is no older.
+LOOK_BACK_MS = 120_000
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -33,30 +34,39 @@ def head(conn: Connection) -> Head:
     return Head(0, GENESIS) if row is None else Head(row.position, row.hash)
 
 
-def seal_next(conn: Connection, *, limit: int, since_ms: int | None) -> int:
-    """Seal up to *limit* entries; look only at those made after *since_ms* (None: at all). Return how many."""
+def seal_next(conn: Connection, *, after_id: str, limit: int) -> tuple[int, str | None]:
+    """Seal what is unsealed among the next *limit* entries behind *after_id*.
+
+    Return how many were sealed and the last entry that was looked at; None if there was none.
+    """
     entry, seal = tables.entry, tables.ledger_seal
-    statement = (
-        select(entry)
+    page = conn.execute(
+        select(entry, seal.c.position)
         .outerjoin(seal, seal.c.entry_id == entry.c.id)
-        .where(seal.c.entry_id.is_(None))
+        .where(entry.c.id > after_id)
         .order_by(entry.c.id)
         .limit(limit)
-    )
-    if since_ms is not None:
-        statement = statement.where(entry.c.id > encode_id("ent_", (since_ms << 80).to_bytes(ID_BYTES, "big")))
-    found = conn.execute(statement).all()
-    if not found:
-        return 0
+    ).all()
+    unsealed = [row for row in page if row.position is None]
+    if unsealed:
+        _seal(conn, unsealed)
+    return len(unsealed), page[-1].id if page else None
+
+
+def _seal(conn: Connection, entries: Sequence[Row[Any]]) -> None:  # Any: rows of `entry`.
     last = head(conn)
-    legs = legs_of(conn, [row.id for row in found])
+    legs = legs_of(conn, [row.id for row in entries])
     rows, previous = [], last.hash
-    for position, row in enumerate(found, start=last.position + 1):
+    for position, row in enumerate(entries, start=last.position + 1):
         sealed = entry_hash(previous, row, legs[row.id])
         rows.append({"position": position, "entry_id": row.id, "previous_hash": previous, "hash": sealed})
         previous = sealed
-    bulk.insert_rows(conn, seal, rows)
-    return len(rows)
+    bulk.insert_rows(conn, tables.ledger_seal, rows)
+
+
+def first_id_at(at_ms: int) -> str:
+    """An id before that of any entry made at *at_ms* or later."""
+    return encode_id("ent_", (at_ms << 80).to_bytes(ID_BYTES, "big"))
 
 
 def legs_of(conn: Connection, entry_ids: Sequence[str]) -> dict[str, list[tuple[str, int]]]:

@@ -332,7 +332,7 @@ orphan_receipt = Table(
     Column("state", String, nullable=False),
     Column("detail", Text, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
-    Index("orphan_receipt_match", "carrier", "carrier_message_id"),
+    Index("orphan_receipt_by_age", "at_ms"),
 )
 
 mo = Table(

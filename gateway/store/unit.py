@@ -208,8 +208,9 @@ class Unit:
         )
 
     def complete(self, outbox_id: str) -> None:
-        """The row's outcome is recorded in this batch."""
-        self.completed[outbox_id] = None
+        """The row's outcome is recorded in this batch, or it is wanted no longer."""
+        if self.outbox.pop(outbox_id, None) is None:
+            self.completed[outbox_id] = None
 
     # --- Writing ---
 

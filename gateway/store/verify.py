@@ -59,6 +59,14 @@ RULES = (
         ),
     ),
     (
+        "entry older than an hour without a seal",
+        (
+            "SELECT e.id FROM entry e LEFT JOIN ledger_seal s ON s.entry_id = e.id WHERE s.entry_id IS NULL"
+            " AND e.at_ms < (SELECT max(at_ms) - 3600000 FROM entry)"
+            " AND EXISTS (SELECT 1 FROM ledger_seal)"
+        ),
+    ),
+    (
         "hole in a payment's transitions",
         (
             "SELECT payment_id FROM transition GROUP BY payment_id HAVING max(version) - min(version) + 1 <> count(*)"

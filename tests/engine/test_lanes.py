@@ -11,6 +11,7 @@ from gateway.engine import lane as lane_module
 from gateway.engine.batcher import Batcher, BatchSettings
 from gateway.engine.lane import Grant, Lane, NotStarted
 from gateway.store.apply import Applied, Batch, Job
+from gateway.store.outbox import OutboxRow
 from gateway.store.unit import Unit
 from tests.engine.lane_bench import WAIT_S, Desk, Lease, Process, Shelf, Steady, Write, a_row, about, process
 
@@ -132,6 +133,26 @@ async def test_a_text_that_supersedes_nothing_and_was_written_in_the_same_moment
         assert lane.depth == 2 and desk.dropped == []
 
 
+async def test_the_answer_to_stop_takes_the_place_of_all_unsent_asks_of_its_phone() -> None:
+    async with lane_alone() as (lane, desk):
+        lane.accept([an_ask("first"), an_ask("second"), an_ask("another phone's", group_key="other")])
+        lane.accept([a_row("a result", group_key="phone")])
+        lane.accept([a_row("stopped", group_key="phone", body={"ends_asks": True})])
+        await desk.until(lambda: len(desk.dropped) == 2)
+        assert desk.dropped == ["first", "second"]
+
+
+async def test_an_ask_that_was_written_behind_a_stop_is_kept_to_end_its_payment() -> None:
+    async with lane_alone() as (lane, desk):
+        lane.accept([an_ask("of a stopped phone", stopped=True)])
+        lane.accept([a_row("stopped", group_key="phone", body={"ends_asks": True})])
+        assert lane.depth == 2 and desk.dropped == []
+
+
+def an_ask(row_id: str, *, group_key: str = "phone", stopped: bool = False) -> OutboxRow:
+    return a_row(row_id, payment_id=row_id, group_key=group_key, body={"is_ask": True, "stopped": stopped})
+
+
 @asynccontextmanager
 async def lane_alone(*, may_start: bool = False) -> AsyncIterator[tuple[Lane, Desk]]:
     """A lane without its manager; unless *may_start* its lease is already over."""
@@ -198,6 +219,17 @@ async def test_what_runs_when_a_lease_is_lost_is_still_recorded(shelf: Shelf, no
             assert any("Done" in batch for batch in old.batches)
             assert old.desk.began == ["running"], "the old owner starts nothing more"
             assert not old.lanes.owns("sms:acme:0") and new.lanes.owns("sms:acme:0")
+
+
+async def test_a_process_that_was_frozen_leaves_its_new_rows_to_the_heir_unsuspected(shelf: Shelf, now: Steady) -> None:
+    async with process(shelf, "frozen", heartbeat_s=3600.0, poll_s=3600.0) as frozen:
+        await frozen.write(a_row("before"))
+        await frozen.desk.until(lambda: "before" in frozen.desk.finished)
+        now.s += 21
+        await frozen.write(a_row("after"))
+        async with process(shelf, "heir") as heir:
+            await heir.desk.until(lambda: "after" in heir.desk.finished)
+            assert heir.desk.maybe_sent == [] and frozen.desk.began == ["before"]
 
 
 async def test_a_single_process_keeps_its_lanes_without_a_lease(shelf: Shelf, now: Steady) -> None:
