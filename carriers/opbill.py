@@ -183,7 +183,8 @@ class Biller:
             shown = self._judge_transaction(answer.status, said, order)
             return base.Unknown(detail=shown.detail or "in process") if isinstance(shown, base.Pending) else shown
         if answer.status == UNAUTHORIZED and said.error is not None:
-            return base.Declined(reason=Reason.CARRIER_UNAVAILABLE, detail="the operator refused our credentials")
+            # Nothing was begun, and credentials are renewed: a charge may wait as long as its consent, a refund longer.
+            return base.Unsent(detail="the operator refused our credentials")
         refusal = _refusal(said.error) if answer.status in REFUSING_STATUSES else None
         # 409 is here: the operator knows our id, with other content or already; only an inquiry tells which.
         return refusal or base.Unknown(detail=f"HTTP {answer.status} {_show(said.error)}")

@@ -5,14 +5,19 @@ settings or the environment. A setting of an adapter may be written `env:NAME`: 
 so that passwords need not stand in the file.
 """
 
+import difflib
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
+from msgspec.structs import fields
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from carriers import loopback, opbill
 from carriers.smpp import adapter as smpp
@@ -20,6 +25,10 @@ from gateway.core.money import EXPONENTS
 
 CODE_KEY_BYTES_MIN = 16
 PORT_MAX = 65_535
+# A carrier's name stands in lanes, ledger accounts and the addresses of callbacks.
+NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+
+Section = TypeVar("Section", bound=msgspec.Struct)
 
 
 class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,7 +103,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
 class Kind(NamedTuple):
     """An adapter by its name: how its settings look and how it is made."""
 
-    settings: type
+    settings: type[msgspec.Struct]
     make: Callable[..., Any]  # Any: `parts` puts a Bearer or a Biller behind its port.
 
 
@@ -121,17 +130,14 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> tuple[Confi
     """The configuration at *path* and the secrets. Raise ConfigError with every mistake found."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError([f"{path}: {error}"]) from error
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError([f"{path}: expected TOML: {error}"]) from error
     mistakes: list[str] = []
-    document = _with_environment(document, environment, mistakes)
-    try:
-        config = msgspec.convert(document, Config)
-    except msgspec.ValidationError as error:
-        raise ConfigError([*mistakes, f"{path}: {error}"]) from error
-    mistakes += check(config)
+    config = _config(_with_environment(document, environment, mistakes), mistakes)
     secrets = _secrets(environment, mistakes)
-    if mistakes or secrets is None:
+    if mistakes or config is None or secrets is None:
         raise ConfigError(mistakes)
     return config, secrets
 
@@ -147,47 +153,143 @@ def _with_environment(value: Any, environment: Mapping[str, str], mistakes: list
     return environment.get(name, "")
 
 
-def check(config: Config) -> list[str]:
-    """Every mistake in *config* that its types do not catch."""
-    mistakes = []
-    if not config.gateway.database.startswith(("sqlite:///", "postgresql+psycopg://")):
-        mistakes.append("gateway.database: expected sqlite:///path or postgresql+psycopg://…")
-    host, _, port = config.gateway.listen.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > PORT_MAX:
-        mistakes.append(f"gateway.listen: expected host:port, got {config.gateway.listen!r}")
-    if not config.carriers:
-        mistakes.append("carriers: expected at least one")
-    if config.engine.lease_s < 2 * config.engine.heartbeat_s:
-        mistakes.append("engine.lease_s: expected at least twice engine.heartbeat_s")
-    for name, carrier in config.carriers.items():
+def _config(document: dict[str, Any], mistakes: list[str]) -> Config | None:  # Any: TOML.
+    """*document* as the configuration; None if there are *mistakes*, each of which is added with its key."""
+    mistakes += _strangers(Config, document, "")
+    gateway = _section(GatewaySection, document.get("gateway", {}), "gateway", mistakes)
+    engine = _section(EngineSection, document.get("engine", {}), "engine", mistakes)
+    tables = document.get("carriers", {})
+    carriers = {}
+    if not isinstance(tables, dict) or not tables:
+        mistakes.append("carriers: expected at least one table [carriers.<name>]")
+    else:
+        named = (
+            (name, _section(CarrierSection, table, f"carriers.{name}", mistakes)) for name, table in tables.items()
+        )
+        carriers = {name: carrier for name, carrier in named if carrier is not None}
+    mistakes += [] if gateway is None else _check_gateway(gateway)
+    mistakes += [] if engine is None else _check_engine(engine)
+    for name, carrier in carriers.items():
+        if NAME.fullmatch(name) is None:
+            mistakes.append(f"carriers.{name}: expected a name of letters, digits, - and _")
         mistakes += [f"carriers.{name}.{mistake}" for mistake in _check_carrier(carrier)]
+    if mistakes or gateway is None or engine is None:
+        return None
+    return Config(gateway=gateway, engine=engine, carriers=carriers)
+
+
+def _section(kind: type[Section], table: Any, path: str, mistakes: list[str]) -> Section | None:  # Any: TOML.
+    """*table* as a *kind*; None if there are mistakes in it. The library itself would name the first one only."""
+    if not isinstance(table, dict):
+        mistakes.append(f"{path}: expected a table")
+        return None
+    found = _strangers(kind, table, f"{path}.")
+    for field in fields(kind):
+        if field.name not in table:
+            found += [f"{path}.{field.name}: is missing"] if field.required else []
+            continue
+        try:
+            msgspec.convert(table[field.name], field.type)
+        except msgspec.ValidationError as error:
+            found.append(f"{path}.{field.name}: {error}")
+    if not found:
+        try:
+            return msgspec.convert(table, kind)
+        except msgspec.ValidationError as error:  # What the section itself says of its values together.
+            found.append(f"{path}: {error}")
+    mistakes += found
+    return None
+
+
+def _strangers(kind: type[msgspec.Struct], table: Mapping[str, object], path: str) -> list[str]:
+    known = [field.name for field in fields(kind)]
+    mistakes = []
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            mistakes.append(f"{path}{key}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
+    return mistakes
+
+
+def _check_gateway(gateway: GatewaySection) -> list[str]:
+    mistakes = []
+    if not _is_database(gateway.database):
+        mistakes.append("gateway.database: expected sqlite:///path or postgresql+psycopg://user@host/name")
+    host, _, port = gateway.listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > PORT_MAX:
+        mistakes.append(f"gateway.listen: expected host:port, got {gateway.listen!r}")
+    return mistakes
+
+
+def _is_database(text: str) -> bool:
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number.
+        return False
+    # A database in memory would be another one for each connection.
+    kept = url.database not in (None, "", ":memory:")
+    return kept and (url.drivername == "postgresql+psycopg" or (url.drivername == "sqlite" and not url.host))
+
+
+def _check_engine(engine: EngineSection) -> list[str]:
+    mistakes = [f"engine.{mistake}" for mistake in _not_positive(engine, allow_zero=("pace_ms",))]
+    if engine.lease_s < 2 * engine.heartbeat_s:
+        mistakes.append("engine.lease_s: expected at least twice engine.heartbeat_s")
+    return mistakes
+
+
+def _not_positive(section: msgspec.Struct, *, allow_zero: tuple[str, ...]) -> list[str]:
+    """Numbers in *section* that are too small to mean anything."""
+    mistakes = []
+    for name, value in msgspec.structs.asdict(section).items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if value < 0 or (value == 0 and name not in allow_zero):
+            least = "0 or more" if name in allow_zero else "more than 0"
+            mistakes.append(f"{name}: expected {least}, got {value}")
     return mistakes
 
 
 def _check_carrier(carrier: CarrierSection) -> list[str]:
     mistakes = [f"prefixes: {prefix!r} does not start with +" for prefix in carrier.prefixes if prefix[:1] != "+"]
+    mistakes += _not_positive(carrier, allow_zero=("consent_grace_s", "not_found_gap_s", "max_processing_s"))
+    if not carrier.prefixes:
+        mistakes.append("prefixes: expected at least one")
+    for ladder in ("inquiry_ladder_s", "resend_ladder_s"):
+        if not getattr(carrier, ladder) or min(getattr(carrier, ladder)) <= 0:
+            mistakes.append(f"{ladder}: expected at least one number, and all of them more than 0")
     if carrier.currency not in EXPONENTS:
         mistakes.append(f"currency: {carrier.currency!r} is no ISO 4217 code that we know")
     if carrier.code_digits not in (4, 6):
         mistakes.append(f"code_digits: expected 4 or 6, got {carrier.code_digits}")
     try:
         ZoneInfo(carrier.time_zone)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder of zones.
         mistakes.append(f"time_zone: {carrier.time_zone!r} is not known")
     for port, kinds in (("bearer", BEARERS), ("biller", BILLERS)):
-        try:
-            adapter(getattr(carrier, port), kinds)
-        except ValueError as error:
-            mistakes.append(f"{port}: {error}")
+        mistakes += _check_adapter(port, getattr(carrier, port), kinds)
     return mistakes
+
+
+def _check_adapter(port: str, table: dict[str, Any], kinds: Mapping[str, Kind]) -> list[str]:  # Any: TOML.
+    name = table.get("type")
+    if not isinstance(name, str) or name not in kinds:
+        return [f"{port}: {_expected_type(name, kinds)}"]
+    mistakes: list[str] = []
+    _section(kinds[name].settings, {key: value for key, value in table.items() if key != "type"}, port, mistakes)
+    return mistakes
+
+
+def _expected_type(name: object, kinds: Mapping[str, Kind]) -> str:
+    return f"type: expected one of {', '.join(sorted(kinds))}, got {name!r}"
 
 
 def adapter(section: dict[str, Any], kinds: Mapping[str, Kind]) -> tuple[Kind, Any]:  # Any: an adapter's own Settings.
     """The adapter that `type` in *section* names, and its settings. Raise ValueError that says what is wrong."""
     rest = dict(section)
     name = rest.pop("type", None)
-    if name not in kinds:
-        raise ValueError(f"type: expected one of {', '.join(sorted(kinds))}, got {name!r}")
+    if not isinstance(name, str) or name not in kinds:
+        raise ValueError(_expected_type(name, kinds))
     try:
         return kinds[name], msgspec.convert(rest, kinds[name].settings)
     except msgspec.ValidationError as error:

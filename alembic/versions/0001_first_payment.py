@@ -111,6 +111,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("type", sa.String(), nullable=False),
         sa.Column("payment_id", sa.String(), nullable=True),
+        sa.Column("consumer_id", sa.String(), nullable=True),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("merchant_id", "mode", "seq"),

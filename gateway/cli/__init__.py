@@ -17,12 +17,18 @@ from gateway.config import ConfigError
 app = typer.Typer(
     name="gateway",
     help="Take payments from plain phones: a request over HTTP, a question by SMS, a charge by the carrier.",
+    epilog="Example: gateway demo",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-merchant = typer.Typer(help="Merchants and their keys.", no_args_is_help=True, rich_markup_mode=None)
+merchant = typer.Typer(
+    help="Merchants and their keys.",
+    epilog='Example: gateway merchant add --name "Asha Mboga Ltd" --shop "Mama Asha" --keyword ASHA',
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 app.add_typer(merchant, name="merchant")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The TOML file; see docs/operations.md.")]
@@ -90,13 +96,14 @@ def _merchant_add(
 @app.command("phone")
 def _phone(
     msisdn: Annotated[str, typer.Argument(help="The number to be, for instance +254700000555.")],
-    control: Annotated[str, typer.Option(help="Control address of the simulators; found in .demo by itself.")] = "",
+    folder: Annotated[Path, typer.Option(help="Of the running demo.")] = Path(".demo"),
+    control: Annotated[str, typer.Option(help="Control address of simulators that no demo started.")] = "",
 ) -> None:
     """Be the handset in your terminal: texts appear, and what you type is sent. Ctrl-D ends it.
 
     Example: gateway phone +254700000555
     """
-    phone.run(msisdn, control)
+    phone.run(msisdn, folder, control)
 
 
 def main() -> None:
@@ -105,10 +112,15 @@ def main() -> None:
         app()
     except ConfigError as error:
         for mistake in error.mistakes:
-            print(f"gateway: {mistake}", file=sys.stderr)
+            _complain(mistake)
         sys.exit(2)
     except CommandError as error:
-        print(f"gateway: {error}", file=sys.stderr)
+        _complain(str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _complain(text: str) -> None:
+    # One line, however many the database's library takes.
+    print(f"gateway: {' '.join(text.split())}", file=sys.stderr)

@@ -3,11 +3,13 @@
 import time
 from pathlib import Path
 
+from alembic.util.exc import CommandError as AlembicError
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from gateway.app.parts import catalogues
 from gateway.cli.errors import CommandError
-from gateway.config import read
+from gateway.config import ConfigError, read
 from gateway.store import migrate
 from gateway.store.engine import begin_write, connect, is_sqlite, sqlite_path
 from merchants.keys import add_merchant
@@ -23,12 +25,17 @@ def migrate_database(path: Path) -> None:
 def upgrade(url: str) -> None:
     """Bring the database at *url* to the newest schema."""
     if is_sqlite(url):
-        sqlite_path(url).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            sqlite_path(url).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CommandError(f"the database's folder cannot be made: {error}") from error
     engine = connect(url)
     try:
         migrate.migrate(engine)
     except DBAPIError as error:
         raise CommandError(f"the database cannot be migrated: {error.orig}") from error
+    except AlembicError as error:  # It has a schema that a newer version made.
+        raise CommandError(f"the database cannot be migrated by this version: {error}") from error
     finally:
         engine.dispose()
 
@@ -37,9 +44,16 @@ def check(path: Path) -> None:
     """Raise ConfigError or CommandError."""
     config, _ = read(path)
     try:
-        languages = catalogues().languages
+        languages = sorted(catalogues().languages)
     except ValueError as error:
         raise CommandError(str(error), exit_code=2) from error
+    mistakes = [
+        f"carriers.{name}.language: expected one of {', '.join(languages)}, got {carrier.language!r}"
+        for name, carrier in config.carriers.items()
+        if carrier.language not in languages
+    ]
+    if mistakes:
+        raise ConfigError(mistakes)
     carriers = ", ".join(f"{name} ({carrier.mode})" for name, carrier in config.carriers.items())
     print(f"{path}: in order; carriers {carriers}; languages {', '.join(languages)}")
 
@@ -50,6 +64,7 @@ def add(path: Path, *, name: str, shop: str, keyword: str) -> None:
     engine = connect(config.gateway.database)
     try:
         with begin_write(engine) as conn:
+            _expect_schema(conn)
             added = add_merchant(conn, name=name, shop=shop, keyword=keyword, now_ms=time.time_ns() // 1_000_000)
     except ValueError as error:
         raise CommandError(str(error), exit_code=2) from error
@@ -59,3 +74,9 @@ def add(path: Path, *, name: str, shop: str, keyword: str) -> None:
         engine.dispose()
     print(f"merchant  {added.id}\ntest key  {added.test_key}\nlive key  {added.live_key}")
     print("Keep the keys: they are stored as hashes only and cannot be shown again.")
+
+
+def _expect_schema(conn: Connection) -> None:
+    found, expected = migrate.current(conn), migrate.newest()
+    if found != expected:
+        raise CommandError(f"the database has schema {found or 'none'}, expected {expected}; run `gateway migrate`")

@@ -23,14 +23,14 @@ import uvloop
 from gateway.app import Gateway
 from gateway.cli import admin, serve
 from gateway.cli.errors import CommandError
-from gateway.cli.phone import DemoAddresses, Network
+from gateway.cli.phone import MARK, DemoAddresses, Network
 from gateway.cli.story import Story
 from gateway.config import CarrierSection, Config, GatewaySection, Secrets
-from gateway.store.engine import begin_write, connect
+from gateway.store.engine import DatabaseInUse, begin_write, connect, hold_alone
 from merchants.keys import Merchant, add_merchant
 
 HOST = "127.0.0.1"
-MARK = "demo.json"
+DATABASE = "gateway.db"
 SHORT_CODE = "22345"
 SIMULATORS_START_S = 20
 
@@ -42,13 +42,25 @@ def run(folder: Path, *, port: int, once: bool) -> None:
 
 
 def _emptied(folder: Path) -> Path:
-    """An empty folder of our own. One that is somebody else's is left alone."""
-    if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
-        raise CommandError(f"{folder} holds something that no demo wrote; name another with --folder", exit_code=2)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / MARK).touch(mode=0o600)
+    """An empty folder of our own. One that is somebody else's, or in use, is left alone."""
+    try:
+        if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
+            raise CommandError(f"{folder} holds something that no demo wrote; name another with --folder", exit_code=2)
+        if (folder / DATABASE).exists():
+            with hold_alone(_database(folder)):
+                pass
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        (folder / MARK).touch(mode=0o600)
+    except DatabaseInUse as error:
+        raise CommandError(f"a demo runs in {folder} already; stop it, or name another with --folder") from error
+    except OSError as error:
+        raise CommandError(f"--folder: cannot be used: {error}", exit_code=2) from error
     return folder.resolve()
+
+
+def _database(folder: Path) -> str:
+    return f"sqlite:///{folder / DATABASE}"
 
 
 async def _demo(folder: Path, port: int, *, once: bool) -> None:
@@ -121,9 +133,7 @@ def _free(port: int) -> int:
 
 def _config(folder: Path, addresses: Addresses, *, port: int) -> Config:
     return Config(
-        gateway=GatewaySection(
-            database=f"sqlite:///{folder / 'gateway.db'}", listen=f"{HOST}:{port}", development=True
-        ),
+        gateway=GatewaySection(database=_database(folder), listen=f"{HOST}:{port}", development=True),
         carriers={
             "acme": CarrierSection(
                 mode="test",

@@ -1,7 +1,6 @@
 """`gateway phone`: a person is the handset. Texts of the simulated network appear, what is typed is sent."""
 
 import asyncio
-import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,12 @@ import msgspec
 from gateway.cli.errors import CommandError
 from gateway.core.msisdn import parse_msisdn
 
-DEMO_FILE = Path(".demo/demo.json")
+MARK = "demo.json"
 WAIT_S = 20
 
 
 class DemoAddresses(msgspec.Struct, frozen=True, kw_only=True):
-    """What a running demo leaves in its folder for other terminals."""
+    """What a running demo leaves in its folder, as `demo.json`, for other terminals."""
 
     control: str
     api: str
@@ -26,23 +25,23 @@ class DemoAddresses(msgspec.Struct, frozen=True, kw_only=True):
     short_code: str
 
 
-def run(msisdn: str, control: str) -> None:
-    """Raise CommandError when there is no such number or no simulator."""
+def run(msisdn: str, folder: Path, control: str) -> None:
+    """Be *msisdn* at the simulators of the demo in *folder*, or at *control*. Raise CommandError if that cannot be."""
     try:
         parse_msisdn(msisdn)
     except ValueError as error:
         raise CommandError(str(error), exit_code=2) from error
     try:
-        asyncio.run(_be_a_phone(msisdn, control or _demo_control()))
-    except aiohttp.ClientConnectionError as error:
+        asyncio.run(_be_a_phone(msisdn, control or _demo_control(folder)))
+    except (aiohttp.ClientError, msgspec.DecodeError) as error:
         raise CommandError(f"no simulators answer: {error}") from error
 
 
-def _demo_control() -> str:
+def _demo_control(folder: Path) -> str:
     try:
-        return msgspec.json.decode(DEMO_FILE.read_bytes(), type=DemoAddresses).control
+        return msgspec.json.decode((folder / MARK).read_bytes(), type=DemoAddresses).control
     except (OSError, msgspec.DecodeError) as error:
-        raise CommandError(f"no demo runs here ({DEMO_FILE}); start `gateway demo`, or name --control") from error
+        raise CommandError(f"no demo runs in {folder}; start `gateway demo`, or name --folder or --control") from error
 
 
 class Network:
@@ -86,13 +85,16 @@ async def _be_a_phone(msisdn: str, control: str) -> None:
         network = Network(http, control)
         await network.behave(msisdn, "silent")
         print(f"You are {msisdn}. Type a text and press Enter; Ctrl-D ends.", flush=True)
-        showing = asyncio.create_task(_show(network, msisdn))
+        both = {asyncio.create_task(_show(network, msisdn)), asyncio.create_task(_send_lines(network, msisdn))}
         try:
-            await _send_lines(network, msisdn)
+            # Whichever ends first: the typing by Ctrl-D, the showing because the simulators are gone.
+            ended, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            showing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await showing
+            for task in both:
+                task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+        for task in ended:
+            task.result()
 
 
 async def _show(network: Network, msisdn: str) -> None:
@@ -106,7 +108,10 @@ async def _show(network: Network, msisdn: str) -> None:
 async def _send_lines(network: Network, msisdn: str) -> None:
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    try:
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    except (ValueError, OSError) as error:
+        raise CommandError("standard input: expected a terminal or a pipe", exit_code=2) from error
     try:
         while line := await reader.readline():
             text = line.decode(errors="replace").strip()

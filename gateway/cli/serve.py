@@ -11,7 +11,7 @@ import uvloop
 from sqlalchemy.exc import DBAPIError
 
 from gateway import failpoints
-from gateway.app import Gateway, NotMigrated
+from gateway.app import Gateway, NotMigrated, parts
 from gateway.cli.errors import CommandError
 from gateway.config import Config, Secrets, read
 from gateway.store.engine import DatabaseInUse
@@ -23,13 +23,16 @@ def run(path: Path) -> None:
     try:
         failpoints.arm(os.environ.get("GATEWAY_FAILPOINT"))
     except ValueError as error:
-        raise CommandError(str(error), exit_code=2) from error
+        raise CommandError(f"GATEWAY_FAILPOINT: expected name:k: {error}", exit_code=2) from error
     set_up_logging()
     uvloop.run(_serve(config, secrets))
 
 
 async def _serve(config: Config, secrets: Secrets) -> None:
-    gateway = Gateway(config, secrets)
+    try:
+        gateway = Gateway(config, secrets)
+    except OSError as error:  # A file that a carrier's settings name.
+        raise CommandError(str(error)) from error
     await start(gateway)
     print(f"serving {gateway.url}", flush=True)
     try:
@@ -41,11 +44,19 @@ async def _serve(config: Config, secrets: Secrets) -> None:
 async def start(gateway: Gateway) -> None:
     """Start, or raise CommandError with the one thing that is in the way."""
     try:
+        await _expect_port(*parts.listen(gateway.config))
         await gateway.start()
     except (DatabaseInUse, NotMigrated, OSError, RuntimeError) as error:
         raise CommandError(str(error)) from error
     except DBAPIError as error:
         raise CommandError(f"the database cannot be used: {error.orig}") from error
+
+
+async def _expect_port(host: str, port: int) -> None:
+    """Raise OSError if nobody could listen there: better now than with lanes in hand, which others would wait for."""
+    probe = await asyncio.start_server(lambda reader, writer: None, host, port)
+    probe.close()
+    await probe.wait_closed()
 
 
 async def until_told(gateway: Gateway) -> None:

@@ -156,18 +156,19 @@ class Story:
     def show_what_next(self, folder: Path) -> None:
         """What a person can try now."""
         where = "" if folder == Path(".demo").resolve() else f" --folder {folder}"
+        command = ".venv/bin/gateway" if Path(".venv/bin/gateway").exists() else "gateway"
         body = f'{{"amount": 99900, "currency": "KES", "msisdn": "{YOURS}", "description": "Umbrella"}}'
         self._console.print(
             f"\nThe gateway keeps serving on {self._api}. Try this:\n\n"
             f"1. Be the phone, in another terminal:\n\n"
-            f"   .venv/bin/gateway phone {YOURS}\n\n"
+            f"   {command} phone {YOURS}{where}\n\n"
             f"2. Ask it for money, in a third one:\n\n"
             f"   curl -s {self._api}/v1/payments -H 'Authorization: Bearer {self._key}' \\\n"
             f"     -H 'Idempotency-Key: '$RANDOM -H 'Content-Type: application/json' \\\n"
             f"     -d '{body}'\n\n"
             f"3. Answer with the code, or 0; then text HIST, RECEIPT and the ref, PAY ASHA 300, STOP, HELP.\n\n"
             f"What the shop received: {self._sink}/received\n"
-            f"Everything lies in {folder}{where}. Ctrl-C ends it.",
+            f"Everything lies in {folder}. Ctrl-C ends it.",
             markup=False,
             soft_wrap=True,
         )

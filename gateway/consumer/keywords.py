@@ -86,7 +86,14 @@ class Keywords:
 
     def _stop(self, inbound: Inbound) -> None:
         ended = stop(inbound)
-        inbound.answer("stopped", count=str(ended))
+        inbound.effects.send_text(
+            inbound.consumer.id,
+            inbound.mo.carrier,
+            "stopped",
+            inbound.language,
+            {"count": str(ended)},
+            ends_asks=True,
+        )
 
     def _start(self, inbound: Inbound) -> None:
         consumer = inbound.consumer
@@ -141,7 +148,9 @@ class Keywords:
             "currency": amount.currency,
             "carrier": inbound.mo.carrier,
         }
-        inbound.effects.notify(merchant_id, mode, EventType.ORDER_REQUESTED, None, body)
+        inbound.effects.notify(
+            merchant_id, mode, EventType.ORDER_REQUESTED, None, body, consumer_id=inbound.consumer.id
+        )
 
 
 def _outcome(payment: Payment) -> PublicState:

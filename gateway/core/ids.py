@@ -50,16 +50,17 @@ def is_id(text: str, prefix: str) -> bool:
 def receipt_ref(payment_id: str) -> str:
     """The ref of a payment as a person reads it: seven characters derived from the id, and a check character.
 
-    It has a letter and a digit that is no look-alike of one: neither a word nor an amount can be taken for a ref.
+    It has a letter and a digit that is no look-alike of one: neither a word nor an amount can be taken for a ref. And no
+    character stands there three times in a row, which readers of hasty texts take for one.
     """
     for n in range(_DRAWS_MAX):
         ref = _ref(payment_id if n == 0 else f"{payment_id}/{n}")
-        if not (_LETTERS.isdisjoint(ref) or _CLEAR_DIGITS.isdisjoint(ref)):
+        if not (_LETTERS.isdisjoint(ref) or _CLEAR_DIGITS.isdisjoint(ref) or any(c * 3 in ref for c in ref)):
             return ref
     raise AssertionError("no ref in 64 draws")
 
 
-# One in seven draws has no letter or no clear digit.
+# One in six draws has no letter, no clear digit or a threefold character.
 _DRAWS_MAX: Final = 64
 _CLEAR_DIGITS: Final = frozenset("23456789")
 _LETTERS: Final = frozenset(ALPHABET) - frozenset("0123456789")

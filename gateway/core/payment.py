@@ -431,6 +431,7 @@ class BreakKind(StrEnum):
     UNKNOWN_OUTCOME = "unknown_outcome"
     REVERSAL_DECLINED = "reversal_declined"
     MISMATCH = "mismatch"
+    NOT_CARRIED_OUT = "not_carried_out"
 
 
 class OpenBreak(Effect, frozen=True, kw_only=True):

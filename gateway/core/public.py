@@ -41,6 +41,20 @@ class PublicPayment(msgspec.Struct, frozen=True, kw_only=True):
     fulfilled_at: str | None
 
 
+_HIDDEN = '"msisdn":"*"'
+"""In JSON that is kept: the number stands in its own table only. No text of anybody's can hold these quotes."""
+
+
+def without_number(body: str, msisdn: str) -> str:
+    """*body*, JSON whose first `msisdn` is that number, as it may be stored."""
+    return body.replace(f'"msisdn":"{msisdn}"', _HIDDEN, 1)
+
+
+def with_number(body: str, msisdn: str) -> str:
+    """The bytes that `without_number` was given."""
+    return body.replace(_HIDDEN, f'"msisdn":"{msisdn}"', 1)
+
+
 def rfc3339(at_ms: int) -> str:
     """`2026-11-23T10:15:30.123Z`."""
     moment = datetime.fromtimestamp(at_ms // 1000, UTC)

@@ -85,10 +85,14 @@ class TextDone:
         return self.row.body.get("sends", 1) < SENDS_MAX and not self.row.maybe_sent
 
     def _is_worth_sending(self, unit: Unit) -> bool:
-        """An ask until its time is over, a result for a day: some numbers never take a text again."""
-        written_ms = self.row.created_at_ms
-        until_ms: int = self.row.body["expires_at_ms"] if self.row.body["is_ask"] else written_ms + TEXT_TRIED_FOR_MS
-        return unit.now_ms < until_ms
+        """An ask while it can be answered, a result for a day: some numbers never take a text again."""
+        row = self.row
+        if not row.body["is_ask"] or row.payment_id is None:
+            return unit.now_ms < row.created_at_ms + TEXT_TRIED_FOR_MS
+        payment = unit.payment(row.payment_id)
+        # The phone may have got the ask and answered it while we waited to hear of it.
+        is_open = payment is not None and payment.is_waiting and payment.code_n == row.body["code_n"]
+        return is_open and unit.now_ms < row.body["expires_at_ms"]
 
     def _send_again(self, unit: Unit) -> None:
         # Not `requeue`: the row itself says that this is the second and last time.
@@ -114,7 +118,9 @@ class TextDone:
         if isinstance(result, base.Submitted):
             status, segments = "submitted", result.segments
             parts = {message_id for message_id in result.message_ids if message_id}
+            sent = MessageRow(id=row.id, payment_id=row.payment_id, template=row.body["template"], status=status)
             for message_id in sorted(parts):
+                unit.know_message(row.body["carrier"], message_id, sent)
                 unit.put(
                     tables.message_part,
                     {

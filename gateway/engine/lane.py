@@ -15,6 +15,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from gateway.engine.batcher import Batcher, Busy, Stopped
+from gateway.engine.given_up import RowGivenUp
 from gateway.store.apply import Job
 from gateway.store.outbox import OutboxRow
 
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 HOLD_RECHECK_S = 0.2
 # A row whose executor broke down is a bug of ours: rare enough to be patient, and the log should stay readable.
 FAILED_PAUSE_S = 10.0
+FAILURES_MAX = 5
 
 NEVER_S = float("-inf")
 
@@ -109,6 +111,8 @@ class Lane:
         self._ended_lately: dict[str, int] = {}
         """Row → which try of it ended."""
         self._held_back: list[OutboxRow] | None = None
+        self._failed: dict[str, int] = {}
+        """Row → how often its executor broke down on it."""
         self._running = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._recheck: asyncio.TimerHandle | None = None
@@ -213,16 +217,20 @@ class Lane:
         self._start_ready()
 
     async def _carry_out(self, row: OutboxRow, grant: Grant) -> None:
+        job: Job
         try:
             job = await self._executor.run(row, grant)
         except NotStarted:
             self._loop.call_later(HOLD_RECHECK_S, self._give_back, row, grant)
             return
-        except Exception:  # A loop's top: a bug in an executor must not stop the lane, nor send anything twice.
+        except Exception as error:  # A loop's top: a bug in an executor must not stop the lane or send anything twice.
             self.failures += 1
+            failed = self._failed[row.id] = self._failed.get(row.id, 0) + 1
             log.exception("lane %s: row %s failed and will be tried again as maybe sent", self.name, row.id)
-            self._loop.call_later(FAILED_PAUSE_S, self._give_back, replace(row, maybe_sent=True), grant)
-            return
+            if failed < FAILURES_MAX:
+                self._loop.call_later(FAILED_PAUSE_S, self._give_back, replace(row, maybe_sent=True), grant)
+                return
+            job = RowGivenUp(row, repr(error))
         finally:
             self._running -= 1
             self._start_ready()
@@ -248,6 +256,7 @@ class Lane:
 
     def _forget(self, row: OutboxRow) -> None:
         self._known.pop(row.id, None)
+        self._failed.pop(row.id, None)
         self._ended_lately[row.id] = row.tries
         if self.is_behind and len(self._known) <= self._room_max // 2:
             self._on_room(self.name)

@@ -20,7 +20,7 @@ from gateway.core.payment import (
     Payment,
     State,
 )
-from gateway.core.public import public_payment
+from gateway.core.public import public_payment, with_number, without_number
 from gateway.store import tables
 from gateway.store.effects import new_payment_names
 from gateway.store.identity import new_id
@@ -55,14 +55,18 @@ def _replay(unit: Unit, key: Key, body_hash: str) -> Outcome | None:
         return None
     if record.hash != body_hash:
         return Problem("idempotency_mismatch", "this Idempotency-Key was used with another request body")
-    return Answer(record.status, record.response.encode(), replayed=True)
+    payment = unit.payment(record.object_id)
+    assert payment is not None, "a key is stored in its payment's own transaction"
+    msisdn = unit.consumer_by_id(payment.consumer_id).msisdn
+    return Answer(record.status, with_number(record.response, msisdn).encode(), replayed=True)
 
 
 def _answer(unit: Unit, key: Key | None, body_hash: str, status: int, payment: Payment) -> Answer:
     msisdn = unit.consumer_by_id(payment.consumer_id).msisdn
     body = msgspec.json.encode(public_payment(payment, msisdn))
     if key is not None:
-        record = KeyRecord(hash=body_hash, object_id=payment.id, status=status, response=body.decode())
+        kept = without_number(body.decode(), msisdn)
+        record = KeyRecord(hash=body_hash, object_id=payment.id, status=status, response=kept)
         unit.remember_key(key, record)
     return Answer(status, body)
 

@@ -49,6 +49,8 @@ class FeedEvent(msgspec.Struct, kw_only=True):
     mode: str
     type: EventType
     payment_id: str | None
+    consumer_id: str | None
+    """Whose number the body has; it is stored without."""
     data: msgspec.Raw
 
 
@@ -146,13 +148,29 @@ class Effects:
         self.notify(payment.merchant_id, payment.mode, effect.type, payment.id, body)
 
     def notify(
-        self, merchant_id: str, mode: str, kind: EventType, payment_id: str | None, body: PublicPayment | dict[str, Any]
+        self,
+        merchant_id: str,
+        mode: str,
+        kind: EventType,
+        payment_id: str | None,
+        body: PublicPayment | dict[str, Any],
+        *,
+        consumer_id: str | None = None,
     ) -> None:
-        """Append an event to the merchant's feed; it gets its number as the last thing before the commit."""
+        """Append an event to the merchant's feed; it gets its `seq` as the last thing before the commit.
+
+        *consumer_id*: whose number the body has in full; it is stored without.
+        """
         data = msgspec.Raw(msgspec.json.encode(body))
         self.events.append(
             FeedEvent(
-                id=new_id("evt_"), merchant_id=merchant_id, mode=mode, type=kind, payment_id=payment_id, data=data
+                id=new_id("evt_"),
+                merchant_id=merchant_id,
+                mode=mode,
+                type=kind,
+                payment_id=payment_id,
+                consumer_id=consumer_id,
+                data=data,
             )
         )
 

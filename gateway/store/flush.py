@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Table
 
 from gateway.core.payment import Payment
-from gateway.core.public import rfc3339
+from gateway.core.public import rfc3339, without_number
 from gateway.store import bulk, tables
 from gateway.store.effects import FeedEvent
 from gateway.store.outbox import OutboxRow
@@ -166,7 +166,8 @@ def _write_feed(unit: "Unit") -> None:
                 "id": event.id,
                 "type": event.type,
                 "payment_id": event.payment_id,
-                "body": body.decode(),
+                "consumer_id": event.consumer_id,
+                "body": _as_stored(unit, event, body),
                 "created_at_ms": unit.now_ms,
             }
         )
@@ -174,6 +175,12 @@ def _write_feed(unit: "Unit") -> None:
             if not endpoint.types or event.type in endpoint.types:
                 _queue_webhook(unit, event, endpoint.id, body)
     bulk.insert_rows(unit.conn, tables.event, rows)
+
+
+def _as_stored(unit: "Unit", event: FeedEvent, body: bytes) -> str:
+    if event.consumer_id is None:
+        return body.decode()
+    return without_number(body.decode(), unit.consumer_by_id(event.consumer_id).msisdn)
 
 
 def _reserve(unit: "Unit", events: list[FeedEvent]) -> dict[tuple[str, str], int]:

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, func, insert, select, update
 
 from gateway.core.payment import PUBLIC_STATES, Payment, PublicState
+from gateway.core.public import with_number
 from gateway.store import tables
 from gateway.store.queries import payment_from_row
 
@@ -222,19 +223,29 @@ def events(conn: Connection, owner: Owner, *, after_seq: int, limit: int) -> lis
     """The owner's events behind *after_seq*, oldest first."""
     event = tables.event.c
     statement = (
-        select(event.seq, event.body)
+        _with_numbers(event.seq)
         .where(event.merchant_id == owner.merchant_id, event.mode == owner.mode, event.seq > after_seq)
         .order_by(event.seq)
         .limit(limit)
     )
-    return [FeedRow(row.seq, row.body) for row in conn.execute(statement)]
+    return [FeedRow(row.seq, _body(row)) for row in conn.execute(statement)]
 
 
 def event_body(conn: Connection, event_id: str) -> str | None:
     """An event's JSON by its id; for those who deliver it, not for merchants."""
-    event = tables.event.c
-    body: str | None = conn.execute(select(event.body).where(event.id == event_id)).scalar()
-    return body
+    row = conn.execute(_with_numbers().where(tables.event.c.id == event_id)).first()
+    return None if row is None else _body(row)
+
+
+def _with_numbers(*columns: ColumnElement[Any]) -> Select[Any]:  # Any: whatever is asked for besides.
+    event, consumer = tables.event, tables.consumer
+    joined = event.outerjoin(consumer, consumer.c.id == event.c.consumer_id)
+    return select(*columns, event.c.body, consumer.c.msisdn).select_from(joined)
+
+
+def _body(row: Row[Any]) -> str:  # Any: a row of `_with_numbers`.
+    body: str = row.body
+    return body if row.msisdn is None else with_number(body, row.msisdn)
 
 
 # --- Webhook endpoints -------------------------------------------------------------------------------------------

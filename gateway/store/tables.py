@@ -231,6 +231,8 @@ event = Table(
     Column("id", String, nullable=False, unique=True),
     Column("type", String, nullable=False),
     Column("payment_id", String),
+    # Whose number the body has; it stands there as `*`.
+    Column("consumer_id", String),
     Column("body", Text, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     PrimaryKeyConstraint("merchant_id", "mode", "seq"),

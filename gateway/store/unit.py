@@ -150,6 +150,10 @@ class Unit:
         """Sent messages that a receipt with this id may be about."""
         return self._messages.get((carrier, message_id), [])
 
+    def know_message(self, carrier: str, message_id: str, message: MessageRow) -> None:
+        """A text was sent under this id just now: its receipt may be in this very batch."""
+        self._messages.setdefault((carrier, message_id), []).append(message)
+
     # --- What jobs do ---
 
     def open(self, payment: Payment, ask: str) -> None:
