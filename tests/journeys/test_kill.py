@@ -1,0 +1,284 @@
+"""SIGKILL at every named point of the gateway's work: nothing is charged twice, lost or told wrongly.
+
+The simulators run here and keep their journals; the gateway is a process of its own that kills itself at the point. It
+is started again, the shop repeats what it got no answer for, and then the journals are held against the books.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import aiohttp
+import msgspec
+import pytest
+from msgspec.structs import replace
+from sqlalchemy import text
+
+from gateway import failpoints
+from gateway.config import Config
+from gateway.store.engine import begin_write, connect, is_sqlite
+from simulators.billing import BillingSettings
+from simulators.handsets import HandsetSettings
+from simulators.journal import Record
+from simulators.world import World
+from tests.journeys.evidence import Evidence, evidence
+from tests.journeys.house import CODE_KEY, Shop, a_number, a_shop, config_for, open_webhooks, world_settings
+from tests.journeys.processes import ROOT, GatewayProcess, Nursery, toml, until
+
+PAYMENTS: Final = 60
+IN_FLIGHT_MIN: Final = 50
+DEATH_LIMIT_S: Final = 15.0
+SETTLE_LIMIT_S: Final = 30.0
+
+# The point, and at which of its passes the process dies: in the midst of all payments.
+POINTS: Final = {
+    "ask.before_commit": 30,
+    "ask.after_commit": 30,
+    "ask.before_first_byte": 20,
+    "ask.after_first_byte": 20,
+    "ask.after_answer": 20,
+    "reply.before_commit": 5,
+    "reply.after_commit": 5,
+    "reply.before_first_byte": 5,
+    "reply.after_first_byte": 5,
+    "charge.before_commit": 5,
+    "charge.after_commit": 5,
+    "charge.before_first_byte": 5,
+    "charge.after_first_byte": 5,
+    "charge.after_answer": 5,
+    "webhook.before_commit": 30,
+    "webhook.after_commit": 30,
+    "webhook.before_first_byte": 30,
+    "webhook.after_first_byte": 30,
+    "webhook.after_answer": 30,
+    "reversal.before_commit": 3,
+    "reversal.after_commit": 3,
+    "reversal.before_first_byte": 3,
+    "reversal.after_first_byte": 3,
+    "reversal.after_answer": 3,
+}
+# Money that the shop calls back while it is being taken: only then is anything reversed.
+SLOW_CHARGE: Final = "919"
+
+
+class Order(msgspec.Struct, frozen=True):
+    """One purchase. Its key is its reference too, so that it can be found in the books."""
+
+    key: str
+    msisdn: str
+
+
+def test_the_process_is_killed_at_every_point_that_exists() -> None:
+    assert set(POINTS) == failpoints.NAMES
+
+
+@pytest.mark.kill
+@pytest.mark.money
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_kill_loses_nothing_and_doubles_nothing(
+    point: str, database_url: str, tmp_path: Path, processes: Nursery
+) -> None:
+    is_reversal = point.startswith("reversal.")
+    orders = [Order(uuid4().hex, a_number(SLOW_CHARGE if is_reversal else "555")) for _ in range(PAYMENTS)]
+    async with town(processes, database_url, tmp_path) as here:
+        if is_reversal:
+            here.cancel_while_charging()
+        await here.open_webhooks(f"{point}:{POINTS[point]}")
+        await here.submit(orders)
+        assert await here.gateway.ended(DEATH_LIMIT_S) == -signal.SIGKILL, f"{point} was not hit: {here.gateway.log()}"
+        assert here.in_flight(orders) >= IN_FLIGHT_MIN
+        charging = here.charging()
+        here.end_leases()
+        await here.start()
+        await here.submit(orders)
+        await here.settled(orders)
+        events = await here.shop.events()
+        await here.gateway.stop()
+        here.evidence.judge(events)
+        judge_payments(here, orders, events, charging)
+        assert here.evidence.refunds() or not is_reversal
+        assert here.gateway.troubles() == []
+
+
+def judge_payments(here: "Town", orders: list[Order], events: list[dict[str, Any]], charging: set[str]) -> None:
+    """Each order is one payment that has ended in the one way that is true, and both sides were told."""
+    charged = {one.msisdn for one in here.evidence.charges()}
+    refunded = {one.msisdn for one in here.evidence.refunds()}
+    asked = {msisdn for msisdn, _ in here.evidence.asks()}
+    paid = {one["msisdn"] for one in here.evidence.records("handsets", "received") if "PAID" in one["text"]}
+    told = Counter((event["data"].get("id"), event["type"]) for event in events)
+    for order in orders:
+        [payment] = here.evidence.rows(
+            "SELECT id, state, reason FROM payment WHERE reference = :reference", reference=order.key
+        )
+        assert here.acknowledged[order.key] == payment.id
+        assert order.msisdn in asked
+        is_succeeded = payment.state == "captured"
+        assert told[payment.id, "payment.succeeded"] == is_succeeded
+        assert told[payment.id, "payment.failed"] == (not is_succeeded)
+        is_kept = order.msisdn in charged and order.msisdn not in refunded
+        assert is_kept == is_succeeded == (order.msisdn in paid)
+        if payment.reason == "not_charged":
+            # Its charge may have been on its way at the kill, and the operator says that it never came.
+            assert payment.id in charging and order.msisdn not in charged
+        else:
+            assert payment.reason in (None, "cancelled")
+
+
+class Town:
+    """The simulators, a shop, and a gateway that dies and comes back."""
+
+    def __init__(self, world: World, http: aiohttp.ClientSession, processes: Nursery, config: Config, folder: Path):
+        self.acknowledged: dict[str, str] = {}
+        """Key → payment id, of what was answered 201."""
+        self.gateway: GatewayProcess
+        self.shop: Shop
+        self.evidence: Evidence
+        self._world = world
+        self._http = http
+        self._processes = processes
+        self._config = config
+        self._folder = folder
+        self._key = a_shop(config.gateway.database).test_key
+        self._phones: dict[str, str] = {}
+        self._cancels: set[asyncio.Task[None]] = set()
+
+    async def start(self, failpoint: str = "") -> None:
+        """Start the gateway, from now on the one that the shop talks to."""
+        self.gateway = GatewayProcess(self._processes, self._config, self._folder, failpoint=failpoint)
+        await self.gateway.serving()
+        self.shop = Shop(self._http, self.gateway.url, self._key)
+
+    async def open_webhooks(self, failpoint: str) -> None:
+        """Start the gateway that will die, with a shop that listens."""
+        await self.start(failpoint)
+        await open_webhooks(self.shop, self._world)
+
+    async def submit(self, orders: list[Order]) -> None:
+        """Ask at once for all *orders* that are not acknowledged; the gateway may die over it."""
+        self._phones = {one.msisdn: one.key for one in orders}
+        await asyncio.gather(*(self._ask(one) for one in orders if one.key not in self.acknowledged))
+
+    async def _ask(self, order: Order) -> None:
+        body = {
+            "amount": 125_000,
+            "currency": "KES",
+            "msisdn": order.msisdn,
+            "description": "Vegetable box",
+            "reference": order.key,
+        }
+        try:
+            answer = await self.shop.call("POST", "/v1/payments", body, key=order.key)
+        except aiohttp.ClientError:
+            return
+        assert answer.status == 201, answer.body
+        self.acknowledged[order.key] = answer.body["id"]
+
+    def cancel_while_charging(self) -> None:
+        """Cancel each payment from now on once the operator has taken the money and has not yet said so."""
+
+        def hear(name: str, record: Record) -> None:
+            if record["kind"] == "executed.charge":
+                task = asyncio.create_task(self._cancel(record["msisdn"]))
+                self._cancels.add(task)
+                task.add_done_callback(self._cancels.discard)
+
+        self._world.journals.listeners.append(hear)
+
+    async def _cancel(self, msisdn: str) -> None:
+        payment_id = self.acknowledged[self._phones[msisdn]]
+        try:
+            await self.shop.call("POST", f"/v1/payments/{payment_id}/cancel")
+        except aiohttp.ClientError:
+            return  # Killed meanwhile: this one is not cancelled.
+
+    # --- Between two lives of the gateway ---
+
+    def in_flight(self, orders: list[Order]) -> int:
+        """How many of *orders* are not over: not yet stored, not final, or not told to everybody."""
+        over = {
+            row.reference
+            for row in self.evidence.rows(
+                "SELECT reference FROM payment p WHERE state IN ('captured', 'ended', 'reversed')"
+                " AND operation IS NULL AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.payment_id = p.id)"
+            )
+        }
+        return sum(order.key not in over for order in orders)
+
+    def charging(self) -> set[str]:
+        return {row.id for row in self.evidence.rows("SELECT id FROM payment WHERE state = 'charging'")}
+
+    def end_leases(self) -> None:
+        """The dead process's leases run out, now. On SQLite nobody waits for that, so there they stand."""
+        url = self._config.gateway.database
+        if is_sqlite(url):
+            return
+        engine = connect(url)
+        with begin_write(engine) as conn:
+            conn.execute(text("UPDATE lane SET until_ms = 0"))
+            conn.execute(text("UPDATE process SET until_ms = 0"))
+        engine.dispose()
+
+    async def settled(self, orders: list[Order]) -> None:
+        """Wait until every one of *orders* is over."""
+        await until(lambda: not self.in_flight(orders), SETTLE_LIMIT_S, "the end of all payments")
+        await until(lambda: not self.evidence.rows("SELECT id FROM outbox"), SETTLE_LIMIT_S, "an empty outbox")
+
+
+@asynccontextmanager
+async def town(processes: Nursery, database: str, folder: Path) -> AsyncIterator[Town]:
+    """Open it; the gateway is not started yet."""
+    journals = folder / "journal"
+    settings = world_settings(
+        journals,
+        # Late enough for all payments to be asked before the first is answered, and charges that take their time.
+        handsets=HandsetSettings(reply_delay_s=0.15),
+        billing=BillingSettings(slow_s=1.0, latency_median_s=0.02),
+    )
+    async with World(settings) as world, aiohttp.ClientSession() as http:
+        with evidence(world, database, journals) as seen:
+            here = Town(world, http, processes, in_a_hurry(config_for(database, world)), folder)
+            here.evidence = seen
+            try:
+                yield here
+            finally:
+                if here.gateway.returncode is None:
+                    here.gateway.send(signal.SIGKILL)
+                    await here.gateway.ended(DEATH_LIMIT_S)
+
+
+def in_a_hurry(config: Config) -> Config:
+    """All charges at once, and an operator who is believed soon; but a lease that outlives the test's patience."""
+    carrier = config.carriers["acme"]
+    biller = {**carrier.biller, "timeout_s": 3.0, "connections_max": PAYMENTS}
+    hurried = replace(
+        carrier, biller=biller, max_processing_s=0.5, inquiry_ladder_s=(0.1,) * 30, charge_concurrency=PAYMENTS
+    )
+    engine = replace(config.engine, lease_s=2 * SETTLE_LIMIT_S)
+    return replace(config, engine=engine, carriers={"acme": hurried})
+
+
+@pytest.mark.kill
+async def test_a_gateway_with_live_keys_refuses_to_start_with_a_failpoint(database_url: str, tmp_path: Path) -> None:
+    async with World(world_settings(None)) as world:
+        config = config_for(database_url, world, mode="live")
+        path = tmp_path / "gateway.toml"
+        path.write_text(toml(msgspec.to_builtins(config)), encoding="utf-8")
+        refused = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gateway.cli", "serve", "--config", str(path)),
+            cwd=ROOT,
+            env={**os.environ, "GATEWAY_CODE_KEY": CODE_KEY.hex(), "GATEWAY_FAILPOINT": "charge.before_commit:1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        _, errors = await refused.communicate()
+    assert refused.returncode == 1
+    assert b"fail-points do not exist in live mode" in errors

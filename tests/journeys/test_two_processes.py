@@ -1,0 +1,279 @@
+"""Two gateway processes on one PostgreSQL: whatever arrives at one is done once, by whichever owns the lane.
+
+One of them is frozen for longer than its leases, told to stop, or asked for what only the other can do. Readers poll
+the feed at both all the time and must never see a gap or another order.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import aiohttp
+import pytest
+from msgspec.structs import replace
+
+from gateway.config import Config
+from simulators.billing import BillingSettings
+from simulators.handsets import HandsetSettings
+from simulators.smsc_settings import SmscSettings
+from simulators.world import World
+from tests.journeys.evidence import Evidence, evidence
+from tests.journeys.house import FINAL, SHORT_CODE, Shop, a_number, a_shop, config_for, open_webhooks, world_settings
+from tests.journeys.processes import GatewayProcess, Nursery, until
+
+pytestmark = [pytest.mark.journey, pytest.mark.money]
+
+BIND: Final = "sms:acme:0"
+CHARGES: Final = "charge:acme:0"
+# No shorter than the longest request of a lane allows: that of a webhook.
+LEASE_S: Final = 8.0
+HEARTBEAT_S: Final = 0.3
+FROZEN_S: Final = max(3 * LEASE_S, float(os.environ.get("FREEZE_S", "0")))
+WAIT_S: Final = 30.0
+
+
+class Pair:
+    """Two processes that share the lanes of one database, and a shop that may talk to either."""
+
+    def __init__(self, world: World, seen: Evidence, gateways: dict[str, GatewayProcess], shops: dict[str, Shop]):
+        self.world = world
+        self.evidence = seen
+        self.gateways = gateways
+        self.shops = shops
+
+    def owner(self, lane: str) -> str:
+        """The name of the process that owns *lane*; empty if none does."""
+        [row] = self.evidence.rows("SELECT owner FROM lane WHERE name = :lane", lane=lane)
+        return str(row.owner).partition("-")[0]
+
+    def other(self, name: str) -> str:
+        return "b" if name == "a" else "a"
+
+    def lanes(self) -> Counter[str]:
+        return Counter(str(row.owner).partition("-")[0] for row in self.evidence.rows("SELECT owner FROM lane"))
+
+    async def settled(self) -> None:
+        """Wait until nothing is left to do."""
+        open_payments = (
+            "SELECT id FROM payment WHERE state NOT IN ('captured', 'ended', 'reversed') OR operation IS NOT NULL"
+        )
+        await until(lambda: not self.evidence.rows(open_payments), WAIT_S, "the end of all payments")
+        await until(lambda: not self.evidence.rows("SELECT id FROM outbox"), WAIT_S, "an empty outbox")
+
+    def texts(self, msisdn: str) -> list[str]:
+        """What a phone received."""
+        return [one["text"] for one in self.evidence.records("handsets", "received") if one["msisdn"] == msisdn]
+
+    def charge_orders(self) -> list[str]:
+        """The numbers that the operator was told to charge, as often as it was told."""
+        return [one["msisdn"] for one in self.evidence.records("billing", "request") if one["what"] == "charge"]
+
+
+class Reader:
+    """Follows the feed at one process or at several in turn, from the first event on."""
+
+    def __init__(self, shops: list[Shop]) -> None:
+        self.seen: list[dict[str, Any]] = []  # Any: JSON of the API.
+        self._shops = shops
+
+    async def follow(self) -> None:
+        """Read until cancelled. A process that is frozen or gone is asked again at its next turn."""
+        while True:
+            for shop in self._shops:
+                with suppress(aiohttp.ClientError, TimeoutError):
+                    await self.look(shop)
+                await asyncio.sleep(0.01)
+
+    async def look(self, shop: Shop) -> int:
+        """Read one page, which must go on where the last one ended."""
+        async with asyncio.timeout(1.0):
+            answer = await shop.call("GET", f"/v1/events?after_seq={len(self.seen)}&limit=1000")
+        assert answer.status == 200, answer.body
+        page = answer.body["data"]
+        assert [event["seq"] for event in page] == list(range(len(self.seen) + 1, len(self.seen) + 1 + len(page)))
+        self.seen += page
+        return len(page)
+
+
+@asynccontextmanager
+async def reading_all_the_time(shops: dict[str, Shop]) -> AsyncIterator[list[Reader]]:
+    """Readers at each process and one that changes between them; any gap that one of them sees fails the test."""
+    readers = [Reader([shops["a"]]), Reader([shops["b"]]), Reader([shops["a"], shops["b"]])]
+    following = [asyncio.create_task(reader.follow()) for reader in readers]
+    try:
+        yield readers
+    finally:
+        for task in following:
+            task.cancel()
+        ended = await asyncio.gather(*following, return_exceptions=True)
+    assert all(isinstance(end, asyncio.CancelledError) for end in ended), ended
+
+
+def config_of(name: str, database: str, world: World) -> Config:
+    config = config_for(database, world)
+    carrier = config.carriers["acme"]
+    return replace(
+        config,
+        gateway=replace(config.gateway, process_name=name),
+        engine=replace(config.engine, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S, webhook_timeout_s=0.5),
+        carriers={
+            "acme": replace(
+                carrier,
+                biller={**carrier.biller, "timeout_s": 3.0},
+                max_processing_s=0.5,
+                inquiry_ladder_s=(0.1,) * 100,
+                charge_concurrency=4,
+            )
+        },
+    )
+
+
+@pytest.fixture
+async def pair(postgres_url: str, tmp_path: Path, processes: Nursery) -> AsyncIterator[Pair]:
+    """Open it with the lanes shared out, and judge all that was done in the end."""
+    journals = tmp_path / "journal"
+    settings = world_settings(
+        journals,
+        # An SMSC that notices soon that nobody answers.
+        smsc=SmscSettings(retry_delay_s=0.1, response_timeout_s=1.0, enquire_interval_s=0.5),
+        billing=BillingSettings(slow_s=2.0),
+        handsets=HandsetSettings(reply_delay_s=0.02),
+    )
+    async with World(settings) as world, aiohttp.ClientSession() as http:
+        key = a_shop(postgres_url).test_key
+        with evidence(world, postgres_url, journals) as seen:
+            gateways = {
+                name: GatewayProcess(processes, config_of(name, postgres_url, world), tmp_path) for name in "ab"
+            }
+            try:
+                for gateway in gateways.values():
+                    await gateway.serving()
+                shops = {name: Shop(http, gateway.url, key) for name, gateway in gateways.items()}
+                opened = Pair(world, seen, gateways, shops)
+                await until(lambda: min(opened.lanes()[name] for name in "ab") >= 4, WAIT_S, "shared lanes")
+                await until(lambda: seen.records("smsc", "bind"), WAIT_S, "a bind")
+                await open_webhooks(shops["a"], world)
+                async with reading_all_the_time(shops) as readers:
+                    yield opened
+                    await opened.settled()
+                    await finish(opened, readers)
+            finally:
+                for gateway in gateways.values():
+                    if gateway.returncode is None:
+                        gateway.send(signal.SIGKILL)
+                        await gateway.ended(WAIT_S)
+
+
+async def finish(opened: Pair, readers: list[Reader]) -> None:
+    """All readers have read the same feed to its end, and it is the feed of the books."""
+    [row] = opened.evidence.rows("SELECT max(seq) AS last FROM event")
+    alive = [name for name, gateway in opened.gateways.items() if gateway.returncode is None]
+    lively = [readers["ab".index(name)] for name in alive]
+    await until(lambda: all(len(one.seen) == row.last for one in (*lively, readers[2])), WAIT_S, "read feeds")
+    assert all(one.seen == readers[2].seen for one in lively)
+    opened.evidence.judge(readers[2].seen)
+    for name in alive:
+        await opened.gateways[name].stop()
+    assert [gateway.troubles() for gateway in opened.gateways.values()] == [[], []]
+
+
+async def test_what_is_asked_for_at_one_process_is_done_by_the_owner_of_the_bind(pair: Pair) -> None:
+    phone, far = a_number(), pair.shops[pair.other(pair.owner(BIND))]
+    paid = await far.until_final((await far.ask(phone))["id"])
+    assert paid["status"] == "succeeded"
+    await pair.settled()
+    assert pair.texts(phone)[-1].startswith("PAID")
+
+
+async def test_what_is_asked_for_at_both_at_once_is_paid_and_told_in_one_feed(pair: Pair) -> None:
+    asked = await asyncio.gather(*(pair.shops["ab"[n % 2]].ask(a_number()) for n in range(80)))
+    ended = await asyncio.gather(*(pair.shops["ab"[n % 2]].until(one["id"], is_final) for n, one in enumerate(asked)))
+    assert {one["status"] for one in ended} == {"succeeded"}
+    assert len(pair.evidence.charges()) == 80
+
+
+async def test_forty_equal_posts_at_both_make_one_payment_and_one_answer(pair: Pair) -> None:
+    key = uuid4().hex
+    body = {"amount": 125_000, "currency": "KES", "msisdn": a_number(), "description": "Vegetable box"}
+    answers = await asyncio.gather(
+        *(pair.shops["ab"[n % 2]].call("POST", "/v1/payments", body, key=key) for n in range(40))
+    )
+    assert {answer.status for answer in answers} == {201}
+    assert len({repr(answer.body) for answer in answers}) == 1
+    assert len(pair.evidence.rows("SELECT id FROM payment")) == 1
+
+
+async def test_a_phone_that_said_stop_is_not_asked_though_requests_arrive_elsewhere(pair: Pair) -> None:
+    quiet, far = a_number("002"), pair.shops[pair.other(pair.owner(BIND))]
+    some_at_once = asyncio.Semaphore(4)
+
+    async def ask(msisdn: str) -> dict[str, Any]:  # Any: JSON of the API.
+        async with some_at_once:
+            return await far.ask(msisdn)
+
+    asking = [asyncio.create_task(ask(quiet if n % 2 else a_number())) for n in range(100)]
+    await pair.world.handsets.wait_for_texts(quiet, 3, WAIT_S)
+    pair.world.handsets.send(quiet, SHORT_CODE, "STOP")
+    asked = await asyncio.gather(*asking)
+    await pair.settled()
+    texts = pair.texts(quiet)
+    assert [text.startswith("Stopped") for text in texts] == [False] * (len(texts) - 1) + [True]
+    assert 4 <= len(texts) < 51, "too late to prove anything"
+    [stop] = [one for one in pair.evidence.records("smsc", "mo") if one["text"] == "STOP"]
+    [told] = [one for one in pair.evidence.records("smsc", "mo.answered") if one["number"] == stop["number"]]
+    submits = [one for one in pair.evidence.records("smsc", "submit") if one["msisdn"] == quiet]
+    assert sum(one["seq"] > told["seq"] for one in submits) <= 1, "only the answer to STOP may come behind its commit"
+    ended = {(await far.payment(one["id"]))["reason"] for one in asked if one["msisdn"] == asked[1]["msisdn"]}
+    assert ended == {"refused", "unavailable"}
+    assert quiet not in {one.msisdn for one in pair.evidence.charges()}
+
+
+def is_final(payment: dict[str, Any]) -> bool:  # Any: JSON of the API.
+    return payment["status"] in FINAL
+
+
+async def test_a_frozen_owner_charges_nobody_twice_and_starts_nothing_when_it_thaws(pair: Pair) -> None:
+    frozen = pair.owner(CHARGES)
+    awake = pair.other(frozen)
+    shop, gateway = pair.shops[awake], pair.gateways[frozen]
+    before = [a_number("919") for _ in range(12)]
+    asked = await asyncio.gather(*(shop.ask(phone) for phone in before))
+    await until(pair.evidence.charges, WAIT_S, "a charge under way")
+    gateway.send(signal.SIGSTOP)
+    frozen_at_s = time.monotonic()
+    begun = pair.charge_orders()
+    asked += await asyncio.gather(*(shop.ask(a_number()) for _ in range(12)))
+    ended = await asyncio.gather(*(shop.until(one["id"], is_final, WAIT_S) for one in asked))
+    assert {one["status"] for one in ended[12:]} == {"succeeded"}
+    assert {one["reason"] for one in ended[:12]} <= {None, "not_charged"}
+    assert pair.lanes() == Counter({awake: sum(pair.lanes().values())})
+    await asyncio.sleep(max(0.0, frozen_at_s + FROZEN_S - time.monotonic()))
+    finished = pair.charge_orders()
+    gateway.send(signal.SIGCONT)
+    await until(lambda: pair.lanes()[frozen] > 0, WAIT_S, "a thawed process that does its share")
+    await shop.until_final((await pair.shops[frozen].ask(a_number()))["id"])
+    await pair.settled()
+    assert len(pair.charge_orders()) == len(finished) + 1, "only the newest payment was charged after the thaw"
+    assert max(Counter(pair.charge_orders()).values()) == 1
+    assert set(begun) <= {one.msisdn for one in pair.evidence.charges()}
+
+
+async def test_a_process_that_is_told_to_stop_gives_the_bind_away_at_once(pair: Pair) -> None:
+    leaving = pair.owner(BIND)
+    shop = pair.shops[pair.other(leaving)]
+    asked = [await shop.ask(a_number()) for _ in range(20)]
+    began_s = time.monotonic()
+    stopping = asyncio.create_task(pair.gateways[leaving].stop())
+    asked += [await shop.ask(a_number()) for _ in range(20)]
+    ended = await asyncio.gather(*(shop.until_final(one["id"]) for one in asked))
+    assert {one["status"] for one in ended} == {"succeeded"}
+    assert time.monotonic() - began_s < LEASE_S / 2
+    await stopping
+    assert pair.owner(BIND) == pair.other(leaving)

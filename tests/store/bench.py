@@ -1,0 +1,138 @@
+"""A bench for the store: a database with one merchant, and the jobs by which a payment goes its way."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from sqlalchemy import Engine, text
+
+from carriers import base
+from gateway.core.codes import choose_code
+from gateway.core.money import Money
+from gateway.core.payment import Capture, Payment, Rules
+from gateway.engine.carrier_jobs import OrderDone
+from gateway.engine.inbox import MoReceived
+from gateway.engine.merchant_jobs import Answer, CreatePayment
+from gateway.store.apply import Batch, Job, RetryBatch, Store
+from gateway.store.engine import connect
+from gateway.store.outbox import LanePlan, OutboxRow
+from gateway.store.unit import Needs, Policy, Unit
+from tests.stores import reading
+
+CODE_KEY = bytes(range(32))
+CARRIERS = ("acme", "other")
+POLICY = Policy(
+    rules=dict.fromkeys(CARRIERS, Rules()),
+    lanes=LanePlan(sms=dict.fromkeys(CARRIERS, 1), charge=dict.fromkeys(CARRIERS, 1)),
+    code_key=CODE_KEY,
+)
+PHONE = "+254700000001"
+RETRIES_MAX = 20
+
+
+def a_create(key: str, **changes: Any) -> CreatePayment:  # Any: the job's fields.
+    """A request for KES 1,250.00."""
+    fields: dict[str, Any] = {
+        "merchant_id": "mer_1",
+        "shop": "Mama Asha",
+        "mode": "test",
+        "msisdn": PHONE,
+        "amount": Money(125_000, "KES"),
+        "description": "Vegetable box",
+        "reference": None,
+        "metadata": {},
+        "capture": Capture.AUTOMATIC,
+        "carrier": "acme",
+        "expires_in_ms": 600_000,
+        "language": None,
+        "key": key,
+        "body_hash": "hash of the body",
+    }
+    return CreatePayment(**(fields | changes))
+
+
+def a_text(words: str, **changes: Any) -> MoReceived:  # Any: the message's fields.
+    fields: dict[str, Any] = {"carrier": "acme", "msisdn": PHONE, "to": "22345", "text": words, "read_at_ms": 1}
+    return MoReceived(base.Mo(**(fields | changes)), {})
+
+
+@dataclass
+class Odd:
+    """A job that does what a test says."""
+
+    does: Callable[[Unit], object]
+    wants: Needs = field(default_factory=Needs)
+    action: ClassVar[str] = ""
+    is_carrier_fact: ClassVar[bool] = True
+
+    def needs(self) -> Needs:
+        return self.wants
+
+    def run(self, unit: Unit) -> object:
+        return self.does(unit)
+
+
+@contextmanager
+def a_store(url: str) -> Iterator[Store]:
+    """A writer with an engine of its own, as each process has it."""
+    engine = connect(url)
+    try:
+        yield Store(engine, POLICY)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def an_engine(url: str) -> Iterator[Engine]:
+    engine = connect(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def applied(store: Store, *jobs: Job) -> Batch:
+    """Apply them as one batch, again and again if need be, as the writer does."""
+    for _ in range(RETRIES_MAX):
+        try:
+            return store.apply(jobs)
+        except RetryBatch:
+            continue
+    raise AssertionError(f"the batch lost {RETRIES_MAX} races")
+
+
+def answers(batch: Batch) -> list[Answer]:
+    """What each job answered, all of them definitely."""
+    assert all(isinstance(one.result, Answer) for one in batch.applied), batch.applied
+    return [one.result for one in batch.applied if isinstance(one.result, Answer)]
+
+
+def rows(url: str, statement: str, **values: object) -> Sequence[Any]:  # Any: rows of a test's own question.
+    with reading(url) as conn:
+        return conn.execute(text(statement), values).all()
+
+
+def count(url: str, table: str) -> int:
+    return int(rows(url, f"SELECT count(*) AS n FROM {table}")[0].n)  # noqa: S608 - tables of our own
+
+
+def a_captured_payment(store: Store, key: str = "k-1", **changes: Any) -> Payment:  # Any: fields of the request.
+    """A payment that went the whole way: asked, confirmed, charged."""
+    [asked] = applied(store, a_create(key, **changes)).rows
+    assert asked.payment_id is not None
+    code = choose_code(CODE_KEY, asked.payment_id, asked.body["code_digits"], (), asked.body["code_n"])[0]
+    now_ms = asked.created_at_ms
+    msisdn = changes.get("msisdn", PHONE)
+    confirmed = applied(store, a_text(code, read_at_ms=now_ms, msisdn=msisdn))
+    [order] = [row for row in confirmed.rows if row.kind == "charge"]
+    applied(store, charged(order))
+    found = applied(store, Odd(lambda unit: unit.payment(order.payment_id or ""))).applied[0].result
+    assert isinstance(found, Payment) and found.public_state == "succeeded"
+    return found
+
+
+def charged(order: OutboxRow) -> OrderDone:
+    """The biller said yes."""
+    amount = Money(order.body["amount_minor"], order.body["currency"])
+    return OrderDone(order, base.Charged(carrier_reference="SR1", amount=amount))
