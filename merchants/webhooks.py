@@ -89,7 +89,7 @@ class WebhookExecutor:
         self._wall_ms = wall_ms
         self._known: dict[str, tuple[float, Target | None]] = {}
         self.concurrency = concurrency
-        self.hard_timeout_s = timeout_s + LOOKUP_TIMEOUT_S + 1.0
+        self.hard_timeout_s = timeout_s + (LOOKUP_TIMEOUT_S if self._targets is not None else 0.0) + 1.0
 
     def is_up(self) -> bool:
         return True

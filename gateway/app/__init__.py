@@ -65,7 +65,12 @@ class Gateway:
         # What leaves needs a few small look-ups; no merchant's long list may keep them waiting.
         self._lookups = Reads(database.connect(url, read_only=True))
         plan = parts.lane_plan(config)
-        policy = Policy(rules=parts.rules(config), lanes=plan, code_key=secrets.code_key)
+        policy = Policy(
+            rules=parts.rules(config),
+            lanes=plan,
+            code_key=secrets.code_key,
+            short_codes={name: carrier.short_code for name, carrier in config.carriers.items()},
+        )
         self.store = Store(self._writer, policy, clock_offset_ms=lambda: self.clock.offset_ms)
         self.batcher = Batcher(
             self.store.apply,

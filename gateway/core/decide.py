@@ -168,7 +168,7 @@ def _wrong_code(payment: Payment, event: WrongCodeReplied, rules: Rules) -> Deci
     counted = replace(payment, wrong_codes=payment.wrong_codes + 1)
     if counted.wrong_codes >= rules.wrong_codes_max:
         return _end(counted, Reason.WRONG_CODE, event.at_ms, (SendText(template="locked"),))
-    return Decision(counted, (SendText(template="wrong_code"),))
+    return Decision(counted, () if event.quiet else (SendText(template="wrong_code"),))
 
 
 def _cancel_unasked(payment: Payment, event: CancelRequested, rules: Rules) -> Decision:
@@ -541,6 +541,7 @@ _ROWS: Final[dict[State, dict[type[Event], Rule]]] = {
     | _CHARGE_NOTED
     | {
         CaptureRequested: _capture,
+        ReplyRefused: _refused,  # Whoever changes her mind before the charge is heard.
         CancelRequested: _cancel_unasked,
         DeadlinePassed: _deadline,
         # Facts about the first attempt, after its decline for lack of funds.

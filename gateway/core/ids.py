@@ -50,7 +50,7 @@ def is_id(text: str, prefix: str) -> bool:
 def receipt_ref(payment_id: str) -> str:
     """The ref of a payment as a person reads it: seven characters derived from the id, and a check character.
 
-    It has a letter and a digit that is no look-alike of one: neither a word nor an amount can be taken for a ref. And no
+    It has a letter and a digit that is no look-alike of one: neither a word nor an amount can be taken for a ref. No
     character stands there three times in a row, which readers of hasty texts take for one.
     """
     for n in range(_DRAWS_MAX):

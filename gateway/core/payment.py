@@ -241,9 +241,11 @@ class ReplyRefused(ConsumerEvent, frozen=True, kw_only=True):
 
 
 class WrongCodeReplied(ConsumerEvent, frozen=True, kw_only=True):
-    """A code that is not live, from this phone, while this was its one waiting payment."""
+    """A code that is not live, from this phone, while this payment waited."""
 
     mo_id: str
+    quiet: bool = False
+    """The phone is told about another payment that waits beside this one."""
 
 
 class ConsumerStopped(ConsumerEvent, frozen=True, kw_only=True):

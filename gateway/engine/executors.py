@@ -98,7 +98,7 @@ class OrderExecutor:
         self._msisdn_of = msisdn_of
         self._now_ms = now_ms
         self.concurrency = concurrency
-        self.hard_timeout_s = biller.timeout_s + 1.0
+        self.hard_timeout_s = 2 * biller.timeout_s + 1.0  # An inherited charge is asked about before it is sent.
 
     def is_up(self) -> bool:
         return True
@@ -115,9 +115,14 @@ class OrderExecutor:
         return OrderDone(row, await self._charge(row, _charge_order(row.body, msisdn)))
 
     async def _charge(self, row: OutboxRow, order: base.ChargeOrder) -> base.ChargeResult | base.InquiryResult:
-        # A row that another owner may have begun is asked about, never repeated.
-        if row.kind == "inquire" or row.maybe_sent:
+        if row.kind == "inquire":
             return await self._biller.inquire(order)
+        if row.maybe_sent:
+            # Another owner may have begun it: it is asked about first. Sent again it is only where the carrier knows it
+            # by our id, and so takes it once however often it comes.
+            found = await self._biller.inquire(order)
+            if not (isinstance(found, base.NotFound) and self._biller.capabilities.client_keyed):
+                return found
         if self._now_ms() > (row.body["charge_not_after_ms"] or 0):
             return base.Unsent(detail="too late to charge on this consent")
         return await self._biller.charge(order)

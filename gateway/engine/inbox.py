@@ -112,7 +112,7 @@ def _act(inbound: Inbound, codes: dict[str, Payment], keywords: Mapping[Meaning,
     if reply.meaning is Meaning.CONFIRM and reply.code is not None:
         return _confirm(inbound, codes[reply.code])
     if reply.meaning is Meaning.REFUSE:
-        return _refuse(inbound) if inbound.waiting else _refused_late(inbound)
+        return _refuse(inbound) or _refused_late(inbound)
     if reply.meaning is Meaning.WRONG_CODE and reply.code is not None:
         return _wrong_code(inbound, reply.code)
     _not_understood(inbound)
@@ -132,10 +132,19 @@ def _confirm(inbound: Inbound, payment: Payment) -> Payment:
     return payment
 
 
-def _refuse(inbound: Inbound) -> Payment:
-    for payment in inbound.waiting:
-        inbound.unit.decide(payment.id, ReplyRefused(at_ms=inbound.unit.now_ms, mo_id=inbound.mo_id))
-    return inbound.waiting[0]
+def _refuse(inbound: Inbound) -> Payment | None:
+    """End what waits, and what was confirmed and is not charged yet; return one of them."""
+    unit = inbound.unit
+    refused = [*inbound.waiting, *_authorized(inbound)]
+    for payment in refused:
+        unit.decide(payment.id, ReplyRefused(at_ms=unit.now_ms, mo_id=inbound.mo_id))
+    return refused[0] if refused else None
+
+
+def _authorized(inbound: Inbound) -> list[Payment]:
+    found = consumer_payments(inbound.unit.conn, inbound.consumer.id, limit=RECENT_PAYMENTS)
+    loaded = [inbound.unit.payment(payment.id) for payment in found if payment.carrier == inbound.mo.carrier]
+    return [payment for payment in loaded if payment is not None and payment.state is State.AUTHORIZED]
 
 
 def _refused_late(inbound: Inbound) -> Payment | None:
@@ -173,10 +182,12 @@ def _wrong_code(inbound: Inbound, code: str) -> Payment | None:
                 unit.effects.text_about(current, template)
             return current
     if inbound.waiting:
-        # Several may wait; the tries are counted on the newest, which is the one most likely meant.
-        payment = inbound.waiting[-1]
-        unit.decide(payment.id, WrongCodeReplied(at_ms=unit.now_ms, mo_id=inbound.mo_id))
-        return payment
+        # A guess is tried against all that wait, so it is counted on all; one text tells it, about the newest.
+        newest = inbound.waiting[-1]
+        for payment in inbound.waiting:
+            told = payment is newest
+            unit.decide(payment.id, WrongCodeReplied(at_ms=unit.now_ms, mo_id=inbound.mo_id, quiet=not told))
+        return newest
     _not_understood(inbound)
     return None
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from gateway.core.codes import choose_code
+from gateway.core.codes import amount_spellings, choose_code
 from gateway.core.money import Money
 from gateway.core.payment import (
     CancelRequested,
@@ -82,11 +82,11 @@ def derived(code_key: bytes, payment: Payment) -> str:
     return choose_code(code_key, payment.id, payment.code_digits, (), payment.code_n)[0]
 
 
-def taken_codes(unit: Unit, consumer_id: str, amount: Money) -> set[str]:
-    """What a new code of this phone must not equal: live codes and amounts in sight."""
-    taken = set(live_codes(unit, consumer_id))
-    for minor in [amount.amount_minor, *(p.amount.amount_minor for p in unit.waiting(consumer_id))]:
-        taken |= {str(minor), str(minor // 100)}
+def taken_codes(unit: Unit, consumer_id: str, carrier: str, amount: Money) -> set[str]:
+    """What a new code of this phone must not equal: live codes, amounts in sight, the number that it answers to."""
+    taken = {*live_codes(unit, consumer_id), unit.policy.short_codes.get(carrier, "")}
+    for known in [amount, *(payment.amount for payment in unit.waiting(consumer_id))]:
+        taken |= amount_spellings(known)
     return taken
 
 
@@ -137,7 +137,7 @@ class CreatePayment:
     def _payment(self, unit: Unit) -> Payment:
         consumer = unit.consumer(self.msisdn)
         payment_id, ref = new_payment_names()
-        taken = taken_codes(unit, consumer.id, self.amount)
+        taken = taken_codes(unit, consumer.id, self.carrier, self.amount)
         _, code_n = choose_code(unit.policy.code_key, payment_id, self.code_digits, taken)
         expires_at_ms = _printed_deadline(unit.now_ms, self.expires_in_ms)
         return Payment(

@@ -183,7 +183,8 @@ class Effects:
         self._queue_text(ask_message_id(payment), payment.carrier, payment.consumer_id, payment.id, body)
 
     def _send_text(self, payment: Payment, effect: SendText) -> None:
-        self.text_about(payment, effect.template, supersedes=True)
+        # A word about a wrong code ends nothing: the ask itself may still wait to be sent.
+        self.text_about(payment, effect.template, supersedes=effect.template != "wrong_code")
 
     def text_about(self, payment: Payment, template: str, *, supersedes: bool = False) -> None:
         """Queue a text about *payment*; one that supersedes takes the place of unsent older ones about it."""

@@ -47,6 +47,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """By carrier."""
     lanes: LanePlan
     code_key: bytes
+    short_codes: Mapping[str, str] = {}
+    """By carrier, the number that asks come from: nobody may take it for a code."""
 
 
 class Unit:

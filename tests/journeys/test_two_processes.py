@@ -239,6 +239,7 @@ def is_final(payment: dict[str, Any]) -> bool:  # Any: JSON of the API.
     return payment["status"] in FINAL
 
 
+@pytest.mark.slow
 async def test_a_frozen_owner_charges_nobody_twice_and_starts_nothing_when_it_thaws(pair: Pair) -> None:
     frozen = pair.owner(CHARGES)
     awake = pair.other(frozen)

@@ -11,22 +11,11 @@ import pytest
 from gateway.engine.merchant_jobs import Answer, CreatePayment, Problem
 from gateway.store.apply import Batch, RetryBatch
 from gateway.store.unit import Unit
-from tests.postgres import PostgresServer
 from tests.store.bench import PHONE, Odd, a_create, a_store, a_text, answers, applied, count, rows
-from tests.stores import check_ledger
 
 LIMIT_S = 20.0
 WRITERS = 2
 BATCHES_EACH = 25
-
-
-@pytest.fixture
-def postgres_url(postgres_server: PostgresServer, postgres_template: str) -> Iterator[str]:
-    """Only there do several processes write."""
-    url = postgres_server.clone_database(postgres_template)
-    yield url
-    check_ledger(url, must_have_posted=False)
-    postgres_server.drop_database(url)
 
 
 @contextmanager
