@@ -1,0 +1,67 @@
+"""The shell and SQL of docs/operations.md do what the page says, on a database in which something has happened."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+from sqlalchemy import text
+
+from gateway.app import Gateway
+from gateway.config import read
+from tests.cli.commands import CODE_KEY
+from tests.house.test_docs import OPERATIONS, fenced, part
+from tests.journeys.house import Shop, a_shop
+from tests.stores import reading
+
+
+@pytest.fixture
+async def paid(config: Path, tmp_path: Path) -> Path:
+    """The folder of a gateway that took a payment."""
+    settings, secrets = read(config, {"GATEWAY_CODE_KEY": CODE_KEY})
+    key = a_shop(settings.gateway.database).test_key
+    gateway = Gateway(settings, secrets)
+    await gateway.start()
+    try:
+        async with aiohttp.ClientSession() as http:
+            shop = Shop(http, gateway.url, key)
+            await shop.until_final((await shop.ask("+254700000555"))["id"])
+    finally:
+        await gateway.stop()
+    return tmp_path
+
+
+def bash(script: str, cwd: Path) -> str:
+    """What *script* prints, with this Python as `python` and `python3`."""
+    found = shutil.which("bash")
+    assert found is not None
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    ran = subprocess.run(
+        (found, "-euo", "pipefail", "-c", script), cwd=cwd, env=environment, capture_output=True, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    return ran.stdout.decode()
+
+
+@pytest.mark.money
+def test_the_ledger_is_found_in_order(paid: Path) -> None:
+    [script] = fenced(part(OPERATIONS, "Is the ledger in order?"), "sh")
+    assert bash(script, paid) == "in order\n"
+
+
+@pytest.mark.money
+def test_a_backup_has_the_payment(paid: Path) -> None:
+    [script] = fenced(part(OPERATIONS, "Backup"), "sh")
+    bash(script, paid)
+    with reading(f"sqlite:///{paid / 'backup.db'}") as conn:
+        assert conn.execute(text("SELECT state FROM payment")).scalars().all() == ["captured"]
+
+
+def test_the_statements_are_understood(database_url: str) -> None:
+    with reading(database_url) as conn:
+        for statement in fenced(OPERATIONS, "sql"):
+            if statement.startswith("SELECT") and ("to_timestamp" not in statement or "postgresql" in database_url):
+                assert conn.execute(text(statement)).all() is not None

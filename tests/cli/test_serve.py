@@ -1,0 +1,47 @@
+"""`gateway serve` as a process: it serves, refuses to stand in another's way, and stops cleanly when told to."""
+
+import re
+import signal
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.cli.commands import Running, dry_run, running
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it_cleanly(config: Path, tmp_path: Path, number: signal.Signals) -> None:
+    async with running("serve", "--config", config, cwd=tmp_path) as serving:
+        url = (await serving.says(r"serving (http\S+)\n"))[1]
+        async with aiohttp.ClientSession() as http, http.get(f"{url}/readyz") as ready:
+            assert ready.status == 200
+        serving.process.send_signal(number)
+        ended = await serving.ended()
+    assert ended.code == 0
+    assert '"level": "error"' not in ended.err and "Traceback" not in ended.err
+
+
+async def test_a_second_one_is_told_what_is_in_its_way(config: Path, tmp_path: Path, taken_port: int) -> None:
+    others = {name: tmp_path / name for name in ("port", "empty")}
+    for folder in others.values():
+        folder.mkdir()
+    async with running("serve", "--config", config, cwd=tmp_path) as first:
+        await first.says("serving")
+        port = dry_run(others["port"], database=others["port"] / "gateway.db", listen=f"127.0.0.1:{taken_port}")
+        empty = dry_run(others["empty"], database=others["empty"] / "gateway.db")
+        async with (
+            running("serve", "--config", config, cwd=tmp_path) as same,
+            running("serve", "--config", port, cwd=tmp_path) as taken,
+            running("serve", "--config", empty, cwd=tmp_path) as unmigrated,
+        ):
+            await refused(same, r"another gateway serves .*gateway\.db; one process at a time may use a SQLite file")
+            await refused(taken, r".*address already in use")
+            await refused(unmigrated, r"the database has schema none, expected \w+; run `gateway migrate`")
+        assert first.process.returncode is None
+
+
+async def refused(process: Running, complaint: str) -> None:
+    ended = await process.ended()
+    assert ended.code == 1
+    assert re.fullmatch(complaint, ended.complaint()), ended.complaint()
