@@ -71,8 +71,6 @@ class Bearer:
         self._settings = settings
         self._now_ms = now_ms
         self._on_up = on_up
-        self.concurrency = 64
-        self.hard_timeout_s = settings.timeout_s
         self._sink: base.Sink | None = None
         self._people: set[asyncio.Task[None]] = set()
         self._ids = itertools.count(1)

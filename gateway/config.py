@@ -9,9 +9,9 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -19,8 +19,7 @@ from msgspec.structs import fields
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from carriers import loopback, opbill
-from carriers.smpp import adapter as smpp
+from gateway.adapters import Port, chosen
 from gateway.core.money import EXPONENTS
 
 CODE_KEY_BYTES_MIN = 16
@@ -37,8 +36,6 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     database: str
     """`sqlite:///path` or `postgresql+psycopg://user@host/name`."""
     listen: str = "127.0.0.1:8080"
-    public_url: str = ""
-    """Where merchants and carriers reach us; empty: http:// and `listen`."""
     development: bool = False
     """Allows webhooks to http and loopback addresses."""
     process_name: str = ""
@@ -81,7 +78,6 @@ class CarrierSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     charge_within_s: float = 600.0
     inquiry_ladder_s: tuple[float, ...] = (10, 30, 60, 120, 300, 900, 3600, 21600, 86400)
     not_found_gap_s: float = 10.0
-    max_processing_s: float = 60.0
     resend_ladder_s: tuple[float, ...] = (1, 5, 15, 60)
 
 
@@ -100,21 +96,6 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     """Derives one-time codes; `GATEWAY_CODE_KEY`, 32 hexadecimal digits or more."""
 
 
-class Kind(NamedTuple):
-    """An adapter by its name: how its settings look and how it is made."""
-
-    settings: type[msgspec.Struct]
-    make: Callable[..., Any]  # Any: `parts` puts a Bearer or a Biller behind its port.
-
-
-BEARERS = {
-    "smpp": Kind(smpp.Settings, smpp.Bearer),
-    "loopback": Kind(loopback.Settings, loopback.Bearer),
-}
-BILLERS = {
-    "opbill": Kind(opbill.Settings, opbill.Biller),
-    "loopback": Kind(loopback.Settings, loopback.Biller),
-}
 ENV = "env:"
 
 
@@ -252,7 +233,7 @@ def _not_positive(section: msgspec.Struct, *, allow_zero: tuple[str, ...]) -> li
 
 def _check_carrier(carrier: CarrierSection) -> list[str]:
     mistakes = [f"prefixes: {prefix!r} does not start with +" for prefix in carrier.prefixes if prefix[:1] != "+"]
-    mistakes += _not_positive(carrier, allow_zero=("consent_grace_s", "not_found_gap_s", "max_processing_s"))
+    mistakes += _not_positive(carrier, allow_zero=("consent_grace_s", "not_found_gap_s"))
     if not carrier.prefixes:
         mistakes.append("prefixes: expected at least one")
     for ladder in ("inquiry_ladder_s", "resend_ladder_s"):
@@ -266,34 +247,17 @@ def _check_carrier(carrier: CarrierSection) -> list[str]:
         ZoneInfo(carrier.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder of zones.
         mistakes.append(f"time_zone: {carrier.time_zone!r} is not known")
-    for port, kinds in (("bearer", BEARERS), ("biller", BILLERS)):
-        mistakes += _check_adapter(port, getattr(carrier, port), kinds)
-    return mistakes
+    return [*mistakes, *_check_adapter("Bearer", carrier.bearer), *_check_adapter("Biller", carrier.biller)]
 
 
-def _check_adapter(port: str, table: dict[str, Any], kinds: Mapping[str, Kind]) -> list[str]:  # Any: TOML.
-    name = table.get("type")
-    if not isinstance(name, str) or name not in kinds:
-        return [f"{port}: {_expected_type(name, kinds)}"]
-    mistakes: list[str] = []
-    _section(kinds[name].settings, {key: value for key, value in table.items() if key != "type"}, port, mistakes)
-    return mistakes
-
-
-def _expected_type(name: object, kinds: Mapping[str, Kind]) -> str:
-    return f"type: expected one of {', '.join(sorted(kinds))}, got {name!r}"
-
-
-def adapter(section: dict[str, Any], kinds: Mapping[str, Kind]) -> tuple[Kind, Any]:  # Any: an adapter's own Settings.
-    """The adapter that `type` in *section* names, and its settings. Raise ValueError that says what is wrong."""
-    rest = dict(section)
-    name = rest.pop("type", None)
-    if not isinstance(name, str) or name not in kinds:
-        raise ValueError(_expected_type(name, kinds))
+def _check_adapter(port: Port, table: dict[str, Any]) -> list[str]:  # Any: TOML.
     try:
-        return kinds[name], msgspec.convert(rest, kinds[name].settings)
-    except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from error
+        kind, rest = chosen(table, port)
+    except ValueError as error:
+        return [f"{port.lower()}: {error}"]
+    mistakes: list[str] = []
+    _section(kind.settings, rest, port.lower(), mistakes)
+    return mistakes
 
 
 def _secrets(environment: Mapping[str, str], mistakes: list[str]) -> Secrets | None:

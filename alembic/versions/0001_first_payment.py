@@ -145,6 +145,13 @@ def upgrade() -> None:
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("merchant_id", "mode", "route", "key"),
     )
+    op.create_index(
+        "idempotency_response_age",
+        "idempotency",
+        ["created_at_ms"],
+        sqlite_where=sa.text("response IS NOT NULL"),
+        postgresql_where=sa.text("response IS NOT NULL"),
+    )
     op.create_table(
         "lane",
         sa.Column("name", sa.String(), nullable=False),

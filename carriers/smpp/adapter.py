@@ -35,7 +35,6 @@ class Bearer:
         self, carrier: str, settings: Settings, *, now_ms: Callable[[], int], on_up: Callable[[], None] = _nothing
     ) -> None:
         self.counters = Counters()
-        self.concurrency = settings.window
         self.concurrency = settings.concurrency
         self.hard_timeout_s = settings.hard_timeout_s
         self._carrier = carrier

@@ -21,7 +21,7 @@ from gateway.app.pressure import Pressure
 from gateway.app.sink import CarrierSink
 from gateway.config import Config, Secrets
 from gateway.consumer.keywords import Keywords
-from gateway.engine.batcher import Batcher
+from gateway.engine.batcher import Batcher, Busy
 from gateway.engine.carrier_jobs import DeadlineReached
 from gateway.engine.clock import Clock
 from gateway.engine.deadlines import Deadlines
@@ -59,14 +59,15 @@ class Gateway:
         self.registry = CollectorRegistry()
         url = config.gateway.database
         self._is_alone = database.is_sqlite(url)
-        self._alone = contextlib.ExitStack()
+        self._begun = contextlib.AsyncExitStack()
         self._writer = database.connect(url)
         self.reads = Reads(database.connect(url, read_only=True))
         # What leaves needs a few small look-ups; no merchant's long list may keep them waiting.
         self._lookups = Reads(database.connect(url, read_only=True))
+        self.billers = parts.billers(config, self.clock.now_ms)
         plan = parts.lane_plan(config)
         policy = Policy(
-            rules=parts.rules(config),
+            rules=parts.rules(config, self.billers),
             lanes=plan,
             code_key=secrets.code_key,
             short_codes={name: carrier.short_code for name, carrier in config.carriers.items()},
@@ -79,7 +80,6 @@ class Gateway:
             after_commit=lambda batch: self.lanes.hand_over(batch.rows),
         )
         self.bearers = parts.bearers(config, self.clock.now_ms, on_up=self._wake)
-        self.billers = parts.billers(config, self.clock.now_ms)
         self._catalogues = parts.catalogues()
         texts = Texts(self._catalogues, parts.carrier_words(config), secrets.code_key)
         self._numbers = parts.Numbers(self._lookups)
@@ -154,14 +154,30 @@ class Gateway:
     # --- Start and stop ---
 
     async def start(self) -> None:
-        """Serve. Raise DatabaseInUse, NotMigrated, OSError (port), RuntimeError (an armed fail-point in live mode)."""
+        """Serve. Raise DatabaseInUse, NotMigrated, OSError (port), RuntimeError (an armed fail-point in live mode).
+
+        What was begun before the trouble is undone, in the order of `stop`.
+        """
         if any(carrier.mode == "live" for carrier in self.config.carriers.values()):
             failpoints.refuse_in_live_mode()
-        if self._is_alone:
-            self._alone.enter_context(database.hold_alone(self.config.gateway.database))
-        self._check_schema()
-        self.batcher.start()
-        await self.lanes.start()
+        async with contextlib.AsyncExitStack() as begun:
+            begun.push_async_callback(self._close)
+            if self._is_alone:
+                begun.enter_context(database.hold_alone(self.config.gateway.database))
+            self._check_schema()
+            self.batcher.start()
+            begun.push_async_callback(self.batcher.stop)
+            begun.push_async_callback(self._leave)
+            begun.push_async_callback(self._end_tasks)
+            await self.lanes.start()
+            begun.push_async_callback(self.lanes.stop)
+            self._start_tasks()
+            await self._api.start()
+            begun.push_async_callback(self._api.stop)
+            self._begun = begun.pop_all()
+        log.info("serving on %s as %s", self.url, self.owner)
+
+    def _start_tasks(self) -> None:
         for name, bearer in self.bearers.items():
             self._run(keep_bearer(f"sms:{name}:0", bearer, self._sink, self.lanes.owns))
         for biller in self.billers.values():
@@ -175,8 +191,6 @@ class Gateway:
         lag = LoopLag()
         self._run(lag.run())
         self.registry.register(GatewayCollector(self.batcher, self.lanes, self.bearers, lag, self.clock.now_ms))
-        await self._api.start()
-        log.info("serving on %s as %s", self.url, self.owner)
 
     def _check_schema(self) -> None:
         with self._writer.connect() as conn:
@@ -189,18 +203,23 @@ class Gateway:
 
     async def stop(self) -> None:
         """Take nothing new, finish what runs, give the lanes back, close."""
-        await self._api.stop()
-        await self.lanes.stop()
+        await self._begun.aclose()
+
+    async def _end_tasks(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.batcher.call(lambda unit: Leases().leave(unit.conn, owner=self.owner))
-        await self.batcher.stop()
+
+    async def _leave(self) -> None:
+        """Tell the other processes; one whose writer has failed tells nobody, and they wait for its lease."""
+        with contextlib.suppress(Busy):
+            await self.batcher.call(lambda unit: Leases().leave(unit.conn, owner=self.owner))
+
+    async def _close(self) -> None:
         await self._webhooks.close()
         self.reads.close()
         self._lookups.close()
         self._writer.dispose()
-        self._alone.close()
 
     @property
     def failed(self) -> "asyncio.Future[None]":

@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping
 from importlib import resources
 from zoneinfo import ZoneInfo
 
+import msgspec
 from sqlalchemy import Connection
 
 from carriers import base
-from gateway.config import BEARERS, BILLERS, Config, ConfigError, adapter
+from gateway.adapters import chosen
+from gateway.config import Config, ConfigError
 from gateway.core.asks import Catalogues, load_catalogues
 from gateway.core.payment import Rules
 from gateway.engine.batcher import BatchSettings
@@ -43,7 +45,7 @@ class Numbers:
         return msisdn
 
 
-def rules(config: Config) -> dict[str, Rules]:
+def rules(config: Config, billers: Mapping[str, base.Biller]) -> dict[str, Rules]:
     """By carrier, the numbers that the payment's table goes by."""
     return {
         name: Rules(
@@ -51,7 +53,7 @@ def rules(config: Config) -> dict[str, Rules]:
             charge_within_ms=round(carrier.charge_within_s * 1000),
             inquiry_ladder_ms=tuple(round(s * 1000) for s in carrier.inquiry_ladder_s),
             not_found_gap_ms=round(carrier.not_found_gap_s * 1000),
-            max_processing_ms=round(carrier.max_processing_s * 1000),
+            max_processing_ms=round(billers[name].capabilities.max_processing_s * 1000),
             resend_ladder_ms=tuple(round(s * 1000) for s in carrier.resend_ladder_s),
         )
         for name, carrier in config.carriers.items()
@@ -98,8 +100,8 @@ def bearers(config: Config, now_ms: Callable[[], int], *, on_up: Callable[[str],
         def up(lane: str = f"sms:{name}:0") -> None:
             on_up(lane)
 
-        kind, settings = adapter(carrier.bearer, BEARERS)
-        made[name] = kind.make(name, settings, now_ms=now_ms, on_up=up)
+        kind, settings = chosen(carrier.bearer, "Bearer")
+        made[name] = kind.make(name, msgspec.convert(settings, kind.settings), now_ms=now_ms, on_up=up)
     return made
 
 
@@ -107,8 +109,8 @@ def billers(config: Config, now_ms: Callable[[], int]) -> dict[str, base.Biller]
     """By carrier."""
     made: dict[str, base.Biller] = {}
     for name, carrier in config.carriers.items():
-        kind, settings = adapter(carrier.biller, BILLERS)
-        made[name] = kind.make(name, settings, now_ms=now_ms)
+        kind, settings = chosen(carrier.biller, "Biller")
+        made[name] = kind.make(name, msgspec.convert(settings, kind.settings), now_ms=now_ms)
     return made
 
 

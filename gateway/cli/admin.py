@@ -27,6 +27,7 @@ def upgrade(url: str) -> None:
     if is_sqlite(url):
         try:
             sqlite_path(url).parent.mkdir(parents=True, exist_ok=True)
+            sqlite_path(url).touch(mode=0o600)  # It holds numbers; its companions take over its mode.
         except OSError as error:
             raise CommandError(f"the database's folder cannot be made: {error}") from error
     engine = connect(url)

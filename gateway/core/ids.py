@@ -35,6 +35,11 @@ def encode_id(prefix: str, raw: bytes) -> str:
     return prefix + "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
 
 
+def first_id_at(prefix: str, at_ms: int) -> str:
+    """An id that sorts before every id made at *at_ms* or later, by the clock of whoever made it."""
+    return encode_id(prefix, (at_ms << 80).to_bytes(ID_BYTES, "big"))
+
+
 def is_id(text: str, prefix: str) -> bool:
     """Whether *text* is an id of the kind *prefix*; nothing is said about whether such a thing exists."""
     body = text[len(prefix) :]

@@ -7,9 +7,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select, update
 
-from gateway.core.ids import ID_BYTES, encode_id
+from gateway.core.ids import first_id_at
 from gateway.engine.batcher import Batcher
 from gateway.engine.carrier_jobs import MatchParkedReceipts
 from gateway.engine.deadlines import LANE
@@ -19,10 +19,16 @@ from gateway.store.unit import Unit
 log = logging.getLogger(__name__)
 
 PAUSE_S = 2.0
+DAY_MS = 24 * 3600 * 1000
 # A batch's id answers one question, after a lost COMMIT, within two minutes.
 BATCH_IDS_KEPT_MS = 600_000
 # A receipt whose submit was never answered belongs to nobody after three days: SMSCs give up before.
-PARKED_KEPT_MS = 3 * 24 * 3600 * 1000
+PARKED_KEPT_MS = 3 * DAY_MS
+# What phones wrote, word by word. The words of a consent stand with the consent, for ever.
+TEXTS_KEPT_MS = 90 * DAY_MS
+# The key, its hash and its payment are kept for ever: a repeat later than this is shown the payment as it is then.
+RESPONSES_KEPT_MS = 30 * DAY_MS
+FORGOTTEN_MAX = 1_000
 
 
 class Housekeeping:
@@ -46,7 +52,11 @@ class Housekeeping:
 
 
 def _forget(unit: Unit) -> None:
-    before = encode_id("bat_", (unit.now_ms - BATCH_IDS_KEPT_MS << 80).to_bytes(ID_BYTES, "big"))
-    unit.conn.execute(delete(tables.batch).where(tables.batch.c.id < before))
-    parked = tables.orphan_receipt
-    unit.conn.execute(delete(parked).where(parked.c.at_ms < unit.now_ms - PARKED_KEPT_MS))
+    conn, now_ms = unit.conn, unit.now_ms
+    batch, parked, mo, key = tables.batch.c, tables.orphan_receipt.c, tables.mo.c, tables.idempotency.c
+    conn.execute(delete(tables.batch).where(batch.id < first_id_at("bat_", now_ms - BATCH_IDS_KEPT_MS)))
+    conn.execute(delete(tables.orphan_receipt).where(parked.at_ms < now_ms - PARKED_KEPT_MS))
+    old = select(mo.id).where(mo.id < first_id_at("mo_", now_ms - TEXTS_KEPT_MS)).order_by(mo.id).limit(FORGOTTEN_MAX)
+    conn.execute(delete(tables.mo).where(mo.id.in_(old.scalar_subquery())))
+    answered = key.response.is_not(None) & (key.created_at_ms < now_ms - RESPONSES_KEPT_MS)
+    conn.execute(update(tables.idempotency).where(answered).values(response=None))

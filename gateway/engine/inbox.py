@@ -87,10 +87,15 @@ class MoReceived:
         }
         waiting = list(codes.values())
         reply = read_reply(self.mo.text, list(codes))
-        language = consumer.language or (waiting[-1].language if waiting else self.default_language)
+        language = consumer.language or self._language(unit, consumer.id, waiting)
         inbound = Inbound(unit, consumer, self.mo, new_id("mo_"), reply, waiting, language)
         payment = _act(inbound, codes, self.keywords)
         _store(inbound, payment)
+
+    def _language(self, unit: Unit, consumer_id: str, waiting: list[Payment]) -> str:
+        """Of a phone that has chosen none: the language in which it was asked last."""
+        asked = waiting or consumer_payments(unit.conn, consumer_id, limit=1)
+        return asked[-1].language if asked else self.default_language
 
 
 def _is_known(unit: Unit, mo: base.Mo) -> bool:

@@ -58,6 +58,8 @@ def _replay(unit: Unit, key: Key, body_hash: str) -> Outcome | None:
     payment = unit.payment(record.object_id)
     assert payment is not None, "a key is stored in its payment's own transaction"
     msisdn = unit.consumer_by_id(payment.consumer_id).msisdn
+    if not record.response:  # Older than answers are kept: the payment as it is now.
+        return Answer(record.status, msgspec.json.encode(public_payment(payment, msisdn)), replayed=True)
     return Answer(record.status, with_number(record.response, msisdn).encode(), replayed=True)
 
 
@@ -152,7 +154,7 @@ class CreatePayment:
             reference=self.reference,
             metadata=self.metadata,
             capture=self.capture,
-            language=self.language or consumer.language or self.default_language,
+            language=consumer.language or self.language or self.default_language,
             ref=ref,
             code_n=code_n,
             code_digits=self.code_digits,

@@ -4,9 +4,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from gateway.core.ids import first_id_at
 from gateway.engine.batcher import Batcher
 from gateway.engine.clock import wall_ms
-from gateway.store.seal import LOOK_BACK_MS, first_id_at, seal_next
+from gateway.store.seal import LOOK_BACK_MS, seal_next
 from gateway.store.unit import Unit
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Sealer:
         if last_id is not None:
             self._after_id = last_id
             return True
-        self._after_id = first_id_at(wall_ms() - LOOK_BACK_MS)
+        self._after_id = first_id_at("ent_", wall_ms() - LOOK_BACK_MS)
         return False
 
     def _seal_next(self, unit: Unit) -> tuple[int, str | None]:

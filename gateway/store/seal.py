@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, select
 
-from gateway.core.ids import ID_BYTES, encode_id
 from gateway.store import bulk, tables
 
 GENESIS = "0" * 64
@@ -62,11 +61,6 @@ def _seal(conn: Connection, entries: Sequence[Row[Any]]) -> None:  # Any: rows o
         rows.append({"position": position, "entry_id": row.id, "previous_hash": previous, "hash": sealed})
         previous = sealed
     bulk.insert_rows(conn, tables.ledger_seal, rows)
-
-
-def first_id_at(at_ms: int) -> str:
-    """An id before that of any entry made at *at_ms* or later."""
-    return encode_id("ent_", (at_ms << 80).to_bytes(ID_BYTES, "big"))
 
 
 def legs_of(conn: Connection, entry_ids: Sequence[str]) -> dict[str, list[tuple[str, int]]]:

@@ -211,6 +211,12 @@ idempotency = Table(
     Column("response", Text),
     Column("created_at_ms", BigInteger, nullable=False),
     PrimaryKeyConstraint("merchant_id", "mode", "route", "key"),
+    Index(
+        "idempotency_response_age",
+        "created_at_ms",
+        sqlite_where=text("response IS NOT NULL"),
+        postgresql_where=text("response IS NOT NULL"),
+    ),
 )
 
 feed = Table(

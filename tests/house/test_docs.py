@@ -16,9 +16,10 @@ from msgspec.structs import fields
 from typer.main import get_command
 
 from gateway import failpoints
+from gateway.adapters import Port, kinds
 from gateway.app import metrics
 from gateway.cli import app
-from gateway.config import BEARERS, BILLERS, CarrierSection, Config, EngineSection, GatewaySection, read
+from gateway.config import CarrierSection, Config, EngineSection, GatewaySection, read
 from gateway.core.payment import BreakKind, EventType
 from gateway.store import tables
 from tests.house.tree import ROOT
@@ -96,13 +97,12 @@ def shown(default: object) -> str:
             return str(default)
 
 
-@pytest.mark.parametrize(("kinds", "half"), [(BEARERS, "bearer"), (BILLERS, "biller")])
-def test_every_adapter_and_its_settings_stand_in_the_page_about_carriers(kinds: dict[str, object], half: str) -> None:
+@pytest.mark.parametrize("port", ["Bearer", "Biller"])
+def test_every_adapter_and_its_settings_stand_in_the_page_about_carriers(port: Port) -> None:
     page = (ROOT / "docs" / "carriers.md").read_text(encoding="utf-8")
-    for name in kinds:
-        kind = {**BEARERS, **BILLERS}[name]
+    for name, kind in kinds(port).items():
         explained = {found for row in rows(part(page, name)) for found in names(row[0])}
-        assert {field.name for field in fields(kind.settings)} <= explained, f"{half} {name}"
+        assert {field.name for field in fields(kind.settings)} <= explained, f"{port} {name}"
 
 
 def test_the_complete_configuration_can_be_read(tmp_path: Path) -> None:

@@ -60,7 +60,6 @@ def config_for(database: str, world: World, **carrier: Any) -> Config:  # Any: s
         "brand": "Acme Pay",
         "inquiry_ladder_s": (0.1, 0.2, 0.3, 0.5, 1.0),
         "not_found_gap_s": 0.1,
-        "max_processing_s": 1.0,
         "resend_ladder_s": (0.1, 0.2, 0.5),
         "bearer": smsc_settings(world),
         "biller": {
@@ -69,6 +68,7 @@ def config_for(database: str, world: World, **carrier: Any) -> Config:  # Any: s
             "user": "gateway",
             "password": "secret",
             "timeout_s": 1.0,
+            "max_processing_s": 1.0,
         },
     }
     return Config(
@@ -293,10 +293,9 @@ def hurry(world: World) -> dict[str, Any]:  # Any: settings of a carrier.
     """Even shorter waits, for journeys in which nothing else happens on the machine's account."""
     biller = {"type": "opbill", "base_url": world.billing.server.url, "user": "gateway", "password": "secret"}
     return {
-        "max_processing_s": 0.5,
         "inquiry_ladder_s": (0.1, 0.2, 0.3, 0.4, 0.5),
         "bearer": {**smsc_settings(world), "response_timeout_s": 0.6},
-        "biller": {**biller, "timeout_s": 0.8},
+        "biller": {**biller, "timeout_s": 0.8, "max_processing_s": 0.5},
     }
 
 

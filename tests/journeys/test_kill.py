@@ -258,10 +258,8 @@ async def town(processes: Nursery, database: str, folder: Path) -> AsyncIterator
 def in_a_hurry(config: Config) -> Config:
     """All charges at once, and an operator who is believed soon; but a lease that outlives the test's patience."""
     carrier = config.carriers["acme"]
-    biller = {**carrier.biller, "timeout_s": 3.0, "connections_max": PAYMENTS}
-    hurried = replace(
-        carrier, biller=biller, max_processing_s=0.5, inquiry_ladder_s=(0.1,) * 30, charge_concurrency=PAYMENTS
-    )
+    biller = {**carrier.biller, "timeout_s": 3.0, "connections_max": PAYMENTS, "max_processing_s": 0.5}
+    hurried = replace(carrier, biller=biller, inquiry_ladder_s=(0.1,) * 30, charge_concurrency=PAYMENTS)
     engine = replace(config.engine, lease_s=2 * SETTLE_LIMIT_S)
     return replace(config, engine=engine, carriers={"acme": hurried})
 

@@ -126,8 +126,7 @@ def config_of(name: str, database: str, world: World) -> Config:
         carriers={
             "acme": replace(
                 carrier,
-                biller={**carrier.biller, "timeout_s": 3.0},
-                max_processing_s=0.5,
+                biller={**carrier.biller, "timeout_s": 3.0, "max_processing_s": 0.5},
                 inquiry_ladder_s=(0.1,) * 100,
                 charge_concurrency=4,
             )
