@@ -266,7 +266,12 @@ class Link(asyncio.Protocol):
     def _close(self, transport: asyncio.Transport) -> None:
         if not transport.is_closing():
             transport.close()
-            self._loop.call_later(CLOSE_FLUSH_S, transport.abort)
+            self._loop.call_later(CLOSE_FLUSH_S, self._abort_if_open)
+
+    def _abort_if_open(self) -> None:
+        # Python before 3.11.5 fails at the abort of a TLS transport that has ended.
+        if self._transport is not None:
+            self._transport.abort()
 
     def _arm(self) -> None:
         """The timer may fire too early, which costs one look; to move it at every change would cost more."""
