@@ -21,6 +21,8 @@ class Outcome(msgspec.Struct, frozen=True):
     detail: str
     retry_after_s: float = 0.0
     """What the endpoint asked for."""
+    is_silence: bool = False
+    """No answer came at all: each such try holds a place for as long as an answer may take."""
 
 
 @dataclass(slots=True)

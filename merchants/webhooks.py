@@ -32,6 +32,9 @@ REMEMBERED_MAX: Final = 10_000
 # All at once, so that endpoints which failed together do not fall back on us together.
 JITTER: Final = (1.0, 1.1)
 RETRY_AFTER_MAX_S: Final = 24 * 3600.0
+# An endpoint that hangs costs this many tries in a row, and then one every so often.
+SILENCES_MAX: Final = 3
+SPARED_FOR_S: Final = 30.0
 _LIMITS: Final = Limits(body_bytes_max=64 * 1024)
 
 
@@ -67,6 +70,31 @@ def signature(key: bytes, event_id: str, timestamp_s: int, body: bytes) -> str:
     return f"v1,{base64.b64encode(signed).decode()}"
 
 
+class Silences:
+    """Endpoints that did not answer several times in a row are spared for a while: they would hold all places."""
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
+        self._in_a_row: dict[str, int] = {}
+        self._until_s: dict[str, float] = {}
+
+    def is_spared(self, endpoint_id: str) -> bool:
+        return self._until_s.get(endpoint_id, 0.0) > self._now_s()
+
+    def note(self, endpoint_id: str, outcome: Outcome) -> None:
+        if not outcome.is_silence:
+            self._in_a_row.pop(endpoint_id, None)
+            self._until_s.pop(endpoint_id, None)
+            return
+        silences = self._in_a_row.get(endpoint_id, 0) + 1
+        if len(self._in_a_row) >= REMEMBERED_MAX:
+            self._in_a_row.clear()
+            self._until_s.clear()
+        self._in_a_row[endpoint_id] = silences
+        if silences >= SILENCES_MAX:
+            self._until_s[endpoint_id] = self._now_s() + SPARED_FOR_S
+
+
 class WebhookExecutor:
     """Carries out rows of kind `webhook`."""
 
@@ -88,6 +116,7 @@ class WebhookExecutor:
         self._timeout_s = timeout_s
         self._wall_ms = wall_ms
         self._known: dict[str, tuple[float, Target | None]] = {}
+        self._silences = Silences(time.monotonic)
         self.concurrency = concurrency
         self.hard_timeout_s = timeout_s + (LOOKUP_TIMEOUT_S if self._targets is not None else 0.0) + 1.0
 
@@ -104,7 +133,12 @@ class WebhookExecutor:
         target = await self._target(row.body["endpoint_id"])
         if target is None:
             return WebhookDone(row, Outcome("dropped", "the endpoint was deleted or disabled"))
-        outcome = await self._post(target, row.body["event_id"], await self._body(row))
+        endpoint_id = row.body["endpoint_id"]
+        if self._silences.is_spared(endpoint_id):
+            outcome = Outcome("failed", "not tried: no answer came to the tries just before")
+        else:
+            outcome = await self._post(target, row.body["event_id"], await self._body(row))
+            self._silences.note(endpoint_id, outcome)
         return WebhookDone(row, outcome, _delay_ms(row.tries, outcome))
 
     async def _body(self, row: OutboxRow) -> bytes:
@@ -140,7 +174,7 @@ class WebhookExecutor:
                 after_first_byte=_AFTER,
             )
         except (NoTarget, HttpTrouble) as error:
-            return Outcome("failed", str(error))
+            return Outcome("failed", str(error), is_silence=True)
         failpoints.hit("webhook.after_answer")
         return _judged(answer)
 

@@ -10,8 +10,8 @@ import pytest
 from gateway.http_client import HttpAnswer, NoAnswer
 from gateway.store import merchant_reads
 from gateway.store.outbox import OutboxRow
-from merchants.deliveries import LADDER_S, WebhookDone
-from merchants.webhooks import WebhookExecutor
+from merchants.deliveries import LADDER_S, Outcome, WebhookDone
+from merchants.webhooks import SILENCES_MAX, SPARED_FOR_S, Silences, WebhookExecutor
 from simulators.journal import Journals
 from simulators.merchant import Answer, Merchant
 from tests.merchants.shop import Shop
@@ -292,3 +292,20 @@ async def test_unknown_types_are_refused(sqlite_shop: Shop) -> None:
 
 def test_every_pause_of_the_ladder_is_longer_than_the_one_before() -> None:
     assert all(shorter < longer for shorter, longer in itertools.pairwise(LADDER_S))
+
+
+def test_an_endpoint_that_never_answers_is_spared_for_a_while() -> None:
+    now_s = 100.0
+    silences = Silences(lambda: now_s)
+    silent, heard = Outcome("failed", "time-out", is_silence=True), Outcome("failed", "status 500")
+    for _ in range(SILENCES_MAX - 1):
+        silences.note("we_1", silent)
+    assert not silences.is_spared("we_1")
+    silences.note("we_1", silent)
+    assert silences.is_spared("we_1") and not silences.is_spared("we_2")
+    now_s += SPARED_FOR_S
+    assert not silences.is_spared("we_1")
+    silences.note("we_1", silent)
+    assert silences.is_spared("we_1"), "one try is enough to see that it is still silent"
+    silences.note("we_1", heard)
+    assert not silences.is_spared("we_1")
