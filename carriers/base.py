@@ -13,8 +13,6 @@ import msgspec
 
 from gateway.core.money import Money
 
-# --- Towards the phone -------------------------------------------------------------------------------------------
-
 
 class Mt(msgspec.Struct, frozen=True, kw_only=True):
     """One text for one phone, already rendered."""
@@ -89,9 +87,6 @@ Sink = Callable[[Mo | Receipt | Callback], Awaitable[None]]
 
 class Overloaded(Exception):
     """The gateway cannot take it now; answer with the protocol's temporary error so that the carrier tries again."""
-
-
-# --- Towards the money -------------------------------------------------------------------------------------------
 
 
 class ChargeOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,9 +179,6 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     path: str
     answer: Callable[[Request], Awaitable[Response]]
-
-
-# --- The ports ---------------------------------------------------------------------------------------------------
 
 
 class Bearer(Protocol):

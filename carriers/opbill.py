@@ -173,8 +173,6 @@ class Biller:
             return base.Unknown(detail=str(error))
         return self._judge_inquiry(answer, order)
 
-    # --- What an answer proves ---------------------------------------------------------------------------------
-
     def _judge_order(self, answer: HttpAnswer, order: "_Order") -> base.ChargeResult:
         said = _read(answer.body)
         if said is None:
@@ -226,8 +224,6 @@ class Biller:
             return base.Unknown(detail=f"{shown.status}, but {error}")
         return base.Charged(carrier_reference=shown.server_reference, amount=amount)
 
-    # --- What we ask -------------------------------------------------------------------------------------------
-
     def _url(self, msisdn: str) -> str:
         user = quote(f"tel:{msisdn}", safe="")
         return f"{self._settings.base_url.rstrip('/')}/payment/{user}/transactions/amount"
@@ -259,8 +255,6 @@ class Biller:
         where = f"{self._settings.callback_base_url.rstrip('/')}/callbacks/{self._carrier}"
         return f"{where}/{quote(attempt_id, safe='')}/{self._token(attempt_id)}"
 
-    # --- What calls us -----------------------------------------------------------------------------------------
-
     def _token(self, attempt_id: str) -> str:
         text = f"{self._carrier}\0{attempt_id}".encode()
         return hmac.new(self._callback_key, text, hashlib.sha256).hexdigest()
@@ -278,9 +272,6 @@ class Biller:
         except base.Overloaded:
             return base.Response(status=503)
         return base.Response(status=200)
-
-
-# --- The dialect -----------------------------------------------------------------------------------------------
 
 
 class _Charging(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,9 +40,6 @@ def timeline(record: Record) -> Timeline:
     return Timeline(payment_id=payment.id, status=payment.public_state, steps=_steps(record), items=_items(record))
 
 
-# --- The nine steps ----------------------------------------------------------------------------------------------
-
-
 def _steps(record: Record) -> list[Step]:
     reached = (
         _goods_chosen(record),
@@ -138,9 +135,6 @@ def _first(record: Record, event: str) -> int | None:
 
 def _why_not(payment: Payment) -> str:
     return "" if payment.reason is None else f"{payment.public_state}: {payment.reason}"
-
-
-# --- Everything on record ----------------------------------------------------------------------------------------
 
 
 def _items(record: Record) -> list[TimelineItem]:

@@ -116,8 +116,6 @@ class Billing:
         self._call_back(transaction)
         return True
 
-    # --- One request -----------------------------------------------------------------------------------------
-
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         raw_path = request.raw_path
         body = await request.read() if request.method == "POST" else b""
@@ -242,8 +240,6 @@ class Billing:
             timer = asyncio.get_running_loop().call_later(after_s, self.execute_late, correlator)
         self._held[correlator] = timer
         self._journal.write("held", correlator=correlator, msisdn=transaction.order.msisdn, hidden=hidden)
-
-    # --- What the caller sees instead ------------------------------------------------------------------------
 
     async def _spoiled(
         self, request: web.BaseRequest, fault: Fault | None, plain: web.Response, transaction: Transaction

@@ -116,8 +116,6 @@ class Control:
         known = [f"{method} /sim/v1/{'/'.join(pattern)}" for method, pattern, _ in ROUTES]
         return ok({"error": "no such thing", "known": known}, 404)
 
-    # --- Phones ----------------------------------------------------------------------------------------------
-
     async def show_phone(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
         phone = self.world.handsets.phone(_msisdn(found[0]))
         return ok(
@@ -185,8 +183,6 @@ class Control:
             self.world.plan.set_for_number(msisdn, point, fault)
         return ok()
 
-    # --- Faults, money, merchant -----------------------------------------------------------------------------
-
     async def faults(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
         asked = await parsed(request, SetFaults)
         wrong = [why for line in asked.add if (why := line.why_wrong())]
@@ -224,8 +220,6 @@ class Control:
         if asked.answers is not None:
             self.world.merchant.set_answers(asked.path, asked.answers)
         return ok()
-
-    # --- Everything ------------------------------------------------------------------------------------------
 
     async def truth(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
         self.world.journals.flush()

@@ -149,8 +149,6 @@ class Handsets:
                     finally:
                         waiting.remove(future)
 
-    # --- On the air ------------------------------------------------------------------------------------------
-
     def receive(self, msisdn: str, sender: str, text: str) -> None:
         """A text has reached the phone."""
         self._journal.write("received", msisdn=msisdn, sender=sender, text=text)
@@ -180,8 +178,6 @@ class Handsets:
         (to, text), phone.held = phone.held, None
         self.send(msisdn, to, text)
         return True
-
-    # --- The owner -------------------------------------------------------------------------------------------
 
     def _react(self, phone: Phone, sender: str, text: str) -> None:
         codes = codes_in(text)

@@ -132,8 +132,6 @@ class Smsc:
             "messages": len(self._messages),
         }
 
-    # --- Links -----------------------------------------------------------------------------------------------
-
     def opened(self, link: Link) -> None:
         self._links.add(link)
 
@@ -169,8 +167,6 @@ class Smsc:
         account = self._accounts[link.system_id]
         account.links.append(link)
         self._pump(account)
-
-    # --- From an ESME ----------------------------------------------------------------------------------------
 
     def submit(self, link: Link, submit: Submit) -> None:
         msisdn = msisdn_of(submit)
@@ -302,8 +298,6 @@ class Smsc:
     def _of_account(self, link: Link, shown: str) -> Message | None:
         message = self._messages.get(shown)
         return message if message is not None and message.system_id == link.system_id else None
-
-    # --- Towards an ESME -------------------------------------------------------------------------------------
 
     def send_mo(self, msisdn: str, to: str, text: str) -> None:
         """A phone sends a text."""

@@ -78,8 +78,6 @@ class Link(asyncio.Protocol):
         self._ticker: asyncio.TimerHandle | None = None
         self._gone = asyncio.Event()
 
-    # --- What the centre sees --------------------------------------------------------------------------------
-
     @property
     def can_receive(self) -> bool:
         return self._bound_as in RECEIVING and not self._is_ending and self._frozen is None
@@ -147,8 +145,6 @@ class Link(asyncio.Protocol):
             self._transport.abort()
             await self._gone.wait()
 
-    # --- The transport ---------------------------------------------------------------------------------------
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # A cast and no check: uvloop's transports are none of asyncio's classes.
         self._transport = cast(asyncio.Transport, transport)
@@ -192,8 +188,6 @@ class Link(asyncio.Protocol):
             answer = f"{error.command}_resp"
             known = "generic_nack" if error.command in ("outbind", "alert_notification") else answer
             self._send(Pdu(known, error.status, error.sequence))
-
-    # --- Reading ---------------------------------------------------------------------------------------------
 
     def _read(self, pdu: Pdu) -> None:
         command = pdu.command
@@ -282,8 +276,6 @@ class Link(asyncio.Protocol):
         # A nack with status zero would read as a yes; it never is one.
         status = pdu.status if pdu.command != "generic_nack" else pdu.status or INVALID_COMMAND_ID
         self._centre.answered(self, found[0], status)
-
-    # --- Writing and time ------------------------------------------------------------------------------------
 
     def _send(self, pdu: Pdu) -> None:
         self._write(encode(pdu))

@@ -54,8 +54,6 @@ class Bearer:
         """Bound, and not told by the SMSC to pause."""
         return self._link is not None and self._link.is_up()
 
-    # --- Towards the phone -------------------------------------------------------------------------------------------
-
     async def submit(self, message: Mt) -> SubmitResult:
         """Send *message*; ends within `hard_timeout_s`."""
         link, now_ms = self._link, self._now_ms()
@@ -75,8 +73,6 @@ class Bearer:
         if transfer.is_answered:
             failpoints.hit("ask.after_answer")
         return result
-
-    # --- The bind ----------------------------------------------------------------------------------------------------
 
     async def run(self, sink: Sink) -> None:
         """Keep one bind until cancelled; then let what is under way end, unbind and close."""

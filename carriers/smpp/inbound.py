@@ -198,8 +198,6 @@ class Inbound:
         self._counters.put_off += 1
         self._answer(owed, NOT_NOW)
 
-    # --- Time --------------------------------------------------------------------------------------------------------
-
     def next_deadline(self) -> float | None:
         """When `advance` has something to do."""
         if self._is_closing:

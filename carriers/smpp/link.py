@@ -83,8 +83,6 @@ class Link(asyncio.Protocol):
         """While leaving: resolves once nothing is under way."""
         self._reason = "the connection was closed"
 
-    # --- What the bearer wants ---------------------------------------------------------------------------------------
-
     def is_bound(self) -> bool:
         """Bound, and not about to end."""
         return self._session.state in BOUND and not self._is_leaving
@@ -137,8 +135,6 @@ class Link(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
 
-    # --- The transport -----------------------------------------------------------------------------------------------
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # A cast and no check: uvloop's transports are none of asyncio's classes.
         self._transport = cast(asyncio.Transport, transport)
@@ -180,8 +176,6 @@ class Link(asyncio.Protocol):
         self._outbound.drop_waiting(self._reason, now)
         self._check_quiet()
         self.ended.set_result(self._reason)
-
-    # --- What comes --------------------------------------------------------------------------------------------------
 
     def _take(self, event: Event, now: float) -> None:
         match event:
@@ -235,8 +229,6 @@ class Link(asyncio.Protocol):
             return
         if not self._outbound.flying and not self._session.unanswered:
             self._quiet.set_result(None)
-
-    # --- Writing and time --------------------------------------------------------------------------------------------
 
     def _flush_soon(self) -> None:
         if not self._is_flush_due:

@@ -34,9 +34,6 @@ class Part(NamedTuple):
     """What the SMSC makes of it on the air; more than one only of a payload."""
 
 
-# --- Mt to PDUs --------------------------------------------------------------------------------------------------
-
-
 class Composer:
     """Writes the PDUs of one bind's texts."""
 
@@ -103,9 +100,6 @@ def _validity(until_ms: int, now_ms: int, relative: bool) -> bytes:
     hours, minute = divmod(minutes, 60)
     day, hour = divmod(hours, 24)
     return b"0000%02d%02d%02d%02d000R" % (day, hour, minute, second)
-
-
-# --- Answers to an outcome ---------------------------------------------------------------------------------------
 
 
 class Transfer:

@@ -49,8 +49,6 @@ class Outbound:
         """When a text that is turned away now may come again."""
         return max(NO_ROOM_RETRY_S, self._throttle.until - now)
 
-    # --- What is to leave --------------------------------------------------------------------------------------------
-
     def add(self, parts: list[Part], done: "asyncio.Future[SubmitResult]", now: float) -> Transfer:
         """Take a text; *done* resolves at the latest after the longest wait and the response time-out."""
         transfer = Transfer(parts, self._settings, done, now + self._settings.submit_wait_s)
@@ -91,8 +89,6 @@ class Outbound:
         while self._queue:
             self._queue.popleft().give_up(why, self.retry_after_s(now))
 
-    # --- What was said about it --------------------------------------------------------------------------------------
-
     def answered(self, token: object, status: int, message_id: bytes, now: float) -> None:
         transfer, number = _read(token)
         self.flying -= 1
@@ -112,8 +108,6 @@ class Outbound:
     def unanswered(self, token: object, why: str) -> None:
         self.flying -= 1
         _read(token)[0].unanswered(why)
-
-    # --- Time --------------------------------------------------------------------------------------------------------
 
     def next_deadline(self, *, is_stuffed: bool) -> float | None:
         """When `advance` has something to do. *is_stuffed*: the socket takes no more, so no token is waited for."""

@@ -151,8 +151,6 @@ class Gateway:
             development=self.config.gateway.development,
         )
 
-    # --- Start and stop ---
-
     async def start(self) -> None:
         """Serve. Raise DatabaseInUse, NotMigrated, OSError (port), RuntimeError (an armed fail-point in live mode).
 

@@ -37,8 +37,6 @@ class Story:
         self._texts: list[tuple[int, str, str]] = []
         self._history = ""
 
-    # --- What happens ---
-
     async def tell(self) -> None:
         """Let it happen. Raise CommandError if a step does not come in time."""
         await self._open_webhooks()
@@ -102,8 +100,6 @@ class Story:
         if answer.status >= 400:
             raise CommandError(f"{method} {path}: {answer.status} {read.get('code')}: {read.get('detail')}")
         return read
-
-    # --- What is shown ---
 
     def show(self, seconds: float) -> None:
         """The nine steps, and what the phone read."""

@@ -220,8 +220,6 @@ def _names(text: str) -> list[str]:
     return sorted({name for _, name, *_ in string.Formatter().parse(text) if name is not None})
 
 
-# --- The merchant's words -----------------------------------------------------------------------------------------
-
 # What only we say: with these a description could tell a consumer what to reply, or that something is free.
 _OUR_WORDS: Final = (
     ECHO

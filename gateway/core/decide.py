@@ -94,9 +94,6 @@ def _unlisted(payment: Payment, event: Event) -> Decision:
     return Decision(payment, ignored=f"{name} while {payment.state}")
 
 
-# --- Waiting for the phone ---------------------------------------------------------------------------------------
-
-
 def _asked(payment: Payment, event: AskSubmitted, rules: Rules) -> Decision:
     return Decision(replace(payment, state=State.AWAITING_CONSENT), (Notify(type=EventType.PAYMENT_ASKED),))
 
@@ -182,18 +179,12 @@ def _deadline(payment: Payment, event: DeadlinePassed, rules: Rules) -> Decision
     return _end(payment, Reason.EXPIRED, event.at_ms, (SendText(template="expired"),))
 
 
-# --- Authorized: consent without a hold --------------------------------------------------------------------------
-
-
 def _capture(payment: Payment, event: CaptureRequested, rules: Rules) -> Decision:
     assert payment.attempt_id is not None and payment.charge_not_after_ms is not None
     if event.at_ms > payment.charge_not_after_ms:
         return _end(payment, Reason.EXPIRED, event.at_ms, (SendText(template="expired"),))
     # The attempt was named when the consent was recorded: consent and charge carry the same id.
     return _start_charge(payment, payment.attempt_id, event.at_ms, ())
-
-
-# --- Charging ----------------------------------------------------------------------------------------------------
 
 
 def _charged(payment: Payment, event: Charged, rules: Rules) -> Decision:
@@ -324,9 +315,6 @@ def _ask_the_carrier(payment: Payment, event: MoneyFact, rules: Rules, *, found:
     return Decision(replace(payment, operation=asked), tuple(effects))
 
 
-# --- Money that moved when it should not have --------------------------------------------------------------------
-
-
 def _charged_late(payment: Payment, event: Charged, rules: Rules) -> Decision:
     """A success on a payment that has ended: it stays failed, the money goes back by a Reversal of its own."""
     if payment.reversed_attempt_id == event.attempt_id:
@@ -442,9 +430,6 @@ def _reversal_again(payment: Payment, event: ReverseUnsent | ReverseNotFound, ru
     return Decision(replace(payment, operation=waiting), (again,))
 
 
-# --- Succeeded ---------------------------------------------------------------------------------------------------
-
-
 def _taken_back(payment: Payment, event: ChargeTakenBack, rules: Rules) -> Decision:
     if not _is_current(payment, event):
         detail = f"the carrier took back attempt {event.attempt_id}, which is not the captured one"
@@ -471,9 +456,6 @@ def _fulfilled(payment: Payment, event: Fulfilled, rules: Rules) -> Decision:
     if payment.fulfilled_at_ms is not None:
         return Decision(payment, ignored="the fulfilment is already recorded")
     return Decision(replace(payment, fulfilled_at_ms=event.at_ms), (Notify(type=EventType.PAYMENT_FULFILLED),))
-
-
-# --- Shared ------------------------------------------------------------------------------------------------------
 
 
 def _is_current(payment: Payment, event: MoneyFact) -> bool:

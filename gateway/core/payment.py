@@ -199,9 +199,6 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     resend_ladder_ms: tuple[int, ...] = (1_000, 5_000, 15_000, 60_000)
 
 
-# --- Events: facts in the past tense -----------------------------------------------------------------------------
-
-
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened. `at_ms` is the batch's clock."""
 
@@ -352,9 +349,6 @@ class ReverseUnsent(MoneyFact, frozen=True, kw_only=True):
 
 class ReverseNotFound(MoneyFact, frozen=True, kw_only=True):
     pass
-
-
-# --- Effects: wishes in the imperative ---------------------------------------------------------------------------
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):

@@ -89,8 +89,6 @@ def _forwarded_ref(folded: str) -> str | None:
     return next((ref for ref in refs if ref is not None), None)
 
 
-# --- Numbers ------------------------------------------------------------------------------------------------------
-
 _CHUNK: Final = re.compile(r"[^\W_]+|[^\w\s]|_|\s+")
 _MISTYPED: Final = str.maketrans("oil", "011")
 # One digit at a time with any of these between, or pairs (and threes, of six) with a blank or a dash.
@@ -122,9 +120,6 @@ def _join(run: str, lengths: set[int]) -> str:
     joined = "".join(c for c in run if c.isdecimal())
     fits = len(joined) in lengths and any(pattern.fullmatch(run) for pattern in _JOINED)
     return joined if fits else run
-
-
-# --- Refusal ------------------------------------------------------------------------------------------------------
 
 
 def _refusal(tokens: list[str], waiting: Sequence[str]) -> Reply | None:
@@ -166,8 +161,6 @@ def _is_echo(said: list[str], left: list[str]) -> bool:
     copied = len(said) > WORDS_MAX and not words.ECHO.isdisjoint(said)
     return (zero and coded) or (copied and (zero or coded))
 
-
-# --- Consent ------------------------------------------------------------------------------------------------------
 
 # What may stand between words without saying anything. A currency sign, `/=`, `%` or `@` does say something.
 _SILENT: Final = frozenset('.,!:;-_"()[]*#\u2026\u3001\u3002\u300c\u300d\u201c\u201d\u00ab\u00bb\u2013\u2014\u00a1')

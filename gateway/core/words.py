@@ -54,8 +54,6 @@ def _table(*words: str) -> frozenset[str]:
     return frozenset(fold(word.strip()) for line in words for word in line.split(",") if word.strip())
 
 
-# --- Consent: a word is here only if nobody uses it to ask, to postpone or to say that he has paid already --------
-
 AFFIRMATIVE: Final[Mapping[str, frozenset[str]]] = {
     "en": _table(
         "yes, y, yeah, yea, yep, yup, yess, ok, okay, okey, oky, oki, okk, sure, fine, alright, all right, of course",
@@ -103,8 +101,6 @@ POLITE: Final = _table(
 )
 """What may stand beside `0`, STOP and the like without changing what they say."""
 
-# --- Negation, in many more languages than we speak: it only ever keeps money where it is -------------------------
-
 NEGATIVE: Final = _table(
     "no, not, nope, nop, nah, naa, noo, never, dont, dnt, doesnt, didnt, wont, cant, cannot, couldnt, wouldnt",
     "shouldnt, isnt, wasnt, arent, aint, havent, hasnt, refuse, refused, refusing, reject, rejected",
@@ -144,8 +140,6 @@ DOUBLE_EDGED: Final = _table(
 
 NEGATIVE_ALONE: Final = _table("la, laa, n, na, cha, oya, maya, mba, ei, hindi, tak, mai")
 """They refuse only when nothing but politeness and a code stands with them; inside a sentence they say other things."""
-
-# --- Commands -----------------------------------------------------------------------------------------------------
 
 STOP: Final = _table(
     "stop, stopall, unsubscribe, optout, sitisha, komesha, simamisha, arreter, arretez, desabonner",

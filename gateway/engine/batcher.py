@@ -182,8 +182,6 @@ class Batcher:
         """How long the oldest job has waited for its batch to begin."""
         return self._loop.time() - self._queue[0].offered_at_s if self._queue else 0.0
 
-    # --- When the next batch begins ---
-
     def _schedule(self) -> None:
         """Arm the timer for the next batch, unless one is being written."""
         if self._in_hand or not self._queue:
@@ -213,8 +211,6 @@ class Batcher:
         self._waking -= sum(waiting.wake for waiting in self._in_hand)
         self._last_begun_s = self._loop.time()
         self._writer.hand([waiting.job for waiting in self._in_hand])
-
-    # --- When a batch is done: one call from the writer into the loop ---
 
     def _batch_written(self, batch: Batch) -> None:
         written, self._in_hand = self._in_hand, []

@@ -118,8 +118,6 @@ class Lane:
         self._recheck: asyncio.TimerHandle | None = None
         self._is_stopping = False
 
-    # --- Ownership ---
-
     def own(self, grant: Grant) -> None:
         """This process owns the lane in a new epoch."""
         self.lose()
@@ -140,8 +138,6 @@ class Lane:
     def is_owned(self) -> bool:
         """True while the lease certainly holds."""
         return self.grant is not None and self.grant.may_start(0)
-
-    # --- Rows come in ---
 
     @property
     def room(self) -> int:
@@ -189,8 +185,6 @@ class Lane:
         insort(rows, row, key=_age)
         if row.group_key not in self._busy:
             self._ready[row.group_key] = None
-
-    # --- Rows leave ---
 
     def _start_ready(self) -> None:
         while self._ready and self._running < self._executor.concurrency:
@@ -294,8 +288,6 @@ class Lane:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    # --- The end, and what can be seen ---
 
     def stop_starting(self) -> None:
         self._is_stopping = True

@@ -119,8 +119,6 @@ class Lanes:
         self._tasks: list[asyncio.Task[None]] = []
         self._is_stopping = False
 
-    # --- Start and stop ---
-
     async def start(self) -> None:
         """Take what lanes can be had, and keep them."""
         settings = self._settings
@@ -151,8 +149,6 @@ class Lanes:
         for leaving in tuple(self._leaving.values()):
             await _cancel(leaving)
         await self._give_back(tuple(self._grants), [row_id for ids in unstarted for row_id in ids])
-
-    # --- For the writer ---
 
     def owned_epoch(self, name: str) -> int | None:
         """The epoch to write into a fresh row of lane *name*, if this process takes it straight to memory.
@@ -189,8 +185,6 @@ class Lanes:
             lane.is_behind = True
             self._open.pop(lane.name, None)
 
-    # --- For listeners and meters ---
-
     def wake(self, name: str) -> None:
         """There may be due rows for lane *name*, or its link is up again."""
         if name in self._lanes and name in self._grants:
@@ -221,8 +215,6 @@ class Lanes:
             )
             for name, lane in self._lanes.items()
         }
-
-    # --- Leases ---
 
     async def _keep_beating(self) -> None:
         while True:
@@ -305,8 +297,6 @@ class Lanes:
         await self._batcher.call(
             lambda unit: self._table.release(unit.conn, owner=self._owner, epochs=epochs, unstarted=unstarted)
         )
-
-    # --- Due rows ---
 
     async def _keep_claiming(self) -> None:
         poll_s = self._settings.poll_s

@@ -72,9 +72,6 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-# --- Statements --------------------------------------------------------------------------------------------------
-
-
 def _names(columns: Sequence[str], prefix: str = "") -> str:
     return ", ".join(f'{prefix}"{name}"' for name in columns)
 

@@ -141,8 +141,6 @@ class Effects:
             "ended_at_ms": event.at_ms,
         }
 
-    # --- The feed ---
-
     def _notify(self, payment: Payment, effect: Notify) -> None:
         body = public_payment(payment, mask(self._unit.consumer_by_id(payment.consumer_id).msisdn))
         self.notify(payment.merchant_id, payment.mode, effect.type, payment.id, body)
@@ -173,8 +171,6 @@ class Effects:
                 data=data,
             )
         )
-
-    # --- Texts ---
 
     def _send_ask(self, payment: Payment, effect: SendAsk) -> None:
         consumer = self._unit.consumer_by_id(payment.consumer_id)
@@ -258,8 +254,6 @@ class Effects:
                 msisdn=unit.consumer_by_id(consumer_id).msisdn,
             )
         )
-
-    # --- Money ---
 
     def _charge(self, payment: Payment, effect: Charge) -> None:
         self._order(payment, "charge", effect.attempt_id, effect.attempt_id, effect.delay_ms)

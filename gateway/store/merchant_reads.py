@@ -25,9 +25,6 @@ class Owner(msgspec.Struct, frozen=True):
     mode: str
 
 
-# --- Keys and merchants ------------------------------------------------------------------------------------------
-
-
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     """An API key, without the key."""
 
@@ -58,9 +55,6 @@ def insert_merchant(conn: Connection, merchant: dict[str, Any], keys: Sequence[d
     """A merchant and its first keys, as rows."""
     conn.execute(insert(tables.merchant), [merchant])
     conn.execute(insert(tables.api_key), list(keys))
-
-
-# --- Payments ----------------------------------------------------------------------------------------------------
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -209,9 +203,6 @@ def _waiting(conn: Connection, payment_id: str) -> Rows:
     return conn.execute(statement).all()
 
 
-# --- The feed ----------------------------------------------------------------------------------------------------
-
-
 class FeedRow(msgspec.Struct, frozen=True):
     """One event: its place and its JSON."""
 
@@ -246,9 +237,6 @@ def _with_numbers(*columns: ColumnElement[Any]) -> Select[Any]:  # Any: whatever
 def _body(row: Row[Any]) -> str:  # Any: a row of `_with_numbers`.
     body: str = row.body
     return body if row.msisdn is None else with_number(body, row.msisdn)
-
-
-# --- Webhook endpoints -------------------------------------------------------------------------------------------
 
 
 def endpoints(conn: Connection, owner: Owner) -> Rows:

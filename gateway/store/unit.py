@@ -81,8 +81,6 @@ class Unit:
         self.ended_attempts: dict[str, dict[str, Any]] = {}
         self.message_states: dict[str, str] = {}
 
-    # --- Loading ---
-
     def load(self, needs: Sequence[Needs]) -> None:
         """Load and lock what *needs* name, in the house's lock order."""
         self._keys = load.keys(self.conn, {key for need in needs for key in need.keys})
@@ -111,8 +109,6 @@ class Unit:
             self._waiting[payment.consumer_id][payment.id] = None
         else:
             self._waiting[payment.consumer_id].pop(payment.id, None)
-
-    # --- What jobs read ---
 
     def consumer(self, msisdn: str) -> Consumer:
         """The locked consumer of a number that the job's needs named."""
@@ -155,8 +151,6 @@ class Unit:
     def know_message(self, carrier: str, message_id: str, message: MessageRow) -> None:
         """A text was sent under this id just now: its receipt may be in this very batch."""
         self._messages.setdefault((carrier, message_id), []).append(message)
-
-    # --- What jobs do ---
 
     def open(self, payment: Payment, ask: str) -> None:
         """Store a new payment and ask its phone."""
@@ -217,8 +211,6 @@ class Unit:
         """The row's outcome is recorded in this batch, or it is wanted no longer."""
         if self.outbox.pop(outbox_id, None) is None:
             self.completed[outbox_id] = None
-
-    # --- Writing ---
 
     def current(self, payment_ids: Iterable[str]) -> list[Payment]:
         return [self._payments[payment_id] for payment_id in payment_ids]

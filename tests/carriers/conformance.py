@@ -36,9 +36,6 @@ def word(result: Result, amount: Money = PRICE) -> str:
             return "not found"
 
 
-# --- Billers -----------------------------------------------------------------------------------------------------
-
-
 class BillerBench(Protocol):
     """A biller, and the other side's own count of what it did."""
 
@@ -322,9 +319,6 @@ class FaultyBillerConformance(BillerConformance):
             heard = await asyncio.wait_for(bench.heard.get(), WAIT_S)
             assert (heard.attempt_id, heard.authenticated) == (attempt_id, True)
         assert bench.heard.empty()
-
-
-# --- Bearers -----------------------------------------------------------------------------------------------------
 
 
 class BearerBench(Protocol):

@@ -232,8 +232,6 @@ def test_settings_do_not_show_their_secrets() -> None:
     assert "hunter2" not in shown and KEY not in shown
 
 
-# --- Answers that no simulator gives -----------------------------------------------------------------------------
-
 YES: dict[str, Any] = {
     "endUserId": "tel:+254712345100",
     "transactionOperationStatus": "Charged",

@@ -121,8 +121,6 @@ class PaymentStory(RuleBasedStateMachine):
         """After the end only a little of what changes nothing is of interest; the carrier's facts are."""
         return self.noise < 3
 
-    # --- What the consumer, the merchant and time do ---
-
     @rule(late_ms=st.sampled_from([0, 0, 0, 30_000, 400_000]))
     def phone_confirms(self, late_ms: int) -> None:
         self.now_ms += late_ms
@@ -149,8 +147,6 @@ class PaymentStory(RuleBasedStateMachine):
     @rule(event=st.sampled_from([AskSubmitted, AskSubmitted, AskDelivered, AskUnknown, AskDeclined, AskUndeliverable]))
     def ask_is_heard_of(self, event: type[Event]) -> None:
         self._happen(event)
-
-    # --- What the carrier does ---
 
     @precondition(lambda self: self.orders)
     @rule(
@@ -265,8 +261,6 @@ class PaymentStory(RuleBasedStateMachine):
     def _happen(self, event: type[Event], **words: Any) -> None:  # Any: the event's fields.
         self._move(an_event(event, at_ms=self.now_ms, **words))
 
-    # --- One step, and what must hold about it ---
-
     def _move(self, event: Event) -> None:
         before = self.payment
         self.noise += before.state in FINAL_STATES and not isinstance(event, MoneyFact)
@@ -338,8 +332,6 @@ class PaymentStory(RuleBasedStateMachine):
     def _posted(self, kind: EntryKind) -> list[str]:
         return [attempt for posted, attempt in self.posted if posted is kind]
 
-    # --- What must hold always ---
-
     @invariant()
     def entries_sum_to_zero_and_are_unique(self) -> None:
         assert len(set(self.posted)) == len(self.posted), "an entry is unique by attempt and kind"
@@ -401,9 +393,6 @@ class PaymentStory(RuleBasedStateMachine):
 
 def test_no_story_breaks_an_invariant() -> None:
     run_state_machine_as_test(PaymentStory, settings=BOUNDS)
-
-
-# --- Does it find anything? Bugs planted in the table, each of a kind that reviews overlook ---
 
 
 def _swallow(payment: Payment, event: Event, rules: Rules) -> Decision:

@@ -26,9 +26,6 @@ def shelf(now: Steady) -> Shelf:
     return Shelf(now)
 
 
-# --- The straight way ---
-
-
 async def test_a_committed_row_is_carried_out_and_its_outcome_removes_it(shelf: Shelf) -> None:
     async with process(shelf) as here:
         await here.write(a_row("a"))
@@ -61,9 +58,6 @@ async def test_a_row_that_is_not_due_waits_for_its_time(shelf: Shelf, now: Stead
             await here.lanes._beat()
         await here.settled()
         assert here.desk.finished == ["now", "later"]
-
-
-# --- Order ---
 
 
 async def test_rows_of_one_key_leave_one_after_another_and_other_keys_side_by_side(shelf: Shelf) -> None:
@@ -173,9 +167,6 @@ async def lane_alone(*, may_start: bool = False) -> AsyncIterator[tuple[Lane, De
     await batcher.stop(limit_s=5)
 
 
-# --- The lease ---
-
-
 async def test_a_row_is_not_started_when_the_lease_may_end_before_the_request(shelf: Shelf, now: Steady) -> None:
     async with process(shelf, heartbeat_s=3600.0, lease_s=20.0) as here:
         now.s += 15.5  # 4.5 s are left of the lease, a request may take 5.
@@ -272,9 +263,6 @@ async def test_a_surplus_lane_is_finished_and_given_back_with_its_unstarted_rows
         assert here.desk.finished[0] == "running"
         await here.settled()  # The process itself takes the free lane again.
         assert here.desk.maybe_sent == []
-
-
-# --- Nothing lost, nothing doubled ---
 
 
 async def test_an_outcome_that_finds_no_room_is_offered_again(shelf: Shelf) -> None:
@@ -393,9 +381,6 @@ async def test_a_row_whose_outcome_cannot_be_recorded_is_not_carried_out_again(s
         await here.lanes._beat()
         assert here.desk.began == ["a", "b"]
         assert here.lanes.counters()["sms:acme:0"].stuck == 1
-
-
-# --- The stop ---
 
 
 async def test_a_stop_waits_for_what_runs_and_frees_what_never_started(shelf: Shelf) -> None:

@@ -356,9 +356,6 @@ async def test_a_connection_may_go_elsewhere_than_the_url_says() -> None:
         assert hosts == [b"Host: shop.example"]
 
 
-# --- Kept connections --------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "answer",
     [
@@ -553,9 +550,6 @@ async def test_connections_that_died_do_not_raise_the_limit() -> None:
                 await post(client, server.url)
         await asyncio.gather(*(post(client, server.url) for _ in range(20)))
         assert most == 2
-
-
-# --- Hooks and the end -------------------------------------------------------------------------------------------
 
 
 async def test_the_hooks_stand_on_both_sides_of_the_first_byte() -> None:

@@ -60,9 +60,6 @@ def fenced(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-# --- Settings ---
-
-
 @pytest.mark.parametrize("heading", SECTIONS)
 def test_every_setting_is_explained_and_nothing_else(heading: str) -> None:
     known = [field.name for field in fields(SECTIONS[heading])]
@@ -122,9 +119,6 @@ def test_the_environment_is_listed() -> None:
     assert listed == set(re.findall(r'"(GATEWAY_[A-Z_]+)"', code))
 
 
-# --- Commands ---
-
-
 def commands() -> Iterator[tuple[str, set[str]]]:
     """Each command and its options."""
 
@@ -163,9 +157,6 @@ def test_the_make_targets_of_the_pages_exist() -> None:
     assert all(f"make {target}" in README for target in ("demo", "test", "check", "bench"))
 
 
-# --- What is measured, watched and kept ---
-
-
 def test_every_metric_is_explained_and_nothing_else() -> None:
     listed = [names(row[0])[0] for row in rows(part(OPERATIONS, "Metrics"))]
     assert sorted(listed) == sorted(metrics.NAMES)
@@ -196,9 +187,6 @@ def test_tables_and_columns_of_the_pages_exist() -> None:
         assert table in known, statement
 
 
-# --- What phones read ---
-
-
 def test_the_texts_of_the_dialogues_are_those_of_the_catalogues() -> None:
     patterns = [re.compile(r"\d\d/\d\d .+ [0-9A-Z]{8}")]  # A line of a statement.
     for file in (resources.files("gateway.core") / "catalogues").iterdir():
@@ -209,9 +197,6 @@ def test_the_texts_of_the_dialogues_are_those_of_the_catalogues() -> None:
         texts = re.findall(r"^ *< (?:22345: )?(.+)$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
         assert texts
         assert [text for text in texts if not any(pattern.fullmatch(text) for pattern in patterns)] == []
-
-
-# --- Links ---
 
 
 def headings(page: Path) -> set[str]:

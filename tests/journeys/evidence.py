@@ -51,8 +51,6 @@ class Evidence:
         received = self.records("handsets", "received")
         return Counter((one["msisdn"], code) for one in received for code in codes_in(one["text"]))
 
-    # --- Verdicts ---
-
     def judge(self, events: list[dict[str, Any]]) -> None:  # Any: JSON of the API.
         """Money, texts and the feed (*events*) tell one story; nothing is left for a person to look at."""
         self._judge_money()

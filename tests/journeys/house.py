@@ -222,8 +222,6 @@ class House:
         """Time passes for the gateway; for the world it does not."""
         self.gateway.clock.advance(seconds)
 
-    # --- The phone ---
-
     def behave(self, msisdn: str, behaviour: str) -> None:
         self.world.handsets.phone(msisdn).behaviour = behaviour
 
@@ -254,8 +252,6 @@ class House:
     async def code_in(self, msisdn: str, count: int = 1) -> str:
         """The code in the phone's *count*-th text, as its owner reads it."""
         return codes_in((await self.texts(msisdn, count))[count - 1])[0]
-
-    # --- What truly happened ---
 
     def charges(self, msisdn: str | None = None) -> list[journal.Executed]:
         """Charges that the operator executed."""

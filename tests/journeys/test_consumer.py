@@ -32,9 +32,6 @@ async def answer_to(home: House, phone: str, words: str) -> str:
     return (await home.texts(phone, received + 1))[-1]
 
 
-# --- The record --------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.money
 async def test_the_record_shows_what_was_paid_newest_first_page_by_page(home: House) -> None:
     phone = a_number()
@@ -94,9 +91,6 @@ async def test_help_is_given_in_words_and_in_the_language_of_the_last_ask(home: 
     assert "lipa maduka" in await answer_to(home, phone, "MSAADA")
 
 
-# --- Nonsense ----------------------------------------------------------------------------------------------------
-
-
 async def test_nonsense_is_answered_once_a_minute_and_five_times_a_day(home: House) -> None:
     phone = a_number()
 
@@ -137,9 +131,6 @@ async def test_two_machines_do_not_talk_to_each_other_for_ever(home: House) -> N
 
     await together(*(machine(reply) for reply in ("", "I am away", "DISPUTE 0M6NZR2X", "?", "0", "no")))
     assert home.charges() == []
-
-
-# --- Buying by text ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.money

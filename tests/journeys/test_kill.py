@@ -200,8 +200,6 @@ class Town:
         except aiohttp.ClientError:
             return  # Killed meanwhile: this one is not cancelled.
 
-    # --- Between two lives of the gateway ---
-
     def in_flight(self, orders: list[Order]) -> int:
         """How many of *orders* are not over: not yet stored, not final, or not told to everybody."""
         over = {

@@ -23,9 +23,6 @@ async def authorized(home: House, phone: str) -> str:
     return str(asked["id"])
 
 
-# --- Manual capture ----------------------------------------------------------------------------------------------
-
-
 @pytest.mark.money
 async def test_a_manual_payment_is_charged_at_the_capture_and_only_once(home: House) -> None:
     phone = a_number()
@@ -80,9 +77,6 @@ async def test_a_declined_capture_ends_the_payment(home: House) -> None:
     assert "Nothing was charged" in await home.text_with(phone, "did not accept")
 
 
-# --- Cancel ------------------------------------------------------------------------------------------------------
-
-
 async def test_a_request_that_is_taken_back_charges_nothing_and_the_phone_is_told(home: House) -> None:
     async def cancelled(behaviour: str, capture: str) -> None:
         phone = a_number()
@@ -117,9 +111,6 @@ async def test_what_is_paid_can_no_longer_be_taken_back(home: House) -> None:
     await home.shop.until_final(asked["id"])
     answer = await post(home, asked["id"], "cancel")
     assert (answer.status, answer.body["code"]) == (409, "invalid_state")
-
-
-# --- Delivery ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.money

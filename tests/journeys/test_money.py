@@ -62,9 +62,6 @@ async def test_without_callbacks_the_inquiries_find_it(home: House) -> None:
     await together(*(_outcome(home, ending) for ending in ("011", "014", "914", "918", "921")))
 
 
-# --- Unknown for long --------------------------------------------------------------------------------------------
-
-
 @pytest.mark.money
 async def test_while_nobody_knows_the_phone_is_told_so_and_in_the_end_the_truth(home: House) -> None:
     phone = a_number("922")
@@ -92,9 +89,6 @@ async def test_a_callback_ends_the_doubt_at_once(called_back: House) -> None:
     assert called_back.world.billing.execute_late(attempt)
     assert (await called_back.shop.until_final(asked["id"]))["status"] == "succeeded"
     assert len(called_back.charges(phone)) == 1
-
-
-# --- Success after the end ---------------------------------------------------------------------------------------
 
 
 async def _given_back(home: House, payment_id: str, phone: str) -> None:
@@ -212,9 +206,6 @@ async def test_a_cancel_of_a_charge_that_never_happened_charges_nothing(home: Ho
 
     await together(*(cancelled(ending) for ending in ("014", "914")))
     assert home.charges() == []
-
-
-# --- Low balance -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.money

@@ -24,9 +24,6 @@ async def pays_once(home: House, ending: str) -> None:
     assert 1 <= home.asks(phone) <= ASKS_MAX, ending
 
 
-# --- Receipts ----------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.money
 async def test_receipts_that_are_lost_early_late_or_twice_change_nothing(home: House) -> None:
     await together(*(pays_once(home, ending) for ending in ("012", "013", "955", "956", "957")))
@@ -55,8 +52,6 @@ async def test_who_cannot_be_reached_is_not_charged(home: House) -> None:
     assert (await home.shop.until_final(away["id"]))["reason"] == "expired"
     assert home.charges() == []
 
-
-# --- Submits -----------------------------------------------------------------------------------------------------
 
 REFUSED_ONCE = ("950", "951", "952")  # throttled, queue full, system error
 UNANSWERED = ("953", "954")  # no answer, an answer after the time-out

@@ -30,9 +30,6 @@ async def test_a_confirmed_payment_is_charged_once_and_told_to_both(home: House)
     ]
 
 
-# --- No ----------------------------------------------------------------------------------------------------------
-
-
 async def test_who_refuses_in_whatever_words_is_not_charged(home: House) -> None:
     async def refusing(words: str) -> None:
         phone = a_number()
@@ -82,9 +79,6 @@ async def test_silence_ends_at_the_time_that_was_printed_and_a_late_code_charges
     await home.text_with(phone, "Time is over", count=3)
     assert (await home.shop.payment(again["id"]))["status"] == "requires_consent"
     assert home.charges() == []
-
-
-# --- Codes -------------------------------------------------------------------------------------------------------
 
 
 async def test_three_wrong_codes_end_the_request(home: House) -> None:
@@ -171,9 +165,6 @@ async def test_an_unclear_text_while_several_wait_shows_both_codes(home: House) 
     answer = await home.text_with(phone, "2 requests")
     assert all(code in answer for code in codes)
     assert home.charges() == []
-
-
-# --- STOP, languages, repeats ------------------------------------------------------------------------------------
 
 
 @pytest.mark.money

@@ -91,8 +91,6 @@ class Shop:
     ready: dict[str, bool] = field(default_factory=dict)
     seen: list[tuple[str, str, int]] = field(default_factory=list)
 
-    # --- As the merchant ---
-
     async def send(
         self,
         method: str,
@@ -119,8 +117,6 @@ class Shop:
 
     async def read(self, payment: Json) -> Json:
         return (await self.call("GET", f"/v1/payments/{payment['id']}")).json
-
-    # --- As carrier and phone ---
 
     async def do(self, job: Job) -> object:
         return await self.batcher.offer(job)

@@ -172,9 +172,6 @@ async def test_there_are_sixteen_endpoints_at_most(shop: Shop, sink: Merchant) -
     assert (answer.status, answer.code) == (409, "too_many_endpoints")
 
 
-# --- Where they may go -------------------------------------------------------------------------------------------
-
-
 class Never:
     """A client that must not be called, or answers once it is."""
 

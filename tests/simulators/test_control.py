@@ -64,9 +64,6 @@ async def remote() -> AsyncIterator[Remote]:
         yield remote
 
 
-# --- Phones ------------------------------------------------------------------------------------------------------
-
-
 async def test_a_phone_is_shown_and_set(remote: Remote) -> None:
     assert await remote.get(f"phones/{PLAIN}") == {
         "msisdn": PLAIN,
@@ -139,9 +136,6 @@ async def test_a_phone_is_blocked_at_the_operator_and_its_faults_are_set(remote:
     assert await remote.charge("a3") == 503
     await remote.post(f"phones/{PLAIN}", {"faults": {"billing.charge": None}})
     assert await remote.charge("a3") == 201
-
-
-# --- Faults, outages, money --------------------------------------------------------------------------------------
 
 
 async def test_faults_are_scripted_and_cleared(remote: Remote) -> None:
@@ -225,9 +219,6 @@ async def test_the_merchant_sink_is_told_what_to_answer(remote: Remote) -> None:
     assert (await remote.get("truth"))["webhooks"]["forged"] == 2
 
 
-# --- Everything --------------------------------------------------------------------------------------------------
-
-
 async def test_truth_counts_what_happened_and_reset_forgets_it(remote: Remote) -> None:
     await remote.charge("a1")
     await remote.post(f"phones/{PLAIN}/sms", {"text": "hello"})
@@ -270,9 +261,6 @@ async def test_the_journals_of_a_world_are_flushed_before_truth_is_told(tmp_path
         await remote.charge("a1")
         await remote.get("truth")
         assert [record["kind"] for record in read(tmp_path, "billing")] == ["request", "executed.charge"]
-
-
-# --- Bad input ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

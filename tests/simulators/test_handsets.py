@@ -199,9 +199,6 @@ def test_no_number_is_magic_twice_for_the_person_and_the_link() -> None:
     assert shared == {"010"}  # An empty account, and a person who tops it up.
 
 
-# --- Waiting -----------------------------------------------------------------------------------------------------
-
-
 async def test_texts_are_waited_for(village: Village) -> None:
     waiting = asyncio.create_task(village.handsets.wait_for_texts(PLAIN, 2, 5.0))
     await village.get(PLAIN, "one")
@@ -219,9 +216,6 @@ async def test_who_waits_in_vain_leaves_nothing_behind(village: Village) -> None
     village.handsets.reset()
     await village.get(PLAIN, "after the reset")
     await asyncio.wait_for(waiting, 1.0)
-
-
-# --- The mix -----------------------------------------------------------------------------------------------------
 
 
 def choices(seed: int, phones: int = 400) -> list[tuple[str, float]]:

@@ -60,9 +60,6 @@ def message_ids(folder: Path) -> list[str]:
     return [record["message_id"] for record in read(folder, "smsc", "submit")]
 
 
-# --- smpplib -----------------------------------------------------------------------------------------------------
-
-
 class _Smpplib:
     """One blocking client; what it saw is kept."""
 
@@ -121,9 +118,6 @@ async def test_smpplibs_own_client_does_everything(tmp_path: Path) -> None:
     assert [pdu.message_state for pdu in peer.receipts] == [consts.SMPP_MESSAGE_STATE_DELIVERED] * 3
     (reply,) = peer.replies
     assert (reply.short_message, reply.source_addr, reply.destination_addr) == (b"4831", b"254712345001", b"22345")
-
-
-# --- Net::SMPP ---------------------------------------------------------------------------------------------------
 
 
 async def test_net_smpp_does_everything(tmp_path: Path) -> None:

@@ -195,9 +195,6 @@ async def test_a_long_mo_is_cut_into_parts_that_join_again(bench: Bench) -> None
     await esme.close()
 
 
-# --- MO until acknowledged ---------------------------------------------------------------------------------------
-
-
 async def test_an_mo_waits_for_a_bind_and_is_not_given_to_a_transmitter(bench: Bench) -> None:
     bench.smsc.send_mo(PLAIN, SHORT_CODE, "early")
     transmitter = await bench.bound("bind_transmitter")
@@ -274,9 +271,6 @@ async def test_two_receiving_binds_share_the_load(bench: Bench) -> None:
         await esme.close()
 
 
-# --- Query, cancel, validity -------------------------------------------------------------------------------------
-
-
 async def test_query_tells_the_state_and_cancel_ends_what_is_under_way(bench: Bench) -> None:
     esme = await bench.bound()
     bench.plan.set_for_number(PLAIN, "smsc.submit", Fault(name="absent"))
@@ -315,9 +309,6 @@ async def test_a_text_that_was_already_invalid_is_not_shown(bench: Bench) -> Non
     esme.submit(PLAIN, validity_period=b"abcdefghijklmnop")
     assert (await esme.expect("submit_sm_resp")).status == 0x62
     await esme.close()
-
-
-# --- Faults ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("digits", "status"), [("950", 0x58), ("951", 0x14), ("952", 0x08)])
@@ -398,9 +389,6 @@ async def test_a_frozen_link_is_silent_and_then_goes_on(bench: Bench) -> None:
     assert await esme.is_silent(0.1)
     assert (await esme.receive()).command == "enquire_link_resp"
     await esme.close()
-
-
-# --- Bad input ---------------------------------------------------------------------------------------------------
 
 
 async def test_everything_may_come_one_octet_at_a_time(bench: Bench) -> None:

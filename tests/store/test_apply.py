@@ -25,8 +25,6 @@ from tests.store.bench import (
     rows,
 )
 
-# --- One key, one payment ----------------------------------------------------------------------------------------
-
 
 def test_twins_of_one_key_in_one_batch_make_one_payment(database_url: str) -> None:
     with a_store(database_url) as store:
@@ -92,9 +90,6 @@ def _codes(unit: Unit) -> int:
     return len(live_codes(unit, unit.consumer(PHONE).id))
 
 
-# --- A job that breaks -------------------------------------------------------------------------------------------
-
-
 def _raises(unit: Unit) -> object:
     raise AssertionError(f"this job is a bug about {PHONE}")
 
@@ -137,9 +132,6 @@ def test_what_breaks_leaves_nothing_of_its_batch(database_url: str) -> None:
         for table in ("payment", "consumer", "outbox", "event", "feed", "idempotency", "batch"):
             assert count(database_url, table) == 0, table
         answers(applied(store, a_create("k-1")))
-
-
-# --- What phones and channels send -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in two"])

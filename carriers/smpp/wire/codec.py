@@ -56,9 +56,6 @@ _BODILESS_ON_ERROR: Final = frozenset(
 )
 
 
-# --- Octets to PDU -----------------------------------------------------------------------------------------------
-
-
 def frame_header(frame: bytes) -> tuple[int, int, int, int]:
     """command_length, command_id, command_status, sequence_number of a frame of at least 16 octets."""
     return _HEADER.unpack_from(frame)
@@ -187,9 +184,6 @@ def _read_tlvs(frame: bytes, at: int) -> tuple[list[tuple[int, bytes]], str | No
     return tlvs, None
 
 
-# --- PDU to octets -----------------------------------------------------------------------------------------------
-
-
 class _Plan:
     """How one command is written: the body as one `%` expression over its values, in the layout's order."""
 
@@ -300,9 +294,6 @@ def _write_tlvs(pdu: Pdu) -> bytes:
         parts.append(_TLV.pack(tag, len(value)))
         parts.append(value)
     return b"".join(parts)
-
-
-# --- Frames ------------------------------------------------------------------------------------------------------
 
 
 class Framer:

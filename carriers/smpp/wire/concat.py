@@ -20,9 +20,6 @@ _CONCAT_16: Final = 0x08  # §9.2.3.24.8
 _FIRST_PART: Final = 1
 
 
-# --- Sending -----------------------------------------------------------------------------------------------------
-
-
 def udh_8(reference: int, total: int, number: int) -> bytes:
     """The header of part *number* (from 1) of *total*, with an 8-bit reference."""
     _check_part(reference, 0xFF, total, number)
@@ -48,9 +45,6 @@ def sar_tlvs(reference: int, total: int, number: int) -> list[tuple[int, bytes]]
 def _check_part(reference: int, reference_max: int, total: int, number: int) -> None:
     if not (0 <= reference <= reference_max and _FIRST_PART <= number <= total <= 0xFF):
         raise ValueError(f"part {number} of {total}, reference {reference}")
-
-
-# --- Reading one PDU ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,9 +112,6 @@ def _claims(pdu: Pdu, elements: list[tuple[int, bytes]]) -> Iterator[tuple[str, 
     if all(tlvs):
         reference, total, number = (int.from_bytes((value or b"")[:4], "big") for value in tlvs)
         yield "sar", reference, total, number
-
-
-# --- Joining -----------------------------------------------------------------------------------------------------
 
 
 class Piece(NamedTuple):

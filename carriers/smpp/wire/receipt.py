@@ -79,8 +79,6 @@ class Receipt:
     done_date: str
 
 
-# --- Is it one? --------------------------------------------------------------------------------------------------
-
 # Bits 5-2 of esm_class (§5.2.12). 0x10, a user's acknowledgement, carries a person's words: that is a reply.
 _MESSAGE_TYPE: Final = 0x3C
 _SMSC_RECEIPT: Final = 0x04
@@ -97,9 +95,6 @@ def is_receipt(pdu: Pdu) -> bool:
         return True
     # Some SMSCs leave esm_class at 0; no MO has these tags.
     return pdu.tlv(Tlv.RECEIPTED_MESSAGE_ID) is not None or pdu.tlv(Tlv.MESSAGE_STATE) is not None
-
-
-# --- Reading -----------------------------------------------------------------------------------------------------
 
 
 def read_receipt(pdu: Pdu, *, tlv_rule: str = "as_is", text_rule: str = "as_is") -> Receipt | None:
@@ -218,9 +213,6 @@ def _network_error(tlv: bytes | None) -> str:
         return "" if int(shown) == 0 else shown.decode("ascii")
     number = int.from_bytes(tlv[-2:], "big")
     return str(number) if number else ""
-
-
-# --- Writing, as an SMSC -----------------------------------------------------------------------------------------
 
 
 def build_receipt_text(

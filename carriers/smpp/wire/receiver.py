@@ -88,8 +88,6 @@ class Receiver:
         self._out.clear()
         return octets
 
-    # --- The peer's PDUs -----------------------------------------------------------------------------------------
-
     def _take(self, frame: bytes, now: float, events: list[Event]) -> None:
         try:
             pdu = decode(frame)
@@ -212,8 +210,6 @@ class Receiver:
 
     def _answers_unbind(self, pdu: Pdu) -> bool:
         return pdu.command == "unbind_resp" or (pdu.command == "generic_nack" and pdu.sequence == self._unbind_sequence)
-
-    # --- Answers and ends ---------------------------------------------------------------------------------------------
 
     def _answer(
         self,

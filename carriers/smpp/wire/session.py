@@ -68,8 +68,6 @@ class Session(Receiver):
     `now` is a monotonic clock's time in seconds; hand one to the constructor if the socket is open already.
     """
 
-    # --- Intentions ----------------------------------------------------------------------------------------------
-
     @property
     def room(self) -> int:
         """How many requests the window takes now."""
@@ -185,8 +183,6 @@ class Session(Receiver):
         if self.state is not State.CLOSED:
             self._break(reason, events)
         return events
-
-    # --- Time ----------------------------------------------------------------------------------------------------
 
     def advance(self, now: float) -> list[Event]:
         """Let time pass: time-outs become events, a silent link is tried, a dead one is broken."""

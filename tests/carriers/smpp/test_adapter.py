@@ -22,9 +22,6 @@ async def bench() -> AsyncIterator[Bench]:
         yield bench
 
 
-# --- Towards the phone -------------------------------------------------------------------------------------------
-
-
 async def test_an_ask_reaches_the_phone_and_its_receipt_names_it(bench: Bench) -> None:
     result = await bench.bearer.submit(an_mt())
     assert await bench.heard() == "Reply 4831 to PAY or 0 to refuse"
@@ -119,9 +116,6 @@ async def test_fail_points_stand_where_they_say(bench: Bench, monkeypatch: pytes
     assert passed == ["ask.before_first_byte", "ask.after_first_byte"]
     await sending
     assert passed[2:] == ["ask.after_answer"]
-
-
-# --- Faults of a submit ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,6 @@ def statuses(bench: Bench, kind: str = "mo.answered") -> list[int]:
     return [record["status"] for record in bench.kind(kind)]
 
 
-# --- Acknowledged only when safe ---------------------------------------------------------------------------------
-
-
 async def test_a_text_is_acknowledged_only_after_the_sink_returned(bench: Bench) -> None:
     bench.sink.gate.clear()
     bench.smsc.send_mo(PLAIN, SHORT_CODE, "4831")
@@ -117,9 +114,6 @@ async def test_a_text_under_way_when_the_link_breaks_comes_again(bench: Bench) -
     assert statuses(bench) == [ROK]
 
 
-# --- Receipts ----------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(("digits", "times"), [("955", 2), ("956", 1), ("012", 0)], ids=["twice", "late", "never"])
 async def test_receipts_come_as_often_as_the_network_sends_them(digits: str, times: int) -> None:
     async with bound({"receipt_late_s": 0.05}) as bench:
@@ -168,9 +162,6 @@ def a_deliver(octets: bytes, *, esm_class: int, kind: str = "receipt", data_codi
         data_coding=data_coding,
         octets=octets,
     )
-
-
-# --- Long texts, alphabets ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("text", ["kulipa {x} " * 40, LONG], ids=["gsm", "ucs2"])

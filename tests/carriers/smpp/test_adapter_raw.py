@@ -127,9 +127,6 @@ def counted_writes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     return writes
 
 
-# --- TLS ---------------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """A key and a certificate of its own for 127.0.0.1, in one file."""

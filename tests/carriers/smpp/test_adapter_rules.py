@@ -23,9 +23,6 @@ def parts(text: str = "hello", *, first_reference: int = 6, **chosen: Any) -> li
     return Composer(settings(**chosen), first_reference=first_reference).parts(an_mt(text=text), NOW_MS)
 
 
-# --- Settings ----------------------------------------------------------------------------------------------------
-
-
 def test_every_mistake_in_the_settings_is_named_and_no_password_shown() -> None:
     with pytest.raises(ValueError, match=r"password: .*; source_addr: .*; window: .*; dest_ton: ") as raised:
         settings(password="much too long", source_addr="付款", window=0, dest_ton=256)
@@ -47,9 +44,6 @@ def test_the_settings_are_read_from_a_file_and_unknown_ones_are_mistakes() -> No
 @pytest.mark.parametrize(("window", "throughput", "concurrency"), [(10, 5_000.0, 10), (100, 20.0, 30), (5, 0.1, 1)])
 def test_no_more_texts_run_at_once_than_get_their_turn(window: int, throughput: float, concurrency: int) -> None:
     assert settings(window=window, throughput=throughput, submit_wait_s=3.0).concurrency == concurrency
-
-
-# --- The PDUs of a text ------------------------------------------------------------------------------------------
 
 
 def test_a_short_text_is_one_plain_pdu() -> None:
@@ -116,9 +110,6 @@ def test_the_validity_is_written_as_the_smsc_reads_it(form: str, seconds: float,
     assert part.fields["registered_delivery"] == 0
 
 
-# --- The outcome -------------------------------------------------------------------------------------------------
-
-
 async def outcome(total: int, *answers: int | str | None, left: int | None = None) -> SubmitResult | None:
     """What is known after these answers: a status, an id, or None for none. *left*: how many parts were sent."""
     done: asyncio.Future[SubmitResult] = asyncio.get_running_loop().create_future()
@@ -173,9 +164,6 @@ async def test_refused_only_if_nothing_was_taken(answers: list[int], left: int, 
     assert isinstance(result, Refused) and (result.code, result.retryable) == (code, retryable)
 
 
-# --- Paces -------------------------------------------------------------------------------------------------------
-
-
 def test_a_bucket_lets_a_short_burst_through_and_then_the_rate() -> None:
     bucket = TokenBucket(20.0, 0.0)
     assert [bucket.take(0.0) for _ in range(3)] == [True, True, False]
@@ -210,9 +198,6 @@ def test_the_next_connection_is_tried_ever_later_up_to_a_limit() -> None:
     assert delay_s(bound_for_s=STABLE_AFTER_S, chance=1.0) == 0.5
     assert delay_s(bind_status=Status.RINVPASWD) == 10.0
     assert delay_s(bind_status=Status.RALYBND) == 4.0
-
-
-# --- Senders -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -53,8 +53,6 @@ def changed(golden: Golden, **fields: Any) -> Pdu:  # Any: some are of a wrong t
     return Pdu(golden.pdu.command, golden.pdu.status, golden.pdu.sequence, {**golden.pdu.fields, **fields})
 
 
-# --- Golden octets -----------------------------------------------------------------------------------------------
-
 # SMPP 3.4 §5.1.2.1, typed by hand.
 CODES = {
     "generic_nack": 0x80000000,
@@ -112,9 +110,6 @@ def test_any_status_goes_through(status: int) -> None:
 
 def test_a_status_has_its_name_or_its_number() -> None:
     assert [status_name(number) for number in (0, 0x58, 0x400)] == ["ESME_ROK", "ESME_RTHROTTLED", "0x00000400"]
-
-
-# --- Refused when read -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("golden", GOLDEN, ids=NAMES)
@@ -240,8 +235,6 @@ def test_an_address_that_is_too_long_is_found_before_the_text_is_judged() -> Non
     assert fault_of(frame(0x05, body)).status == Status.RINVSRCADR
 
 
-# --- TLVs --------------------------------------------------------------------------------------------------------
-
 BROKEN_TAILS = [
     pytest.param(b"\x02", id="one octet"),
     pytest.param(b"\x02\x04\x00", id="half a header"),
@@ -283,9 +276,6 @@ def test_tlvs_of_any_tag_and_number_keep_their_order() -> None:
     assert decode(encode(pdu)).tlvs == tlvs
     assert decode(encode(pdu)).tlv(0x1403) == b""
     assert pdu.tlv(0x0001) is None
-
-
-# --- Refused when written ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -374,9 +364,6 @@ def test_no_value_of_the_wire_stands_in_a_reason_or_a_log() -> None:
         assert "254700" not in refusal_of(changed(MO, **fields)).reason
 
 
-# --- Chance ------------------------------------------------------------------------------------------------------
-
-
 def survives(octets: bytes) -> None:
     """Read or refused, and what is read can be written again unless the specification forbids it."""
     pdu = read(octets)
@@ -448,8 +435,6 @@ def test_what_is_written_is_read_back(data: st.DataObject) -> None:
     pdu = Pdu(command, 0, data.draw(st.integers(0, 0xFFFFFFFF)), fields, tlvs)
     assert decode(encode(pdu)) == pdu
 
-
-# --- Frames ------------------------------------------------------------------------------------------------------
 
 STREAM = b"".join(golden.octets for golden in GOLDEN)
 

@@ -70,9 +70,6 @@ def text_of(one: Joined) -> bytes:
     return b"".join(piece.payload for piece in one.pieces)
 
 
-# --- Headers -----------------------------------------------------------------------------------------------------
-
-
 def test_headers_are_the_specifications_octets() -> None:
     """3GPP TS 23.040 §9.2.3.24.1 and .8; SMPP 3.4 §5.3.2.22 to .24."""
     assert udh_8(0xCC, 2, 1) == bytes.fromhex("05 00 03 CC 02 01")
@@ -131,9 +128,6 @@ def test_a_header_is_nearer_to_the_phone_than_tlvs_and_a_payload_has_one_too() -
 
 def test_without_the_indicator_a_header_is_text() -> None:
     assert read_segment(an_mo(udh_8(7, 2, 1) + b"hello")).total == 1
-
-
-# --- Joining -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -33,9 +33,6 @@ def read(pdu: Pdu, **rules: str) -> Receipt:
     return receipt
 
 
-# --- Is it one? --------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("esm_class", "wanted"),
     [
@@ -68,8 +65,6 @@ def test_a_text_that_a_person_typed_is_no_receipt_whatever_it_looks_like() -> No
     typed = b"id:1 sub:001 dlvrd:001 submit date:2601020304 done date:2601020305 stat:DELIVRD err:000 text:"
     assert not is_receipt(a_receipt(typed, esm_class=0))
 
-
-# --- Texts -------------------------------------------------------------------------------------------------------
 
 TEXTS = [
     pytest.param(
@@ -175,9 +170,6 @@ def test_an_intermediate_notification_is_never_final() -> None:
     assert read(a_receipt(b"id:1 stat:UNDELIV", esm_class=0x24)).is_final
 
 
-# --- TLVs --------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("number", "state"),
     [
@@ -252,9 +244,6 @@ def test_the_networks_error_code_in_octets_or_digits(value: bytes, wanted: str) 
     assert receipt.error_code == wanted
 
 
-# --- Ids ---------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("raw", "rule", "folded"),
     [
@@ -291,9 +280,6 @@ def test_a_rule_that_does_not_exist_is_a_mistake_of_the_configuration() -> None:
 @given(st.integers(0, 2**63), st.integers(0, 4))
 def test_hex_and_decimal_of_a_number_fold_alike(number: int, zeros: int) -> None:
     assert fold_message_id("0" * zeros + f"{number:X}", "hex") == fold_message_id(f"{number:0{10 + zeros}d}", "dec")
-
-
-# --- Our own, and chance -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("state", list(ReceiptState))

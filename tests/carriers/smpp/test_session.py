@@ -88,9 +88,6 @@ def answers(session: Session) -> list[tuple[str, int, int]]:
     return [(pdu.command, pdu.status, pdu.sequence) for pdu in said(session)]
 
 
-# --- A good life -------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("command", BINDS)
 def test_each_kind_of_bind_is_asked_for_and_granted(command: str) -> None:
     pair = bound(command)
@@ -201,9 +198,6 @@ def test_an_esme_of_version_3_3_is_sent_no_tlvs_and_loses_no_text() -> None:
     assert pair.smsc.data_to_send() == b""
 
 
-# --- Any two pieces ----------------------------------------------------------------------------------------------
-
-
 def conversation(deliver: Callable[[Session, bytes], list[Event]]) -> tuple[list[Event], list[Event]]:
     """A whole life; *deliver* hands octets over in pieces of its choice. What the ESME and the SMSC saw."""
     pair = Pair()
@@ -268,9 +262,6 @@ def test_many_pdus_in_one_piece_are_events_in_their_order() -> None:
         pair.smsc.submit("deliver_sm", {"short_message": str(number).encode()}, now=0.0)
     texts = [event.pdu.octets("short_message") for event in pair.to_esme() if isinstance(event, RequestReceived)]
     assert texts == [str(number).encode() for number in range(20)]
-
-
-# --- Window and time ---------------------------------------------------------------------------------------------
 
 
 def test_the_window_fills_and_each_answer_makes_room_for_one() -> None:
@@ -413,9 +404,6 @@ def test_a_session_that_was_never_told_the_time_wants_to_be() -> None:
     assert session.next_deadline() == 1030.0
 
 
-# --- Binds refused -----------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("status", [Status.RINVPASWD, Status.RINVSYSID, Status.RALYBND, Status.RBINDFAIL, 0])
 def test_a_refused_bind_says_why_and_ends(status: int) -> None:
     pair = Pair()
@@ -463,8 +451,6 @@ def test_a_second_bind_is_already_bound() -> None:
     assert answers(pair.smsc) == [("bind_receiver_resp", Status.RALYBND, 5)]
     assert pair.smsc.state is State.BOUND_TRX
 
-
-# --- Wrong states ------------------------------------------------------------------------------------------------
 
 REQUESTS = ["submit_sm", "data_sm", "query_sm", "cancel_sm", "replace_sm", "deliver_sm"]
 ALLOWED = {
@@ -563,9 +549,6 @@ def test_more_than_can_be_held_is_put_off(role: Role, status: int) -> None:
         ProtocolViolation,
     ]
     assert answers(session) == [(f"{command}_resp", status, 3)]
-
-
-# --- Nonsense ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("length", [0, 4, 15, 65_537, 0x7FFFFFFF, 0xFFFFFFFF])
