@@ -11,7 +11,6 @@ import msgspec
 from simulators.journal import Journal
 
 BALANCE_START = Decimal(10**9)
-CURRENCY_LETTERS = 3
 
 SVC_INVALID_INPUT = "SVC0002"
 SVC_NOT_FOUND = "SVC0004"

@@ -117,7 +117,12 @@ def _confirmed(payment: Payment, event: ReplyConfirmed, rules: Rules) -> Decisio
     if event.read_at_ms > payment.consent_expires_at_ms + rules.consent_grace_ms:
         return _end(payment, Reason.EXPIRED, event.at_ms, (SendText(template="expired"),))
     consent = RecordConsent(
-        attempt_id=event.next_attempt_id, mo_id=event.mo_id, reply=event.reply, read_at_ms=event.read_at_ms
+        # Whoever was charged in vain before answers the second ask.
+        template="ask" if payment.attempt_id is None else "low_balance",
+        attempt_id=event.next_attempt_id,
+        mo_id=event.mo_id,
+        reply=event.reply,
+        read_at_ms=event.read_at_ms,
     )
     not_after = event.read_at_ms + rules.charge_within_ms
     confirmed = Notify(type=EventType.PAYMENT_CONFIRMED)
@@ -132,15 +137,13 @@ def _confirmed(payment: Payment, event: ReplyConfirmed, rules: Rules) -> Decisio
         )
         return Decision(authorized, (consent, confirmed, Notify(type=EventType.PAYMENT_AUTHORIZED)))
     charging = replace(payment, charge_not_after_ms=not_after)
-    return _start_charge(charging, event.next_attempt_id, event.at_ms, (consent, confirmed))
+    return _start_charge(charging, event.next_attempt_id, (consent, confirmed))
 
 
-def _start_charge(payment: Payment, attempt_id: str, at_ms: int, before: tuple[Effect, ...]) -> Decision:
+def _start_charge(payment: Payment, attempt_id: str, before: tuple[Effect, ...]) -> Decision:
     # The attempt's id, not the payment's, is the carrier's idempotency key: after a decline for funds a second consent
     # makes a second attempt, and a replayed reply makes none.
-    operation = Operation(
-        attempt_id=attempt_id, kind=OperationKind.CHARGE, charge_attempt_id=attempt_id, started_at_ms=at_ms
-    )
+    operation = Operation(attempt_id=attempt_id, kind=OperationKind.CHARGE, charge_attempt_id=attempt_id)
     charging = replace(
         payment,
         state=State.CHARGING,
@@ -184,7 +187,7 @@ def _capture(payment: Payment, event: CaptureRequested, rules: Rules) -> Decisio
     if event.at_ms > payment.charge_not_after_ms:
         return _end(payment, Reason.EXPIRED, event.at_ms, (SendText(template="expired"),))
     # The attempt was named when the consent was recorded: consent and charge carry the same id.
-    return _start_charge(payment, payment.attempt_id, event.at_ms, ())
+    return _start_charge(payment, payment.attempt_id, ())
 
 
 def _charged(payment: Payment, event: Charged, rules: Rules) -> Decision:
@@ -364,7 +367,6 @@ def _start_reversal(payment: Payment, event: Charged, state: State) -> Decision:
         attempt_id=reversal_id,
         kind=OperationKind.REVERSE,
         charge_attempt_id=event.attempt_id,
-        started_at_ms=event.at_ms,
         carrier_reference=event.carrier_reference,
     )
     reversing = replace(payment, state=state, operation=operation, reversed_attempt_id=event.attempt_id)

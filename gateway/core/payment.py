@@ -1,7 +1,7 @@
-"""The payment: its states, what can happen to it, what it then wants done, and the one table that joins them.
+"""The payment: its states, what can happen to it (events) and what it then wants done (effects). Plain values.
 
-`decide` is the only function that moves a payment. It is pure: the clock, new ids and new codes arrive inside the
-event. It deliberately knows nothing of tables, texts, carriers' dialects or HTTP.
+What joins them is the table in `gateway.core.decide`. The clock, new ids and new codes arrive inside the event; tables,
+texts, carriers' dialects and HTTP are deliberately not known here.
 
 All times are integer milliseconds since 1970-01-01 UTC.
 """
@@ -110,7 +110,6 @@ class Operation(msgspec.Struct, frozen=True):
     kind: OperationKind
     charge_attempt_id: str
     """The charge that a reversal takes back; for a charge its own id."""
-    started_at_ms: int
     carrier_reference: str | None = None
     """The carrier's own reference of the charge that a reversal takes back."""
     unknown_since_ms: int | None = None
@@ -252,7 +251,7 @@ class ConsumerStopped(ConsumerEvent, frozen=True, kw_only=True):
 
 
 class CaptureRequested(MerchantEvent, frozen=True, kw_only=True):
-    next_attempt_id: str
+    """The attempt was named when the consent was recorded."""
 
 
 class CancelRequested(MerchantEvent, frozen=True, kw_only=True):
@@ -391,6 +390,8 @@ class Reverse(Effect, frozen=True, kw_only=True):
 class RecordConsent(Effect, frozen=True, kw_only=True):
     """Committed with the charge that it permits."""
 
+    template: str
+    """The ask that was answered, as a key of the catalogue."""
     attempt_id: str
     mo_id: str
     reply: str

@@ -213,12 +213,14 @@ def _not_understood(inbound: Inbound) -> None:
     """Say so, and with it how to pay what waits."""
     waiting = inbound.waiting
     newest = None if waiting else _newest(inbound)
-    if newest is not None and newest.operation is not None:
-        # While the money may be moving only the result itself says what became of it.
-        return
+    doubt = None if newest is None or newest.operation is None else newest.operation
+    if doubt is not None and not doubt.outcome_unknown:
+        return  # The carrier is about to answer, and the result's own text says what became of the money.
     if not _may_answer(inbound):
         return
-    if len(waiting) == 1:
+    if newest is not None and doubt is not None:
+        inbound.effects.text_about(newest, "unknown_outcome")
+    elif len(waiting) == 1:
         inbound.effects.text_about(waiting[0], "not_understood")
     elif waiting:
         inbound.effects.text_about_two(waiting[-2], waiting[-1], "several")

@@ -23,7 +23,6 @@ from gateway.core.payment import (
 from gateway.core.public import public_payment, with_number, without_number
 from gateway.store import tables
 from gateway.store.effects import new_payment_names
-from gateway.store.identity import new_id
 from gateway.store.unit import Key, KeyRecord, Needs, Unit
 
 MINUTE_MS = 60_000
@@ -232,7 +231,7 @@ class CapturePayment(ChangePayment):
     action: ClassVar[str] = "charge"
 
     def event(self, unit: Unit) -> Event:
-        return CaptureRequested(at_ms=unit.now_ms, next_attempt_id=new_id("att_"))
+        return CaptureRequested(at_ms=unit.now_ms)
 
     def change(self, unit: Unit, payment: Payment) -> int | Problem:
         outcome = ChangePayment.change(self, unit, payment)

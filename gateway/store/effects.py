@@ -348,7 +348,7 @@ class Effects:
                 "amount_minor": payment.amount.amount_minor,
                 "currency": payment.amount.currency,
                 "channel": "sms",
-                "template": "low_balance" if payment.attempts > 1 else "ask",
+                "template": effect.template,
                 "mo_id": effect.mo_id,
                 "ask_message_id": ask_message_id(payment),
                 "reply": effect.reply,

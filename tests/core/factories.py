@@ -75,13 +75,13 @@ _ATTEMPTED: dict[str, Any] = {"attempt_id": "att_1", "attempts": 1, "deadline_at
 
 def a_charge(**changes: Any) -> Operation:  # Any: the operation's fields.
     """The running order to charge."""
-    charge = Operation(attempt_id="att_1", kind=OperationKind.CHARGE, charge_attempt_id="att_1", started_at_ms=NOW)
+    charge = Operation(attempt_id="att_1", kind=OperationKind.CHARGE, charge_attempt_id="att_1")
     return replace(charge, **changes)
 
 
 def a_reversal(**changes: Any) -> Operation:  # Any: the operation's fields.
     """The running order to take the charge back."""
-    reversal = Operation(attempt_id="rev_1", kind=OperationKind.REVERSE, charge_attempt_id="att_1", started_at_ms=NOW)
+    reversal = Operation(attempt_id="rev_1", kind=OperationKind.REVERSE, charge_attempt_id="att_1")
     return replace(reversal, **changes)
 
 
@@ -119,7 +119,7 @@ _EVENTS: dict[type[Event], dict[str, Any]] = {
     ReplyRefused: {"mo_id": "mo_1"},
     WrongCodeReplied: {"mo_id": "mo_1"},
     ConsumerStopped: {"mo_id": "mo_1"},
-    CaptureRequested: {"next_attempt_id": "att_new"},
+    CaptureRequested: {},
     CancelRequested: {},
     Fulfilled: {},
     DeadlinePassed: {"at_ms": CHARGE_NOT_AFTER},

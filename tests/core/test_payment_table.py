@@ -310,8 +310,14 @@ def test_a_reversal_names_the_charge_that_it_takes_back_and_no_other() -> None:
 
 def test_the_consent_carries_the_words_and_the_attempt_that_it_permits() -> None:
     decision = decide(a_payment(), an_event(EVENT_TYPES["ReplyConfirmed"]), RULES)
-    consent = RecordConsent(attempt_id="att_new", mo_id="mo_1", reply="4711", read_at_ms=EVENT_AT)
+    consent = RecordConsent(template="ask", attempt_id="att_new", mo_id="mo_1", reply="4711", read_at_ms=EVENT_AT)
     assert consent in decision.effects
+
+
+def test_the_consent_after_a_low_balance_answers_the_second_ask() -> None:
+    asked_again = a_payment(State.AWAITING_CONSENT, attempt_id="att_1", attempts=1, capture=Capture.MANUAL)
+    decision = decide(asked_again, an_event(EVENT_TYPES["ReplyConfirmed"]), RULES)
+    assert [effect.template for effect in decision.effects if isinstance(effect, RecordConsent)] == ["low_balance"]
 
 
 def test_time_does_not_go_back_in_a_payment() -> None:

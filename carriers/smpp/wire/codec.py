@@ -28,7 +28,6 @@ __all__ = ["Framer", "Pdu", "ProtocolError", "decode", "encode", "frame_header"]
 _HEADER: Final = struct.Struct(">IIII")
 _TLV: Final = struct.Struct(">HH")
 _LENGTH: Final = struct.Struct(">I")
-_UINT32_MAX: Final = 0xFFFFFFFF
 _TLV_OCTETS_MAX: Final = 0xFFFF
 _TIME_OCTETS: Final = 16
 _TIMES: Final = frozenset({"schedule_delivery_time", "validity_period", "final_date"})

@@ -143,8 +143,6 @@ class Tlv:
     SAR_TOTAL_SEGMENTS: Final[int] = TAGS["sar_total_segments"]
     SAR_SEGMENT_SEQNUM: Final[int] = TAGS["sar_segment_seqnum"]
     SC_INTERFACE_VERSION: Final[int] = TAGS["sc_interface_version"]
-    USSD_SERVICE_OP: Final[int] = TAGS["ussd_service_op"]
-    ITS_SESSION_INFO: Final[int] = TAGS["its_session_info"]
 
 
 class Status:

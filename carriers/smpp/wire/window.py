@@ -35,11 +35,6 @@ class Window:
         """How many more requests may leave now."""
         return max(0, self.size - len(self._awaited))
 
-    @property
-    def late_count(self) -> int:
-        """Requests given up and not yet forgotten."""
-        return len(self._late)
-
     def next_sequence(self) -> int:
         """A number that neither an awaited nor a given-up request has."""
         number = self._last
