@@ -13,12 +13,19 @@ from pathlib import Path
 import uvloop
 
 from benchmarks.house import House, database_of, house
-from benchmarks.load import Load
+from benchmarks.load import PHONES, Load
 from tests.postgres import PostgresServer, postgres_run, server_in
 
 WARM_UP_S = 5.0
 IN_FLIGHT = 256
 STEADY_PER_S = 100
+BRISK_PER_S = 300
+# Shorter windows are for whoever works on the code; their figures are not quoted.
+QUOTED_FROM_S = 60.0
+# A machine's noise forbids absolute rates as gates, so a line says whether they are met and the exit code does not.
+CPU_MS_MAX = 2.0
+PER_SECOND_MIN = 300.0
+BATCH_MEAN_MIN = 16.0
 DATABASES = ("sqlite", "postgresql")
 
 Run = Callable[[Load, float], Awaitable[None]]
@@ -32,9 +39,14 @@ async def _steady(load: Load, seconds: float) -> None:
     await load.open_loop(STEADY_PER_S, seconds)
 
 
+async def _brisk(load: Load, seconds: float) -> None:
+    await load.open_loop(BRISK_PER_S, seconds)
+
+
 BENCHMARKS: dict[str, tuple[str, Run]] = {
     "cycle": (f"closed loop, {IN_FLIGHT} in flight", _cycle),
     "steady": (f"open loop, {STEADY_PER_S}/s", _steady),
+    "brisk": (f"open loop, {BRISK_PER_S}/s", _brisk),
 }
 
 
@@ -62,12 +74,16 @@ async def _window(opened: House, run: Run, seconds: float) -> dict[str, object]:
     gateway_s, database_s = opened.gateway_cpu_s() - gateway_s, opened.database_cpu_s() - database_s
     after = await opened.metrics()
     await load.close()
-    batches = after["gateway_batches_total"] - before["gateway_batches_total"]
+    batches = max(1.0, after["gateway_batches_total"] - before["gateway_batches_total"])
     events = after["gateway_batch_events_total"] - before["gateway_batch_events_total"]
     done = max(1, load.finished)
     cuts = statistics.quantiles(load.latencies_ms, n=100)
+    cpu_ms = (gateway_s + database_s) * 1000 / done
+    is_saturating = run is _cycle
+    met = cpu_ms <= CPU_MS_MAX and load.finished / took_s >= PER_SECOND_MIN and events / batches >= BATCH_MEAN_MIN
     return {
         "count": load.finished,
+        "phones": min(load.finished, PHONES),
         "unfinished": load.unfinished,
         "refused": sum(count for status, count in load.statuses.items() if status != 201),
         "seconds": round(took_s, 2),
@@ -76,9 +92,10 @@ async def _window(opened: House, run: Run, seconds: float) -> dict[str, object]:
         "database_cpu_ms": round(database_s * 1000 / done, 3),
         "latency_ms_p50": round(cuts[49], 1),
         "latency_ms_p99": round(cuts[98], 1),
-        "batch_mean": round(events / max(1.0, batches), 1),
+        "batch_mean": round(events / batches, 1),
         "loop_lag_ms_p99": round(after["gateway_loop_lag_p99_seconds"] * 1000, 1),
         "gateway_rss_mb": round(opened.gateway_rss_mb(), 1),
+        "bars_met": met if is_saturating and seconds >= QUOTED_FROM_S else None,
         "fsync": "on",
         "synchronous_commit": "on (WAL, synchronous=FULL)" if opened.database_cpu_s() == 0 else "on",
     }
@@ -86,10 +103,13 @@ async def _window(opened: House, run: Run, seconds: float) -> dict[str, object]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], help="all of them by default")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"{', '.join(BENCHMARKS)}; all of them by default")
     parser.add_argument("--database", choices=DATABASES, action="append", help="both by default")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each window, after a warm-up")
     asked = parser.parse_args()
+    for name in asked.names:
+        if name not in BENCHMARKS:
+            parser.error(f"expected {', '.join(BENCHMARKS)}, got {name!r}")
     kinds = asked.database or list(DATABASES)
     failed = False
     with ExitStack() as stack:
@@ -99,7 +119,7 @@ def main() -> int:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="payments-bench-")))
                 measured = uvloop.run(_measure(name, kind, asked.seconds, folder, server))
                 print(json.dumps(measured), flush=True)
-                failed = failed or bool(measured["unfinished"])
+                failed = failed or bool(measured["unfinished"]) or bool(measured["refused"])
     return int(failed)
 
 
