@@ -40,7 +40,9 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         # A head that begins in the packet of the request before it has the keep-alive's time, until more of it comes.
-        if self._waiter is None or self._waiter.done():
+        # A whole head is a message that was parsed, or the request made of it. Whether anybody waits for one says
+        # nothing: with uvloop the first bytes come before aiohttp has begun to wait.
+        if self._messages or self._current_request is not None:
             self.head_began_s = None
         elif self.head_began_s is None:
             self.head_began_s = self._loop.time()

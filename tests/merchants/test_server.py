@@ -2,11 +2,13 @@
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 
 import aiohttp
 import msgspec
 import pytest
+import uvloop
+from aiohttp import web
 
 from merchants import operations, server
 from merchants.api import ApiServer
@@ -58,6 +60,29 @@ def head(shop: Shop, *more: str) -> bytes:
 )
 async def test_who_sends_no_whole_head_is_hung_up_on(serving: Serving, sent: bytes) -> None:
     assert await talk(serving, sent) == b""
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_many_half_heads_are_all_hung_up_on(run: Callable[[Coroutine[None, None, None]], None]) -> None:
+    async def scenario() -> None:
+        serving = await serve(web.Application(), "127.0.0.1", 0, head_timeout_s=0.3)
+        port = int(serving.url.rpartition(":")[2])
+        try:
+            async with asyncio.timeout(10):
+                assert await asyncio.gather(*(half_a_head(port) for _ in range(200))) == [b""] * 200
+        finally:
+            await serving.stop()
+
+    run(scenario())
+
+
+async def half_a_head(port: int) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-A: ")
+    try:
+        return await reader.read()
+    finally:
+        writer.close()
 
 
 async def test_a_second_head_has_its_deadline_too(serving: Serving) -> None:
