@@ -13,6 +13,7 @@ from typing import Final, Literal
 import msgspec
 
 from carriers import base
+from gateway.core.bounds import Count, NotNegative, Positive, Words, expect_bounds
 from gateway.core.gsm import segment
 from gateway.core.payment import Reason
 
@@ -28,28 +29,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     answers: Literal["pays", "refuses", "silent"] = "pays"
     """What every phone does with an ask. Bearer."""
-    answer_after_s: float = 0.0
+    answer_after_s: NotNegative = 0.0
     """How long a person takes. Bearer."""
-    short_code: str = "22345"
+    short_code: Words = "22345"
     """Where replies are sent to. Bearer."""
-    concurrency: int = 64
+    concurrency: Count = 64
     """How many texts may be on their way out. Bearer."""
-    offer_again_s: float = 1.0
+    offer_again_s: NotNegative = 1.0
     """When the gateway is overloaded. Bearer."""
     charges: Literal["accepted", "insufficient_funds", "limit_exceeded", "not_subscriber", "carrier_declined"] = (
         "accepted"
     )
     """What becomes of every charge. Biller."""
-    timeout_s: float = 1.0
+    timeout_s: Positive = 1.0
     """Biller."""
-    orders_max: int = 100_000
+    orders_max: Count = 100_000
     """How many orders the book keeps; the oldest are forgotten. Biller."""
 
     def __post_init__(self) -> None:
-        if self.answer_after_s < 0 or self.offer_again_s < 0:
-            raise ValueError("answer_after_s, offer_again_s: expected 0 or more")
-        if self.timeout_s <= 0 or self.orders_max < 1 or self.concurrency < 1:
-            raise ValueError("timeout_s, orders_max, concurrency: expected more than 0")
+        """Raise ValueError that names every mistake."""
+        expect_bounds(self)
 
 
 class Bearer:

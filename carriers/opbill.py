@@ -9,14 +9,17 @@ import base64
 import hashlib
 import hmac
 import re
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import quote
 
 import msgspec
+from msgspec import Meta
 
 from carriers import base
+from gateway.core.bounds import Count, HttpAddress, Positive, expect_bounds
 from gateway.core.money import Money, exponent
 from gateway.core.payment import Reason
 from gateway.failpoints import hit
@@ -25,44 +28,42 @@ from gateway.http_client import HttpAnswer, HttpClient, Limits, NoAnswer, NotSen
 ANSWER_BYTES_MAX = 64 * 1024
 CALLBACK_KEY_BYTES_MIN = 16
 EXPONENT_MAX = 4
-_HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2})*")
+Exponent = Annotated[int, Meta(ge=0, le=EXPONENT_MAX)]
+Hexadecimal = Annotated[
+    str, Meta(pattern=r"^(?:[0-9A-Fa-f]{2})*\Z", description="an even number of hexadecimal digits, or none")
+]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[carriers.<name>.biller]` with `type = "opbill"`."""
 
-    base_url: str
+    base_url: HttpAddress
     """Up to and including the version, as in `https://operator.example/oneapi/1`."""
     user: str = ""
     password: str = ""
     """With `user`: Basic authentication."""
     token: str = ""
     """Bearer authentication, instead of `user` and `password`."""
-    timeout_s: float = 10.0
+    timeout_s: Positive = 10.0
     """After this an order is unknown and is inquired."""
-    max_processing_s: float = 60.0
+    max_processing_s: Positive = 60.0
     """How long after an order "not found" proves nothing."""
-    connections_max: int = 32
-    currency_exponents: dict[str, int] = {}
+    connections_max: Count = 32
+    currency_exponents: dict[str, Exponent] = {}
     """Decimal places of a currency where this operator counts otherwise than ISO 4217."""
     callback_base_url: str = ""
     """Where the operator reaches this gateway, without `/callbacks`; empty: no callbacks are asked for."""
-    callback_key: str = ""
+    callback_key: Hexadecimal = ""
     """Hexadecimal, 32 digits or more: makes the addresses of callbacks unguessable."""
 
     def __post_init__(self) -> None:
         """Raise ValueError that names every mistake."""
-        key_bytes_min = CALLBACK_KEY_BYTES_MIN if self.callback_base_url else 0
-        is_exponent = [0 <= places <= EXPONENT_MAX for places in self.currency_exponents.values()]
+        expect_bounds(self)
+        key_digits_min = 2 * CALLBACK_KEY_BYTES_MIN if self.callback_base_url else 0
         wrong = {
-            "base_url: expected http:// or https://": not self.base_url.startswith(("http://", "https://")),
             "expected either token, or user and password": bool(self.token) == bool(self.user),
-            "timeout_s, max_processing_s, connections_max: expected more than 0": (
-                min(self.timeout_s, self.max_processing_s, self.connections_max) <= 0
-            ),
-            f"currency_exponents: expected 0 to {EXPONENT_MAX} decimal places": not all(is_exponent),
-            "callback_key: expected hexadecimal digits, and 32 or more of them if callback_base_url is set": (
-                _HEX.fullmatch(self.callback_key) is None or len(self.callback_key) < 2 * key_bytes_min
+            f"callback_key: expected {key_digits_min} hexadecimal digits or more, as callback_base_url is set": (
+                len(self.callback_key) < key_digits_min
             ),
         }
         if any(wrong.values()):

@@ -11,23 +11,25 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
-from msgspec.structs import fields
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
+from msgspec import Meta
+from msgspec.structs import FieldInfo, fields
 
 from gateway.adapters import Port, chosen
+from gateway.core import bounds
+from gateway.core.bounds import Count, CountOrNone, NotNegative, Positive, Prefix, Words
 from gateway.core.money import EXPONENTS
 
 CODE_KEY_BYTES_MIN = 16
-PORT_MAX = 65_535
 # A carrier's name stands in lanes, ledger accounts and the addresses of callbacks.
 NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 Section = TypeVar("Section", bound=msgspec.Struct)
+# The last pause of a ladder is the one that goes on, so there must be one.
+Ladder = Annotated[tuple[Positive, ...], Meta(min_length=1, description="a list of one number or more")]
 
 
 class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,41 +46,41 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class EngineSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[engine]`."""
 
-    batch_events_max: int = 256
-    queue_max: int = 4096
-    pace_ms: int = 10
-    eager_at: int = 128
-    lease_s: float = 45.0
+    batch_events_max: Count = 256
+    queue_max: Count = 4096
+    pace_ms: CountOrNone = 10
+    eager_at: Count = 128
+    lease_s: Positive = 45.0
     """Longer than the longest request of any lane: a lane starts nothing that could outlive its lease."""
-    heartbeat_s: float = 3.0
-    poll_s: float = 1.0
-    webhook_lanes: int = 4
-    webhook_concurrency: int = 32
-    webhook_timeout_s: float = 15.0
+    heartbeat_s: Positive = 3.0
+    poll_s: Positive = 1.0
+    webhook_lanes: Count = 4
+    webhook_concurrency: Count = 32
+    webhook_timeout_s: Positive = 15.0
 
 
 class CarrierSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[carriers.<name>]`."""
 
     mode: Literal["test", "live"]
-    prefixes: tuple[str, ...]
+    prefixes: Annotated[tuple[Prefix, ...], Meta(min_length=1, description="a list of one prefix or more")]
     """Number prefixes in E.164 that this carrier serves; the longest match wins."""
     currency: str
     time_zone: str
     language: str = "en"
-    short_code: str
+    short_code: Words
     care_line: str = ""
-    brand: str
+    brand: Words
     bearer: dict[str, Any]  # Any: each adapter reads its own settings; `type` names it.
     biller: dict[str, Any]  # Any: as above.
-    charge_lanes: int = 1
-    charge_concurrency: int = 32
-    code_digits: int = 4
-    consent_grace_s: float = 60.0
-    charge_within_s: float = 600.0
-    inquiry_ladder_s: tuple[float, ...] = (10, 30, 60, 120, 300, 900, 3600, 21600, 86400)
-    not_found_gap_s: float = 10.0
-    resend_ladder_s: tuple[float, ...] = (1, 5, 15, 60)
+    charge_lanes: Count = 1
+    charge_concurrency: Count = 32
+    code_digits: Annotated[Literal[4, 6], Meta(description="4 or 6")] = 4
+    consent_grace_s: NotNegative = 60.0
+    charge_within_s: Positive = 600.0
+    inquiry_ladder_s: Ladder = (10, 30, 60, 120, 300, 900, 3600, 21600, 86400)
+    not_found_gap_s: NotNegative = 10.0
+    resend_ladder_s: Ladder = (1, 5, 15, 60)
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -131,55 +133,69 @@ def _with_environment(value: Any, environment: Mapping[str, str], mistakes: list
     name = value.removeprefix(ENV)
     if name not in environment:
         mistakes.append(f"environment {name}: expected, because the file says {value!r}")
-    return environment.get(name, "")
+    # What is not set is named once, and not judged as a value besides.
+    return environment.get(name, msgspec.UNSET)
 
 
 def _config(document: dict[str, Any], mistakes: list[str]) -> Config | None:  # Any: TOML.
     """*document* as the configuration; None if there are *mistakes*, each of which is added with its key."""
     mistakes += _strangers(Config, document, "")
     gateway = _section(GatewaySection, document.get("gateway", {}), "gateway", mistakes)
+    mistakes += _check_gateway(gateway.values)
     engine = _section(EngineSection, document.get("engine", {}), "engine", mistakes)
+    mistakes += _check_engine(engine.values)
     tables = document.get("carriers", {})
     carriers = {}
     if not isinstance(tables, dict) or not tables:
         mistakes.append("carriers: expected at least one table [carriers.<name>]")
-    else:
-        named = (
-            (name, _section(CarrierSection, table, f"carriers.{name}", mistakes)) for name, table in tables.items()
-        )
-        carriers = {name: carrier for name, carrier in named if carrier is not None}
-    mistakes += [] if gateway is None else _check_gateway(gateway)
-    mistakes += [] if engine is None else _check_engine(engine)
-    for name, carrier in carriers.items():
+        tables = {}
+    for name, table in tables.items():
         if NAME.fullmatch(name) is None:
             mistakes.append(f"carriers.{name}: expected a name of letters, digits, - and _")
-        mistakes += [f"carriers.{name}.{mistake}" for mistake in _check_carrier(carrier)]
-    if mistakes or gateway is None or engine is None:
+        carriers[name] = _section(CarrierSection, table, f"carriers.{name}", mistakes)
+        mistakes += [f"carriers.{name}.{mistake}" for mistake in _check_carrier(carriers[name].values)]
+    whole = {name: carrier.section for name, carrier in carriers.items() if carrier.section is not None}
+    if mistakes or gateway.section is None or engine.section is None:
         return None
-    return Config(gateway=gateway, engine=engine, carriers=carriers)
+    return Config(gateway=gateway.section, engine=engine.section, carriers=whole)
 
 
-def _section(kind: type[Section], table: Any, path: str, mistakes: list[str]) -> Section | None:  # Any: TOML.
-    """*table* as a *kind*; None if there are mistakes in it. The library itself would name the first one only."""
+class Read(NamedTuple, Generic[Section]):
+    """What could be made of a table. `values` has each setting that is right by itself, so that it can be judged."""
+
+    section: Section | None
+    values: Mapping[str, Any]  # Any: of each field's own type.
+
+
+def _section(kind: type[Section], table: Any, path: str, mistakes: list[str]) -> Read[Section]:  # Any: TOML.
+    """*table* as a *kind*, if there are no mistakes in it. The library itself would name the first one only."""
     if not isinstance(table, dict):
         mistakes.append(f"{path}: expected a table")
-        return None
+        return Read(None, {})
     found = _strangers(kind, table, f"{path}.")
+    values: dict[str, Any] = {}
     for field in fields(kind):
-        if field.name not in table:
-            found += [f"{path}.{field.name}: is missing"] if field.required else []
-            continue
-        try:
-            msgspec.convert(table[field.name], field.type)
-        except msgspec.ValidationError as error:
-            found.append(f"{path}.{field.name}: {error}")
-    if not found:
-        try:
-            return msgspec.convert(table, kind)
-        except msgspec.ValidationError as error:  # What the section itself says of its values together.
-            found.append(f"{path}: {error}")
+        value = table.get(field.name, field.default)
+        wrong = _wrong(field, value, path)
+        found += wrong
+        if not wrong and value is not msgspec.UNSET and value is not msgspec.NODEFAULT:
+            values[field.name] = msgspec.convert(value, field.type)
     mistakes += found
-    return None
+    if found or msgspec.UNSET in table.values():
+        return Read(None, values)
+    try:
+        return Read(msgspec.convert(table, kind), values)
+    except msgspec.ValidationError as error:  # What the section itself says of its values together.
+        mistakes.append(f"{path}: {error}")
+        return Read(None, values)
+
+
+def _wrong(field: FieldInfo, value: object, path: str) -> list[str]:
+    if value is msgspec.UNSET:
+        return []
+    if value is msgspec.NODEFAULT:
+        return [f"{path}.{field.name}: is missing"] if field.required else []
+    return bounds.mistakes(f"{path}.{field.name}", field.type, value)
 
 
 def _strangers(kind: type[msgspec.Struct], table: Mapping[str, object], path: str) -> list[str]:
@@ -192,17 +208,20 @@ def _strangers(kind: type[msgspec.Struct], table: Mapping[str, object], path: st
     return mistakes
 
 
-def _check_gateway(gateway: GatewaySection) -> list[str]:
+def _check_gateway(values: Mapping[str, Any]) -> list[str]:  # Any: of each field's own type.
     mistakes = []
-    if not _is_database(gateway.database):
+    if "database" in values and not _is_database(values["database"]):
         mistakes.append("gateway.database: expected sqlite:///path or postgresql+psycopg://user@host/name")
-    host, _, port = gateway.listen.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > PORT_MAX:
-        mistakes.append(f"gateway.listen: expected host:port, got {gateway.listen!r}")
+    if "listen" in values and not _is_address(values["listen"]):
+        mistakes.append(f"gateway.listen: expected host:port, got {values['listen']!r}")
     return mistakes
 
 
 def _is_database(text: str) -> bool:
+    # It takes longer to import than all else that `gateway --help` and a wrong call need together.
+    from sqlalchemy import make_url  # noqa: PLC0415
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):  # ValueError: a port that is no number.
@@ -212,42 +231,34 @@ def _is_database(text: str) -> bool:
     return kept and (url.drivername == "postgresql+psycopg" or (url.drivername == "sqlite" and not url.host))
 
 
-def _check_engine(engine: EngineSection) -> list[str]:
-    mistakes = [f"engine.{mistake}" for mistake in _not_positive(engine, allow_zero=("pace_ms",))]
-    if engine.lease_s < 2 * engine.heartbeat_s:
-        mistakes.append("engine.lease_s: expected at least twice engine.heartbeat_s")
-    return mistakes
+def _is_address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isdecimal() and int(port) <= bounds.PORT_MAX
 
 
-def _not_positive(section: msgspec.Struct, *, allow_zero: tuple[str, ...]) -> list[str]:
-    """Numbers in *section* that are too small to mean anything."""
+def _check_engine(values: Mapping[str, Any]) -> list[str]:  # Any: as above.
+    if {"lease_s", "heartbeat_s"} <= values.keys() and values["lease_s"] < 2 * values["heartbeat_s"]:
+        return ["engine.lease_s: expected at least twice engine.heartbeat_s"]
+    return []
+
+
+def _check_carrier(values: Mapping[str, Any]) -> list[str]:  # Any: as above.
     mistakes = []
-    for name, value in msgspec.structs.asdict(section).items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            continue
-        if value < 0 or (value == 0 and name not in allow_zero):
-            least = "0 or more" if name in allow_zero else "more than 0"
-            mistakes.append(f"{name}: expected {least}, got {value}")
+    if "currency" in values and values["currency"] not in EXPONENTS:
+        mistakes.append(f"currency: {values['currency']!r} is no ISO 4217 code that we know")
+    if "time_zone" in values and not _is_time_zone(values["time_zone"]):
+        mistakes.append(f"time_zone: {values['time_zone']!r} is not known")
+    mistakes += _check_adapter("Bearer", values["bearer"]) if "bearer" in values else []
+    mistakes += _check_adapter("Biller", values["biller"]) if "biller" in values else []
     return mistakes
 
 
-def _check_carrier(carrier: CarrierSection) -> list[str]:
-    mistakes = [f"prefixes: {prefix!r} does not start with +" for prefix in carrier.prefixes if prefix[:1] != "+"]
-    mistakes += _not_positive(carrier, allow_zero=("consent_grace_s", "not_found_gap_s"))
-    if not carrier.prefixes:
-        mistakes.append("prefixes: expected at least one")
-    for ladder in ("inquiry_ladder_s", "resend_ladder_s"):
-        if not getattr(carrier, ladder) or min(getattr(carrier, ladder)) <= 0:
-            mistakes.append(f"{ladder}: expected at least one number, and all of them more than 0")
-    if carrier.currency not in EXPONENTS:
-        mistakes.append(f"currency: {carrier.currency!r} is no ISO 4217 code that we know")
-    if carrier.code_digits not in (4, 6):
-        mistakes.append(f"code_digits: expected 4 or 6, got {carrier.code_digits}")
+def _is_time_zone(name: str) -> bool:
     try:
-        ZoneInfo(carrier.time_zone)
+        ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder of zones.
-        mistakes.append(f"time_zone: {carrier.time_zone!r} is not known")
-    return [*mistakes, *_check_adapter("Bearer", carrier.bearer), *_check_adapter("Biller", carrier.biller)]
+        return False
+    return True
 
 
 def _check_adapter(port: Port, table: dict[str, Any]) -> list[str]:  # Any: TOML.

@@ -3,58 +3,46 @@
 Every wait, queue and rate of the link has its maximum here.
 """
 
-from typing import Final, Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from carriers.smpp.wire.events import SessionSettings
+from gateway.core.bounds import Count, CountOrNone, Digits, NotNegative, Octet, Port, Positive, Words, expect_bounds
 from gateway.core.gsm import DefaultAlphabet
 
 IdRule = Literal["as_is", "hex", "dec"]
 
-# SMPP 3.4 §4.1.1 and §4.4.1, without the closing NUL.
-_OCTETS_MAX: Final = {"system_id": 15, "password": 8, "system_type": 12, "service_type": 5, "source_addr": 20}
-_OCTETS: Final = ("source_ton", "source_npi", "dest_ton", "dest_npi", "registered_delivery")
-_POSITIVE: Final = (
-    "port",
-    "window",
-    "throughput",
-    "submit_queue_max",
-    "inbound_max",
-    "submit_wait_s",
-    "response_timeout_s",
-    "connect_timeout_s",
-    "bind_timeout_s",
-    "enquire_link_interval_s",
-    "enquire_link_timeout_s",
-    "reconnect_delay_s",
-    "throttle_pause_s",
-)
+
+def _latin(least: int, most: int) -> Meta:
+    """SMPP 3.4 §4.1.1 and §4.4.1: octets of a C string, without the closing NUL."""
+    return Meta(pattern=rf"^[\x01-\xff]{{{least},{most}}}\Z", description=f"{least} to {most} characters of Latin-1")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[carriers.<name>.bearer]` with `type = "smpp"`."""
 
-    host: str
-    port: int = 2775
+    host: Words
+    port: Port = 2775
     tls: bool = False
     tls_ca_file: str = ""
     """PEM file of the authorities to trust; empty: those of the system."""
-    system_id: str
-    password: str
-    system_type: str = ""
-    service_type: str = ""
+    system_id: Annotated[str, _latin(1, 15)]
+    password: Annotated[str, _latin(0, 8)]
+    system_type: Annotated[str, _latin(0, 12)] = ""
+    service_type: Annotated[str, _latin(0, 5)] = ""
 
-    source_addr: str
+    source_addr: Annotated[str, _latin(0, 20)]
     """The short code or name that texts come from."""
-    source_ton: int = 3
-    source_npi: int = 0
-    dest_ton: int = 1
-    dest_npi: int = 1
-    country_code: str = ""
+    source_ton: Octet = 3
+    source_npi: Octet = 0
+    dest_ton: Octet = 1
+    dest_npi: Octet = 1
+    country_code: Digits = ""
     """Digits that replace the leading 0 of a number that the SMSC hands over in national form; empty: it never does."""
 
-    registered_delivery: int = 1
+    registered_delivery: Octet = 1
     """Of texts for which the gateway wants a receipt; the others carry 0."""
     validity: Literal["relative", "absolute", "none"] = "relative"
     concatenation: Literal["udh8", "udh16", "sar", "payload"] = "udh8"
@@ -66,49 +54,41 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How message ids are written in submit_sm_resp; `hex` and `dec` fold into one decimal number."""
     receipt_tlv_id_rule: IdRule = "as_is"
     receipt_text_id_rule: IdRule = "as_is"
-    retryable_statuses: tuple[int, ...] = ()
+    retryable_statuses: tuple[CountOrNone, ...] = ()
     """Statuses of submit_sm_resp, beyond the known ones, after which the same text may be tried again."""
 
-    window: int = 10
+    window: Count = 10
     """submit_sm without an answer. Many SMSCs grant one only."""
-    throughput: float = 5_000.0
+    throughput: Positive = 5_000.0
     """Parts per second."""
-    submit_queue_max: int = 1_000
-    submit_wait_s: float = 3.0
+    submit_queue_max: Count = 1_000
+    submit_wait_s: Positive = 3.0
     """How long a text may wait for the window and the throughput before it is handed back unsent."""
-    throttle_pause_s: float = 1.0
+    throttle_pause_s: Positive = 1.0
     """After ESME_RTHROTTLED or ESME_RMSGQFUL the whole bind pauses; the pause doubles while it goes on."""
-    throttle_pause_max_s: float = 30.0
+    throttle_pause_max_s: Positive = 30.0
 
-    inbound_max: int = 1_000
+    inbound_max: Count = 1_000
     """Texts and receipts that wait for their commit; more are put off with a temporary error."""
-    part_hold_s: float = 3.0
+    part_hold_s: NotNegative = 3.0
     """How long the answer to one part of a long text waits for the other parts. Some SMSCs send the next part only
     after it: then the part is put off with a temporary error, and kept."""
-    part_wait_s: float = 60.0
+    part_wait_s: Positive = 60.0
     """After this the parts that came are taken as the whole text."""
 
-    connect_timeout_s: float = 10.0
-    bind_timeout_s: float = 10.0
-    response_timeout_s: float = 10.0
-    enquire_link_interval_s: float = 30.0
-    enquire_link_timeout_s: float = 10.0
-    drain_timeout_s: float = 3.0
-    unbind_timeout_s: float = 3.0
-    reconnect_delay_s: float = 1.0
-    reconnect_delay_max_s: float = 60.0
+    connect_timeout_s: Positive = 10.0
+    bind_timeout_s: Positive = 10.0
+    response_timeout_s: Positive = 10.0
+    enquire_link_interval_s: Positive = 30.0
+    enquire_link_timeout_s: Positive = 10.0
+    drain_timeout_s: NotNegative = 3.0
+    unbind_timeout_s: NotNegative = 3.0
+    reconnect_delay_s: Positive = 1.0
+    reconnect_delay_max_s: Positive = 60.0
 
     def __post_init__(self) -> None:
         """What would only be noticed at the bind or at the first text. Raise ValueError that names every mistake."""
-        mistakes = [
-            f"{name}: expected at most {octets_max} characters of Latin-1"
-            for name, octets_max in _OCTETS_MAX.items()
-            if not _fits(getattr(self, name), octets_max)
-        ]
-        mistakes += [f"{name}: expected more than 0" for name in _POSITIVE if getattr(self, name) <= 0]
-        mistakes += [f"{name}: expected 0 to 255" for name in _OCTETS if not 0 <= getattr(self, name) <= 0xFF]
-        if mistakes:
-            raise ValueError("; ".join(mistakes))
+        expect_bounds(self)
 
     def __repr__(self) -> str:
         """Fit for a log: without the password."""
@@ -136,11 +116,3 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             bind_timeout_s=self.bind_timeout_s,
             unbind_timeout_s=self.unbind_timeout_s,
         )
-
-
-def _fits(text: str, octets_max: int) -> bool:
-    try:
-        octets = text.encode("latin-1")
-    except UnicodeEncodeError:
-        return False
-    return len(octets) <= octets_max and 0 not in octets
