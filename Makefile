@@ -26,7 +26,7 @@ test: setup-test peers static ## everything: static checks, then all tests on SQ
 .PHONY: check
 check: setup-test static ## static checks and the quick tests, in under a minute
 	@echo "tests: $(QUICK_TESTS)"
-	@$(BIN)/python -m pytest -q $(QUICK_TESTS) $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) $(QUICK_TESTS) $(ARGS)
 
 .PHONY: static
 static: setup-test

@@ -9,7 +9,6 @@ import os
 import secrets
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -18,9 +17,7 @@ import aiohttp
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.cli.admin import upgrade
-from gateway.store.engine import begin_write, connect
-from merchants.keys import add_merchant
+from gateway.cli.admin import open_shop, upgrade
 from simulators.handsets import HandsetSettings
 from simulators.smsc_settings import SmscSettings
 from simulators.world import World, WorldSettings
@@ -129,7 +126,7 @@ async def house(database: str, folder: Path) -> AsyncIterator[House]:
     )
     async with World(settings) as world, aiohttp.ClientSession() as http:
         upgrade(database)
-        key = _merchant(database)
+        key = open_shop(database, name="Bench Ltd", shop="Mama Bench", keyword="BENCH").test_key
         config = folder / "gateway.toml"
         config.write_text(
             CONFIG.format(
@@ -139,16 +136,6 @@ async def house(database: str, folder: Path) -> AsyncIterator[House]:
         async with _gateway(config) as (url, pid):
             await _open_webhooks(http, url, key, world)
             yield House(world, url, key, pid, http)
-
-
-def _merchant(database: str) -> str:
-    engine = connect(database)
-    try:
-        with begin_write(engine) as conn:
-            now_ms = time.time_ns() // 1_000_000
-            return add_merchant(conn, name="Bench Ltd", shop="Mama Bench", keyword="BENCH", now_ms=now_ms).test_key
-    finally:
-        engine.dispose()
 
 
 @asynccontextmanager

@@ -9,7 +9,6 @@ import base64
 import hashlib
 import hmac
 import re
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Final, Literal
@@ -28,7 +27,10 @@ from gateway.http_client import HttpAnswer, HttpClient, Limits, NoAnswer, NotSen
 ANSWER_BYTES_MAX = 64 * 1024
 CALLBACK_KEY_BYTES_MIN = 16
 EXPONENT_MAX = 4
-Exponent = Annotated[int, Meta(ge=0, le=EXPONENT_MAX)]
+Exponents = Annotated[
+    dict[str, Annotated[int, Meta(ge=0, le=EXPONENT_MAX)]],
+    Meta(description=f"0 to {EXPONENT_MAX} decimal places for each currency"),
+]
 Hexadecimal = Annotated[
     str, Meta(pattern=r"^(?:[0-9A-Fa-f]{2})*\Z", description="an even number of hexadecimal digits, or none")
 ]
@@ -49,7 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_processing_s: Positive = 60.0
     """How long after an order "not found" proves nothing."""
     connections_max: Count = 32
-    currency_exponents: dict[str, Exponent] = {}
+    currency_exponents: Exponents = {}
     """Decimal places of a currency where this operator counts otherwise than ISO 4217."""
     callback_base_url: str = ""
     """Where the operator reaches this gateway, without `/callbacks`; empty: no callbacks are asked for."""

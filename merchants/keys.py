@@ -44,7 +44,6 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     merchant_id: str
     mode: str
     shop: str
-    key_id: str
     expires_at_ms: int | None
 
     @property
@@ -78,9 +77,7 @@ class KeyRing:
         if row is None:
             self._known.pop(digest, None)
             raise _unauthorized("no such key")
-        caller = Caller(
-            merchant_id=row.merchant_id, mode=row.mode, shop=row.shop, key_id=row.id, expires_at_ms=row.expires_at_ms
-        )
+        caller = Caller(merchant_id=row.merchant_id, mode=row.mode, shop=row.shop, expires_at_ms=row.expires_at_ms)
         if len(self._known) >= REMEMBERED_MAX:
             self._known.clear()
         self._known[digest] = (self._now_s() + REMEMBERED_FOR_S, caller)

@@ -30,7 +30,7 @@ CATALOGUE: Final[Mapping[str, Row]] = {
         "request",
         False,
         "The request is no HTTP that we read",
-        "A header is too long or malformed, or the request line is not HTTP/1.1.",
+        "A header is too long or malformed, Expect is not 100-continue, or the request line is not HTTP/1.1.",
         "Use an ordinary HTTP client; keep each header under 8 kB.",
     ),
     "malformed_json": Row(

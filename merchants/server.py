@@ -8,6 +8,7 @@ import asyncio
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from merchants.operations import new_request_id, problem_response
@@ -26,11 +27,12 @@ BACKLOG: Final = 1024
 class Connection(RequestHandler):
     """One client's connection; knows since when it owes the rest of a head."""
 
-    __slots__ = ("_docs_url", "head_began_s")
+    __slots__ = ("_docs_url", "_last_body", "head_began_s")
 
     def __init__(self, manager: web.Server, docs_url: str, **options: Any) -> None:  # Any: aiohttp's own options.
         super().__init__(manager, **options)
         self._docs_url = docs_url
+        self._last_body: StreamReader = EMPTY_PAYLOAD
         self.head_began_s: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -38,18 +40,24 @@ class Connection(RequestHandler):
         self.head_began_s = self._loop.time()
 
     def data_received(self, data: bytes) -> None:
+        heads, was_whole = self._request_count, self._last_body.is_eof()
         super().data_received(data)
-        # A head that begins in the packet of the request before it has the keep-alive's time, until more of it comes.
-        # A whole head is a message that was parsed, or the request made of it. Whether anybody waits for one says
-        # nothing: with uvloop the first bytes come before aiohttp has begun to wait.
-        if self._messages or self._current_request is not None:
-            self.head_began_s = None
-        elif self.head_began_s is None:
+        # Judged by the heads that were read. Whether anybody waits for one says nothing: under uvloop the first bytes
+        # come before aiohttp has begun to wait.
+        if self._request_count != heads:
+            self._last_body = self._messages[-1][1]
+            # Bytes behind a request without body are the next head's beginning. One that begins behind a body, in
+            # that body's last packet, cannot be seen: it has the keep-alive's time, until more of it comes.
+            begins = bool(data) and self._last_body is EMPTY_PAYLOAD and not data.endswith(b"\r\n\r\n")
+            self.head_began_s = self._loop.time() if begins else None
+        elif data and was_whole and self.head_began_s is None:
             self.head_began_s = self._loop.time()
 
     def is_overdue(self, before_s: float) -> bool:
-        """It waits for a head that began before that time."""
-        return self.head_began_s is not None and self.head_began_s < before_s
+        """It waits for a head that began before that time, and has no request in hand."""
+        if self.head_began_s is None or self.head_began_s >= before_s:
+            return False
+        return self._waiter is not None and not self._waiter.done()
 
     def handle_error(
         self,
@@ -62,20 +70,34 @@ class Connection(RequestHandler):
         if status >= 500:
             self.log_exception("a request failed below the application", exc_info=exc)
         code = "internal_error" if status >= 500 else "malformed_request"
-        request_id = new_request_id()
-        response = problem_response(Refused(code), self._docs_url, request_id)
-        response.headers["Request-Id"] = request_id
-        response.force_close()
-        return response
+        return _problem(Refused(code), self._docs_url)
+
+
+def _problem(refused: Refused, docs_url: str) -> web.Response:
+    """The last answer on its connection."""
+    request_id = new_request_id()
+    response = problem_response(refused, docs_url, request_id)
+    response.headers["Request-Id"] = request_id
+    response.force_close()
+    return response
 
 
 class _Server(web.Server):
     """Makes our connections instead of aiohttp's."""
 
     def __init__(self, made: web.Server, docs_url: str, **options: Any) -> None:  # Any: aiohttp's own options.
-        super().__init__(made.request_handler, request_factory=made.request_factory)
+        super().__init__(self._answer, request_factory=made.request_factory)
+        self._made = made
         self._docs_url = docs_url
         self._options = options
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        # aiohttp judges this header outside every middleware, and answers in plain text.
+        expected = request.headers.get("Expect")
+        if expected and expected.lower() != "100-continue":
+            refused = Refused("malformed_request", "Expect: 100-continue is the only one that is met here")
+            return _problem(refused, self._docs_url)
+        return await self._made.request_handler(request)
 
     def __call__(self) -> RequestHandler:
         return Connection(self, self._docs_url, loop=asyncio.get_running_loop(), **self._options)

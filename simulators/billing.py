@@ -116,6 +116,10 @@ class Billing:
         self._call_back(transaction)
         return True
 
+    async def call_back(self, correlator: str) -> None:
+        """Call about a transaction once more, now; return when the call is answered."""
+        await self._post_callback(self.book.transactions[correlator])
+
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         raw_path = request.raw_path
         body = await request.read() if request.method == "POST" else b""

@@ -1,12 +1,16 @@
 """The small HTTP server under billing, sink and control: one coroutine, no router, no access log."""
 
 import asyncio
+import logging
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import Any, cast
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 BODY_BYTES_MAX = 1 << 20
@@ -16,11 +20,41 @@ HANG_S = 3600.0
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
+class _Connection(RequestHandler):
+    """Says in one line, and not with a stack, that somebody did not speak HTTP."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if status >= 500:
+            return super().handle_error(request, status, exc, message)
+        why = " ".join((message or "").split())
+        log.warning("answered %d to what is no HTTP: %s", status, why)
+        response = web.Response(status=status, text=f"{why}\n")
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    """Makes our connections instead of aiohttp's."""
+
+    def __init__(self, handler: Handler, **options: Any) -> None:  # Any: aiohttp's own options.
+        super().__init__(handler, handler_cancellation=True)
+        self._options = options
+
+    def __call__(self) -> RequestHandler:
+        return _Connection(self, loop=asyncio.get_running_loop(), **self._options)
+
+
 class HttpServer:
     """Serves one handler on the loopback; a client that goes away cancels its handler."""
 
     def __init__(self, handler: Handler) -> None:
-        self._server = web.Server(handler, access_log=None, handler_cancellation=True, keepalive_timeout=3600.0)
+        self._server = _Server(handler, access_log=None, keepalive_timeout=3600.0)
         self._runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=0.1)
         self.port = 0
 

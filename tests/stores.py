@@ -57,6 +57,7 @@ def reading(url: str) -> Iterator[Connection]:
 def check_ledger(url: str, *, must_have_posted: bool) -> None:
     """Fail unless the books are in order, and (a test about money) anything stands in them at all."""
     with reading(url) as conn:
-        assert verify(conn) == []
+        wrong = verify(conn)
+        assert not wrong, "; ".join(wrong)
         posted = conn.execute(text("SELECT count(*) FROM entry")).scalar_one()
         assert posted or not must_have_posted, "a test marked `money` posted nothing to the ledger"

@@ -46,10 +46,6 @@ from merchants.webhooks import WebhookExecutor
 log = logging.getLogger(__name__)
 
 
-class NotMigrated(Exception):
-    """The database has another schema than this code expects."""
-
-
 class Gateway:
     """One process of the gateway. `await start()`, wait for `failed` or a signal, `await stop()`."""
 
@@ -192,9 +188,7 @@ class Gateway:
 
     def _check_schema(self) -> None:
         with self._writer.connect() as conn:
-            found, expected = migrate.current(conn), migrate.newest()
-        if found != expected:
-            raise NotMigrated(f"the database has schema {found or 'none'}, expected {expected}; run `gateway migrate`")
+            migrate.expect_newest(conn)
 
     def _run(self, work: Coroutine[None, None, None]) -> None:
         self._tasks.append(asyncio.create_task(work))

@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 from alembic.util.exc import CommandError as AlembicError
-from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from gateway.app.parts import catalogues
@@ -12,7 +11,7 @@ from gateway.cli.errors import CommandError
 from gateway.config import ConfigError, read
 from gateway.store import migrate
 from gateway.store.engine import begin_write, connect, is_sqlite, sqlite_path
-from merchants.keys import add_merchant
+from merchants.keys import Merchant, add_merchant
 
 
 def migrate_database(path: Path) -> None:
@@ -62,22 +61,24 @@ def check(path: Path) -> None:
 def add(path: Path, *, name: str, shop: str, keyword: str) -> None:
     """Raise ConfigError or CommandError."""
     config, _ = read(path)
-    engine = connect(config.gateway.database)
     try:
-        with begin_write(engine) as conn:
-            _expect_schema(conn)
-            added = add_merchant(conn, name=name, shop=shop, keyword=keyword, now_ms=time.time_ns() // 1_000_000)
+        added = open_shop(config.gateway.database, name=name, shop=shop, keyword=keyword)
     except ValueError as error:
         raise CommandError(str(error), exit_code=2) from error
+    except migrate.NotMigrated as error:
+        raise CommandError(str(error)) from error
     except DBAPIError as error:
         raise CommandError(f"the merchant was not added: {error.orig}") from error
-    finally:
-        engine.dispose()
     print(f"merchant  {added.id}\ntest key  {added.test_key}\nlive key  {added.live_key}")
     print("Keep the keys: they are stored as hashes only and cannot be shown again.")
 
 
-def _expect_schema(conn: Connection) -> None:
-    found, expected = migrate.current(conn), migrate.newest()
-    if found != expected:
-        raise CommandError(f"the database has schema {found or 'none'}, expected {expected}; run `gateway migrate`")
+def open_shop(url: str, *, name: str, shop: str, keyword: str) -> Merchant:
+    """A merchant in the database at *url*. Raise ValueError (a name or keyword), NotMigrated or DBAPIError."""
+    engine = connect(url)
+    try:
+        with begin_write(engine) as conn:
+            migrate.expect_newest(conn)
+            return add_merchant(conn, name=name, shop=shop, keyword=keyword, now_ms=time.time_ns() // 1_000_000)
+    finally:
+        engine.dispose()

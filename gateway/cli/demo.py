@@ -13,7 +13,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 
 import aiohttp
@@ -26,8 +26,8 @@ from gateway.cli.errors import CommandError
 from gateway.cli.phone import MARK, DemoAddresses, Network
 from gateway.cli.story import Story
 from gateway.config import CarrierSection, Config, GatewaySection, Secrets
-from gateway.store.engine import DatabaseInUse, begin_write, connect, hold_alone
-from merchants.keys import Merchant, add_merchant
+from gateway.store.engine import DatabaseInUse, hold_alone
+from merchants.keys import Merchant
 
 HOST = "127.0.0.1"
 DATABASE = "gateway.db"
@@ -37,7 +37,7 @@ SIMULATORS_START_S = 20
 
 def run(folder: Path, *, port: int, once: bool) -> None:
     """Raise CommandError when the demo cannot run, or (*once*) when anything about the payment is not as it must be."""
-    serve.set_up_logging(logging.WARNING)
+    serve.set_up_logging(logging.WARNING, for_a_person=True)
     uvloop.run(_demo(_emptied(folder), port, once=once))
 
 
@@ -65,12 +65,13 @@ def _database(folder: Path) -> str:
 
 async def _demo(folder: Path, port: int, *, once: bool) -> None:
     began_s = time.monotonic()
-    async with _simulators(folder) as addresses, aiohttp.ClientSession() as http:
+    async with _simulators(folder) as simulators, aiohttp.ClientSession() as http:
+        addresses = simulators.addresses
         config = _config(folder, addresses, port=_free(port))
-        shop = _open_shop(config)
+        shop = _open_shop(config.gateway.database)
         gateway = Gateway(config, Secrets(code_key=chance.token_bytes(32)))
-        await serve.start(gateway)
-        try:
+
+        async def show() -> None:
             network = Network(http, addresses.control)
             story = Story(http, network, api=gateway.url, key=shop.test_key, sink=addresses.merchant)
             await story.tell()
@@ -80,6 +81,10 @@ async def _demo(folder: Path, port: int, *, once: bool) -> None:
                 _leave_addresses(folder, gateway, addresses, shop)
                 story.show_what_next(folder)
                 await serve.until_told(gateway)
+
+        await serve.start(gateway)
+        try:
+            await simulators.during(show())
         finally:
             await gateway.stop()
 
@@ -98,8 +103,31 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     port: int
 
 
+class Simulators:
+    """Their process, which may also end by itself."""
+
+    def __init__(self, process: asyncio.subprocess.Process, addresses: Addresses) -> None:
+        self._process = process
+        self.addresses = addresses
+
+    async def during(self, work: Coroutine[None, None, None]) -> None:
+        """Do *work*. Raise CommandError if the simulators end before it does."""
+        working, ended = asyncio.create_task(work), asyncio.create_task(self._process.wait())
+        try:
+            await asyncio.wait((working, ended), return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise CommandError(f"the simulators ended by themselves, with {ended.result()}; start the demo again")
+            working.result()
+        except aiohttp.ClientError as error:  # Their sockets end a moment before they do.
+            raise CommandError(f"the demo's parts do not answer each other: {error}") from error
+        finally:
+            working.cancel()
+            ended.cancel()
+            await asyncio.gather(working, ended, return_exceptions=True)
+
+
 @contextlib.asynccontextmanager
-async def _simulators(folder: Path) -> AsyncIterator[Addresses]:
+async def _simulators(folder: Path) -> AsyncIterator[Simulators]:
     """The simulators, until the block ends; they also end if this process dies."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "simulators", "--journal", str(folder / "journal"), "--reply-delay", "0.6"),
@@ -113,7 +141,7 @@ async def _simulators(folder: Path) -> AsyncIterator[Addresses]:
         line = await asyncio.wait_for(process.stdout.readline(), SIMULATORS_START_S)
         if not line:
             raise CommandError("the simulators did not start")
-        yield msgspec.json.decode(line, type=Addresses)
+        yield Simulators(process, msgspec.json.decode(line, type=Addresses))
     finally:
         if process.returncode is None:
             process.terminate()
@@ -163,16 +191,9 @@ def _config(folder: Path, addresses: Addresses, *, port: int) -> Config:
     )
 
 
-def _open_shop(config: Config) -> Merchant:
-    url = config.gateway.database
+def _open_shop(url: str) -> Merchant:
     admin.upgrade(url)
-    engine = connect(url)
-    try:
-        with begin_write(engine) as conn:
-            now_ms = time.time_ns() // 1_000_000
-            return add_merchant(conn, name="Asha Mboga Ltd", shop="Mama Asha", keyword="ASHA", now_ms=now_ms)
-    finally:
-        engine.dispose()
+    return admin.open_shop(url, name="Asha Mboga Ltd", shop="Mama Asha", keyword="ASHA")
 
 
 def _leave_addresses(folder: Path, gateway: Gateway, addresses: Addresses, shop: Merchant) -> None:

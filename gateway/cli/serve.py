@@ -11,10 +11,11 @@ import uvloop
 from sqlalchemy.exc import DBAPIError
 
 from gateway import failpoints
-from gateway.app import Gateway, NotMigrated, parts
+from gateway.app import Gateway, parts
 from gateway.cli.errors import CommandError
 from gateway.config import Config, Secrets, read
 from gateway.store.engine import DatabaseInUse
+from gateway.store.migrate import NotMigrated
 
 
 def run(path: Path) -> None:
@@ -71,8 +72,8 @@ async def until_told(gateway: Gateway) -> None:
         raise CommandError(f"the writer ended: {gateway.failed.exception()}")
 
 
-def set_up_logging(level: int = logging.INFO) -> None:
-    """One JSON object a line on standard error; library and own records alike."""
+def set_up_logging(level: int = logging.INFO, *, for_a_person: bool = False) -> None:
+    """One JSON object a line on standard error, or plain words *for_a_person*; library and own records alike."""
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -84,10 +85,17 @@ def set_up_logging(level: int = logging.INFO) -> None:
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(),
+                _in_words if for_a_person else structlog.processors.JSONRenderer(),
             ],
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Alembic tells of every start that it found nothing to do.
     logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _in_words(logger: object, method: str, record: structlog.typing.EventDict) -> str:
+    """Time, level and what happened; of an exception its last line, which says which it was."""
+    cause = str(record.get("exception", "")).rstrip().rpartition("\n")[2]
+    said = " ".join(f"{record['event']}{': ' if cause else ''}{cause}".split())
+    return f"{record['timestamp'][11:19]} {record['level']}: {said}"

@@ -8,9 +8,6 @@ from uuid import uuid4
 
 import aiohttp
 import msgspec
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from gateway.cli.errors import CommandError
 from gateway.cli.phone import Network
@@ -19,6 +16,7 @@ PHONE = "+254700000555"
 YOURS = "+254700000777"
 ORDER = "PAY ASHA 1250"
 LIMIT_S = 20.0
+ROW = "  {:<6}{:<20}{:<10}{:<15}{}"
 FINAL = frozenset({"succeeded", "failed", "reversed"})
 
 
@@ -31,7 +29,6 @@ class Story:
         self._api = api
         self._key = key
         self._sink = sink
-        self._console = Console(highlight=False)
         self._payment: dict[str, Any] = {}  # Any: JSON of the API.
         self._timeline: dict[str, Any] = {}  # Any: as above.
         self._texts: list[tuple[int, str, str]] = []
@@ -102,20 +99,17 @@ class Story:
         return read
 
     def show(self, seconds: float) -> None:
-        """The nine steps, and what the phone read."""
-        table = Table(title=f"Payment {self._payment['id']}: {self._payment['status']}", title_justify="left")
-        for column in ("step", "what", "who", "at", "detail"):
-            table.add_column(column)
+        """The nine steps, and what the phone read. The terminal breaks what is too long, so that it can be copied."""
+        _say(f"Payment {self._payment['id']}: {self._payment['status']}")
+        _say(ROW.format("step", "what", "who", "at", "detail"))
         for step in self._timeline["steps"]:
             at = (step["at"] or "-")[11:23]
-            table.add_row(str(step["number"]), step["name"], step["who"], at, escape(step["detail"] or ""))
-        self._console.print(table)
-        self._console.print(f"\nWhat the phone {PHONE} sent and read:")
-        self._console.print(f"  > {ORDER}")
+            _say(ROW.format(step["number"], step["name"], step["who"], at, step["detail"] or "").rstrip())
+        _say(f"\nWhat the phone {PHONE} sent and read:\n  > {ORDER}")
         for _, sender, text in self._texts:
-            self._console.print(f"  < {sender}: {escape(text)}")
-        self._console.print(f"  > HIST\n  < {escape(self._history)}")
-        self._console.print(f"\nFrom nothing to a paid and recorded order in {seconds:.1f} s.")
+            _say(f"  < {sender}: {_indented(text)}")
+        _say(f"  > HIST\n  < {_indented(self._history)}")
+        _say(f"\nFrom nothing to a paid and recorded order in {seconds:.1f} s.")
 
     async def check(self) -> None:
         """Raise CommandError unless the simulators' journals agree with all that was shown."""
@@ -134,7 +128,7 @@ class Story:
             wrong.append("the timeline does not show nine steps")
         if wrong:
             raise CommandError("; ".join(wrong))
-        self._console.print("Checked: one charge in the billing journal, all events verified, HIST lists the payment.")
+        _say("Checked: one charge in the billing journal, all events verified, HIST lists the payment.")
 
     def _events_expected(self) -> int:
         """order.requested, created, asked, confirmed, succeeded, fulfilled."""
@@ -154,7 +148,7 @@ class Story:
         where = "" if folder == Path(".demo").resolve() else f" --folder {folder}"
         command = ".venv/bin/gateway" if Path(".venv/bin/gateway").exists() else "gateway"
         body = f'{{"amount": 99900, "currency": "KES", "msisdn": "{YOURS}", "description": "Umbrella"}}'
-        self._console.print(
+        _say(
             f"\nThe gateway keeps serving on {self._api}. Try this:\n\n"
             f"1. Be the phone, in another terminal:\n\n"
             f"   {command} phone {YOURS}{where}\n\n"
@@ -164,7 +158,13 @@ class Story:
             f"     -d '{body}'\n\n"
             f"3. Answer with the code, or 0; then text HIST, RECEIPT and the ref, PAY ASHA 300, STOP, HELP.\n\n"
             f"What the shop received: {self._sink}/received\n"
-            f"Everything lies in {folder}. Ctrl-C ends it.",
-            markup=False,
-            soft_wrap=True,
+            f"Everything lies in {folder}. Ctrl-C ends it."
         )
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n    ")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

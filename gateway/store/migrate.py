@@ -15,6 +15,10 @@ from sqlalchemy import Connection, Engine, text
 _ADVISORY_LOCK = 7_242_160_911
 
 
+class NotMigrated(Exception):
+    """The database has another schema than this code expects."""
+
+
 def migrate(engine: Engine, revision: str = "head") -> None:
     """Upgrade to *revision*. Two processes may call it at once."""
     with engine.begin() as conn:
@@ -39,6 +43,13 @@ def newest() -> str:
     head = ScriptDirectory.from_config(_config(None)).get_current_head()
     assert head is not None
     return head
+
+
+def expect_newest(conn: Connection) -> None:
+    """Raise NotMigrated if the database has another schema than this code expects."""
+    found, expected = current(conn), newest()
+    if found != expected:
+        raise NotMigrated(f"the database has schema {found or 'none'}, expected {expected}; run `gateway migrate`")
 
 
 def _lock(conn: Connection) -> None:

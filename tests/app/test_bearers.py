@@ -50,16 +50,39 @@ def look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bearers, "LOOK_S", 0.001)
 
 
+class Lane:
+    """A lane that is owned or not; it knows how often the keeper has looked."""
+
+    def __init__(self, *, owned: bool) -> None:
+        self.owned = owned
+        self._looks = asyncio.Semaphore(0)
+
+    def owns(self, name: str) -> bool:
+        self._looks.release()
+        return self.owned
+
+    async def looked_at(self, times: int) -> None:
+        """Return once the keeper has looked that often."""
+        for _ in range(times):
+            await asyncio.wait_for(self._looks.acquire(), 5)
+
+
+# A look asks about the lane twice at most.
+TWO_LOOKS = 4
+# A cancellation is delivered in the loop's next turn, and a task that it ends is done in that turn.
+TURNS = 3
+
+
 async def test_a_link_comes_and_goes_with_its_lane() -> None:
-    owned = False
+    lane = Lane(owned=False)
     line = Line()
     line.may_leave.set()
-    keeper = asyncio.create_task(keep_bearer("sms:acme:0", line, sink, lambda lane: owned))
-    await asyncio.sleep(0.01)
+    keeper = asyncio.create_task(keep_bearer("sms:acme:0", line, sink, lane.owns))
+    await lane.looked_at(TWO_LOOKS)
     assert line.runs == 0
-    owned = True
+    lane.owned = True
     await asyncio.wait_for(line.began.wait(), 5)
-    owned = False
+    lane.owned = False
     await asyncio.wait_for(line.leaving.wait(), 5)
     keeper.cancel()
     await asyncio.wait_for(asyncio.wait({keeper}), 5)
@@ -67,14 +90,15 @@ async def test_a_link_comes_and_goes_with_its_lane() -> None:
 
 
 async def test_a_keeper_that_is_cancelled_during_the_goodbye_ends() -> None:
-    owned = True
+    lane = Lane(owned=True)
     line = Line()
-    keeper = asyncio.create_task(keep_bearer("sms:acme:0", line, sink, lambda lane: owned))
+    keeper = asyncio.create_task(keep_bearer("sms:acme:0", line, sink, lane.owns))
     await asyncio.wait_for(line.began.wait(), 5)
-    owned = False
+    lane.owned = False
     await asyncio.wait_for(line.leaving.wait(), 5)
     keeper.cancel()
-    await asyncio.sleep(0.01)
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
     assert not keeper.done()
     line.may_leave.set()
     await asyncio.wait_for(asyncio.wait({keeper}), 5)

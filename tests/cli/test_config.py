@@ -1,11 +1,17 @@
 """Reading the configuration: every mistake is named at once, with its key; nothing is guessed."""
 
+import math
 import re
 from pathlib import Path
+from typing import get_args
 
+import msgspec
 import pytest
+from msgspec.structs import fields
 
-from gateway.config import ConfigError, read
+from gateway.adapters import Port, kinds
+from gateway.config import CarrierSection, ConfigError, EngineSection, read
+from gateway.core.bounds import mistakes as mistakes_of
 from tests.cli.commands import CODE_KEY, Here
 
 SECRETS = {"GATEWAY_CODE_KEY": CODE_KEY}
@@ -103,6 +109,116 @@ WRONG = [
 @pytest.mark.parametrize(("change", "mistake"), WRONG)
 def test_a_wrong_value_is_named_with_its_key(config: Path, change: tuple[str, str], mistake: str) -> None:
     assert mistakes(config, change) == [mistake]
+
+
+ALL_AT_ONCE = """
+[gateway]
+database = "mysql://host/path"
+listen = 8080
+
+[engine]
+pace_ms = "slow"
+queue_max = 0
+lease_s = 5
+heartbeat_s = 4
+poll_s = -inf
+
+[carriers.acme]
+mode = "test"
+prefixes = ["+254", "254", "+x", "+1234567890123456", "+"]
+currency = "KSH"
+time_zone = 3
+short_code = ""
+brand = ""
+charge_lanes = 1.5
+inquiry_ladder_s = [1, nan, 0]
+
+[carriers.acme.bearer]
+type = "smpp"
+host = ""
+port = 99999
+system_id = ""
+password = 123456789
+source_addr = "22345"
+throughput = nan
+throttle_pause_max_s = inf
+dest_ton = 256
+country_code = "+254"
+
+[carriers.acme.biller]
+type = "opbill"
+base_url = "billing.example"
+timeout_s = inf
+max_processing_s = nan
+token = "secret"
+currency_exponents = { KES = 5 }
+callback_key = "secret"
+"""
+
+
+def test_everything_that_is_wrong_is_named_at_once(config: Path) -> None:
+    config.write_text(ALL_AT_ONCE, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        read(config, SECRETS)
+    assert caught.value.mistakes == [
+        "gateway.listen: Expected `str`, got `int`",
+        "gateway.database: expected sqlite:///path or postgresql+psycopg://user@host/name",
+        "engine.queue_max: expected a whole number, 1 or more, got 0",
+        "engine.pace_ms: expected a whole number, 0 or more",
+        "engine.poll_s: expected a number above 0, got -inf",
+        "engine.lease_s: expected at least twice engine.heartbeat_s",
+        "carriers.acme.prefixes[1]: expected + and 1 to 15 digits",
+        "carriers.acme.prefixes[2]: expected + and 1 to 15 digits",
+        "carriers.acme.prefixes[3]: expected + and 1 to 15 digits",
+        "carriers.acme.prefixes[4]: expected + and 1 to 15 digits",
+        "carriers.acme.time_zone: Expected `str`, got `int`",
+        "carriers.acme.short_code: expected a text that is not empty",
+        "carriers.acme.brand: expected a text that is not empty",
+        "carriers.acme.charge_lanes: expected a whole number, 1 or more, got 1.5",
+        "carriers.acme.inquiry_ladder_s[1]: expected a number above 0, got nan",
+        "carriers.acme.inquiry_ladder_s[2]: expected a number above 0, got 0",
+        "carriers.acme.currency: 'KSH' is no ISO 4217 code that we know",
+        "carriers.acme.bearer.host: expected a text that is not empty",
+        "carriers.acme.bearer.port: expected a port, 1 to 65535, got 99999",
+        "carriers.acme.bearer.system_id: expected 1 to 15 characters of Latin-1",
+        "carriers.acme.bearer.password: expected 0 to 8 characters of Latin-1",
+        "carriers.acme.bearer.dest_ton: expected 0 to 255, got 256",
+        "carriers.acme.bearer.country_code: expected digits",
+        "carriers.acme.bearer.throughput: expected a number above 0, got nan",
+        "carriers.acme.bearer.throttle_pause_max_s: expected a finite number, got inf",
+        "carriers.acme.biller.base_url: expected http:// or https:// and a host",
+        "carriers.acme.biller.timeout_s: expected a finite number, got inf",
+        "carriers.acme.biller.max_processing_s: expected a number above 0, got nan",
+        "carriers.acme.biller.currency_exponents: expected 0 to 4 decimal places for each currency",
+        "carriers.acme.biller.callback_key: expected an even number of hexadecimal digits, or none",
+    ]
+
+
+def numbers(kind: object) -> bool:
+    """Whether a value of this type is or holds a floating-point number."""
+    return kind is float or any(numbers(part) for part in get_args(kind))
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("port", ["Bearer", "Biller", None])
+def test_no_setting_takes_a_number_that_is_none(port: Port | None, number: float) -> None:
+    kinds_of: list[type[msgspec.Struct]] = [EngineSection, CarrierSection]
+    if port is not None:
+        kinds_of = [kind.settings for kind in kinds(port).values()]
+    tried = [field for kind in kinds_of for field in fields(kind) if numbers(field.type)]
+    assert tried
+    for field in tried:
+        value = [number] if isinstance(field.default, tuple) else number
+        assert mistakes_of(field.name, field.type, value), field.name
+
+
+def test_a_setting_that_is_not_in_the_environment_is_named_once(config: Path) -> None:
+    for key in ("short_code", "brand"):
+        text = re.sub(
+            rf"^{key} = .*$", f'{key} = "env:NOT_SET"', config.read_text(encoding="utf-8"), flags=re.MULTILINE
+        )
+        config.write_text(text, encoding="utf-8")
+    assert mistakes(config) == ["environment NOT_SET: expected, because the file says 'env:NOT_SET'"] * 2
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import re
 import shutil
@@ -12,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from gateway.cli.serve import set_up_logging
 from tests.cli.commands import LIMIT_S, Here, Running, lives, running
 from tests.house.test_docs import README, fenced, part
 from tests.house.tree import ROOT
+from tests.stores import check_ledger
 
 STEPS = (
     *("goods_chosen", "order_told", "payment_requested", "phone_asked", "consumer_confirmed"),
@@ -27,10 +30,15 @@ CURL = f'command -v curl >/dev/null || curl() {{ "{sys.executable}" "{ROOT / "te
 
 async def test_once_shows_nine_steps_and_ends(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
-    async with running("demo", "--once", "--folder", folder, "--port", "0", cwd=tmp_path) as demo:
+    async with running("demo", "--once", "--folder", folder, "--port", "0", cwd=tmp_path, COLUMNS="80") as demo:
         ended = await demo.ended()
+    check_books(folder)
     assert (ended.code, ended.err) == (0, "")
-    assert re.findall(r"│ \d +│ (\w+)", ended.out) == list(STEPS)
+    assert re.findall(r"^  \d +(\w+)", ended.out, re.MULTILINE) == list(STEPS)
+    # A narrow terminal breaks lines, we do not: what somebody copies is whole.
+    assert re.search(r"PAY by SMS, order ord_[0-9a-z]{26}$", ended.out, re.MULTILINE)
+    assert re.search(r"RECEIPT [0-9A-Z]{8} or HIST by SMS, entry ent_[0-9a-z]{26}$", ended.out, re.MULTILINE)
+    assert "…" not in ended.out
     assert "PAID KES 1,250.00 to Mama Asha" in ended.out
     assert "Checked: one charge in the billing journal, all events verified, HIST lists the payment." in ended.out
     assert {"demo.json", "gateway.db", "journal"} <= set(os.listdir(folder))
@@ -61,6 +69,44 @@ async def test_ctrl_c_ends_a_demo_that_serves_and_nothing_is_left(
     assert not any(lives(pid) for pid in children)
     assert await is_free(int(url.rpartition(":")[2]))
     assert os.listdir(tmp_path) == ["here"]
+    check_books(tmp_path / "here")
+
+
+async def test_a_demo_whose_simulators_die_says_so_and_ends(tmp_path: Path) -> None:
+    async with running("demo", "--port", "0", cwd=tmp_path) as demo:
+        await demo.says("Ctrl-C ends it")
+        [simulators] = demo.children()
+        os.kill(simulators, signal.SIGKILL)
+        ended = await demo.ended()
+    assert ended.code == 1
+    *warnings, complaint = ended.err.splitlines()
+    assert complaint == "gateway: the simulators ended by themselves, with -9; start the demo again"
+    assert all(re.fullmatch(r"\d\d:\d\d:\d\d warning: [^{]+", warning) for warning in warnings)
+    check_books(tmp_path / ".demo")
+
+
+def test_the_demos_log_is_for_a_person(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        set_up_logging(logging.WARNING, for_a_person=True)
+        log = logging.getLogger("any")
+        log.info("nobody asked")
+        log.warning("the link of %s is down", "acme")
+        try:
+            raise ValueError("two\nlines")
+        except ValueError:
+            log.exception("it broke")
+    finally:
+        root.handlers[:], root.level = handlers, level
+    down, broke = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d warning: the link of acme is down", down)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d error: it broke: .*lines", broke)
+
+
+def check_books(folder: Path) -> None:
+    """No fixture made this database, so no fixture looks at its ledger."""
+    check_ledger(f"sqlite:///{folder / 'gateway.db'}", must_have_posted=True)
 
 
 async def is_free(port: int) -> bool:
@@ -89,6 +135,9 @@ async def test_the_readmes_first_payment(tmp_path: Path) -> None:
         delivered, timeline = await shell(f"{addresses}\n{delivery}", tmp_path)
         assert delivered["id"] == created["id"] and delivered["fulfilled_at"]
         assert "Umbrella, BODA-18" in [step["detail"] for step in timeline["steps"]]
+        demo.process.send_signal(signal.SIGINT)
+        assert (await demo.ended()).code == 0
+    check_books(tmp_path / ".demo")
 
 
 async def pay(phone: Running) -> None:

@@ -1,4 +1,7 @@
-"""Every command explains itself, with an example."""
+"""Every command explains itself at once, with an example, and can be interrupted at once."""
+
+import subprocess
+import sys
 
 import pytest
 
@@ -18,3 +21,35 @@ def test_no_command_shows_the_commands(gateway: Here) -> None:
     shown = gateway()
     assert shown.code == 2
     assert "serve" in shown.out + shown.err and "Traceback" not in shown.err
+
+
+# Somebody presses Ctrl-C at the moment when the module argv[1] is loaded.
+INTERRUPTED = """
+import runpy, sys
+
+class Interrupt:
+    def find_spec(self, name, *ignored):
+        if name == at:
+            raise KeyboardInterrupt
+
+at = sys.argv.pop(1)
+sys.meta_path.insert(0, Interrupt())
+runpy.run_module("gateway.cli", run_name="__main__")
+"""
+
+
+def python(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, "-c", script, *arguments)
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("module", ["typer", "gateway.cli.demo", "sqlalchemy", "uvloop"])
+def test_ctrl_c_is_quiet_whatever_is_being_loaded(module: str) -> None:
+    ran = python(INTERRUPTED, module, "demo", "--folder", "/dev/null")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "")
+
+
+def test_help_waits_for_nothing_that_only_commands_need() -> None:
+    ran = python("import sys, gateway.cli.commands; print(*sys.modules)")
+    assert not {"aiohttp", "alembic", "sqlalchemy", "gateway.app", "gateway.cli.demo"} & set(ran.stdout.split())
+    assert "typer" in ran.stdout.split()

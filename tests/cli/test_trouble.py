@@ -145,6 +145,14 @@ def test_a_phone_without_a_network(
     assert ran.complaint().startswith(complaint)
 
 
+@pytest.mark.parametrize("port", ["-1", "65536", "99999"])
+def test_a_port_that_is_none(gateway: Here, tmp_path: Path, port: str) -> None:
+    ran = gateway("demo", "--once", "--folder", tmp_path / "demo", "--port", port)
+    assert ran.code == 2
+    assert "Invalid value for '--port'" in ran.err and "Traceback" not in ran.err
+    assert not (tmp_path / "demo").exists()
+
+
 def test_a_demo_leaves_somebody_elses_folder_alone(gateway: Here, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
     ran = gateway("demo", "--once", "--folder", tmp_path)

@@ -12,13 +12,13 @@ from pathlib import Path
 import msgspec
 import pytest
 import typer
-from msgspec.structs import fields
+from msgspec.structs import FieldInfo, fields
 from typer.main import get_command
 
 from gateway import failpoints
 from gateway.adapters import Port, kinds
 from gateway.app import metrics
-from gateway.cli import app
+from gateway.cli.commands import app
 from gateway.config import CarrierSection, Config, EngineSection, GatewaySection, read
 from gateway.core.payment import BreakKind, EventType
 from gateway.store import tables
@@ -82,7 +82,9 @@ def test_the_defaults_are_those_of_the_code(heading: str) -> None:
 
 def shown(default: object) -> str:
     match default:
-        case "":
+        case "" | () | []:
+            return "empty"
+        case dict() if not default:
             return "empty"
         case bool():
             return str(default).lower()
@@ -95,11 +97,22 @@ def shown(default: object) -> str:
 
 
 @pytest.mark.parametrize("port", ["Bearer", "Biller"])
-def test_every_adapter_and_its_settings_stand_in_the_page_about_carriers(port: Port) -> None:
+def test_every_adapters_settings_and_defaults_are_explained_and_nothing_else(port: Port) -> None:
     page = (ROOT / "docs" / "carriers.md").read_text(encoding="utf-8")
     for name, kind in kinds(port).items():
-        explained = {found for row in rows(part(page, name)) for found in names(row[0])}
-        assert {field.name for field in fields(kind.settings)} <= explained, f"{port} {name}"
+        written = {names(row[0])[0]: row[1].replace("`", "") for row in rows(first_table(part(page, name)))}
+        known = {field.name: "–" if field.required else shown(default_of(field)) for field in fields(kind.settings)}
+        assert list(written.items()) == list(known.items()), f"{port} {name}"
+
+
+def first_table(text: str) -> str:
+    found = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    assert found is not None
+    return found[0]
+
+
+def default_of(field: FieldInfo) -> object:
+    return field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
 
 
 def test_the_complete_configuration_can_be_read(tmp_path: Path) -> None:

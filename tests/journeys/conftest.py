@@ -8,6 +8,13 @@ import pytest
 from tests.journeys.house import House, house
 from tests.journeys.processes import Nursery, nursery
 
+LONGEST = "test_a_frozen_owner_charges_nobody_twice_and_starts_nothing_when_it_thaws"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the test that waits for a minute and needs no processor for it: last, it would wait all alone."""
+    items.sort(key=lambda item: item.name != LONGEST)
+
 
 @pytest.fixture
 async def home(database_url: str, tmp_path: Path) -> AsyncIterator[House]:

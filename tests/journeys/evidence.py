@@ -1,24 +1,31 @@
 """What truly happened, by the simulators' journals, held against what the database claims.
 
-For gateways that run as processes of their own: nothing here asks the gateway.
+The one judge of all journeys, whether their gateway runs in the test or as a process of its own: nothing here asks the
+gateway.
 """
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, text
 
+from gateway.core.codes import derive_code
+from gateway.core.ids import receipt_ref
 from gateway.store.engine import connect
 from simulators import journal
 from simulators.journal import Executed, Record
 from simulators.reading import codes_in
 from simulators.world import World
 
+CODE_KEY = bytes(range(32))
 # The first ask, and one more if nobody knows whether the first one left.
 ASKS_MAX = 2
+DOUBT = "do not know yet"
+# The results without a ref: whose they are is certain only at a phone with one payment.
+WITHOUT_REF = ("You refused", "Too many wrong codes")
 
 
 class Evidence:
@@ -37,38 +44,70 @@ class Evidence:
         self._world.journals.flush()
         return journal.read(self._folder, name, kind)
 
-    def charges(self) -> list[Executed]:
+    def charges(self, msisdn: str | None = None) -> list[Executed]:
         """Charges that the operator executed."""
         self._world.journals.flush()
-        return journal.executed_charges(self._folder)
+        return [one for one in journal.executed_charges(self._folder) if msisdn in (None, one.msisdn)]
 
-    def refunds(self) -> list[Executed]:
+    def refunds(self, msisdn: str | None = None) -> list[Executed]:
         self._world.journals.flush()
-        return journal.executed_refunds(self._folder)
+        return [one for one in journal.executed_refunds(self._folder) if msisdn in (None, one.msisdn)]
 
     def asks(self) -> Counter[tuple[str, str]]:
-        """How often each phone was asked for each code."""
-        received = self.records("handsets", "received")
-        return Counter((one["msisdn"], code) for one in received for code in codes_in(one["text"]))
+        """How often each phone was asked for each code. The first text with a code asks, later ones may remind."""
+        firsts: dict[tuple[str, str], str] = {}
+        asked: Counter[tuple[str, str]] = Counter()
+        for one in self.records("handsets", "received"):
+            for code in codes_in(one["text"]):
+                first = firsts.setdefault((one["msisdn"], code), one["text"])
+                asked[one["msisdn"], code] += one["text"] == first
+        return asked
 
-    def judge(self, events: list[dict[str, Any]]) -> None:  # Any: JSON of the API.
-        """Money, texts and the feed (*events*) tell one story; nothing is left for a person to look at."""
+    def asks_of(self, msisdn: str) -> int:
+        return sum(times for (phone, _), times in self.asks().items() if phone == msisdn)
+
+    def texts(self) -> dict[str, list[str]]:
+        """What each phone received, in order."""
+        received: dict[str, list[str]] = defaultdict(list)
+        for one in self.records("handsets", "received"):
+            received[one["msisdn"]].append(one["text"])
+        return received
+
+    def judge(self, events: list[dict[str, Any]], *, breaks: Collection[str] = ()) -> None:  # Any: JSON of the API.
+        """Money, texts and the feed (*events*) tell one story, and only *breaks* are left for a person to look at."""
         self._judge_money()
         self._judge_texts()
+        self._judge_order()
         self._judge_feed(events)
-        for question in ('SELECT kind, detail FROM "break"', "SELECT job, error FROM quarantine"):
-            assert not (found := self.rows(question)), found
+        found = self.rows('SELECT kind, detail FROM "break"')
+        assert sorted(row.kind for row in found) == sorted(breaks), found
+        assert not (given_up := self.rows("SELECT job, error FROM quarantine")), given_up
 
     def _judge_money(self) -> None:
         charges, refunds = self.charges(), self.refunds()
         posted = {kind: self._sources(kind) for kind in ("capture", "late_charge", "reversal")}
-        twice = [phone for phone, times in Counter(one.msisdn for one in charges).items() if times > 1]
-        assert twice == [], "phones that were charged more than once"
-        orders = {(one["msisdn"], one["correlator"]) for one in self.records("billing", "request") if _is_charge(one)}
-        assert len(orders) == len({msisdn for msisdn, _ in orders}), "a payment was ordered under two ids"
+        twice = [one for one, times in Counter(one.correlator for one in charges).items() if times > 1]
+        assert twice == [], "attempts that were charged more than once"
+        self._judge_orders()
         assert {one.correlator for one in charges} == posted["capture"] | posted["late_charge"]
         assert Counter(one.original for one in refunds) == Counter(posted["reversal"])
         assert posted["late_charge"] == posted["reversal"], "a late charge that was not given back"
+
+    def _judge_orders(self) -> None:
+        """A payment is ordered under a second id only after the operator has denied the first."""
+        payment_of = {row.id: row.payment_id for row in self.rows("SELECT id, payment_id FROM attempt")}
+        denied = {one["correlator"] for one in self.records("billing", "denied")}
+        ordered = {one["correlator"] for one in self.records("billing", "request") if _is_charge(one)}
+        assert ordered <= payment_of.keys(), "orders that the books do not know"
+        often = Counter(payment_of[one] for one in ordered - denied)
+        assert not (again := [payment for payment, times in often.items() if times > 1]), again
+
+    def judge_one_charge_a_phone(self) -> None:
+        """Of a story in which each phone buys once."""
+        ordered = {one["correlator"]: one["msisdn"] for one in self.records("billing", "request") if _is_charge(one)}
+        assert len(ordered) == len(set(ordered.values())), "a payment was ordered under two ids"
+        charged = Counter(one.msisdn for one in self.charges())
+        assert not (twice := [phone for phone, times in charged.items() if times > 1]), twice
 
     def _sources(self, kind: str) -> set[str]:
         return {row.source_id for row in self.rows("SELECT source_id FROM entry WHERE kind = :kind", kind=kind)}
@@ -76,13 +115,41 @@ class Evidence:
     def _judge_texts(self) -> None:
         """What the SMSC was told is stored, is stored."""
         said = {one["number"]: (one["msisdn"], one["text"]) for one in self.records("smsc", "mo")}
-        taken = Counter(said[one["number"]] for one in self.records("smsc", "mo.answered") if one["status"] == 0)
+        # One that was handed over twice is stored once.
+        numbers = {one["number"] for one in self.records("smsc", "mo.answered") if one["status"] == 0}
+        taken = Counter(said[number] for number in numbers)
         stored = Counter(
             (row.msisdn, row.text)
             for row in self.rows("SELECT c.msisdn, m.text FROM mo m JOIN consumer c ON c.id = m.consumer_id")
         )
         assert taken - stored == Counter(), "texts that were acknowledged and are lost"
-        assert not (often := [ask for ask, times in self.asks().items() if times > ASKS_MAX]), often
+        codes = self._codes()
+        # A person may take some other number of a text for a code.
+        assert not (often := [ask for ask, times in self.asks().items() if times > ASKS_MAX and codes[ask]]), often
+
+    def _payments(self) -> list[Any]:  # Any: rows.
+        return self.rows(
+            "SELECT p.id, p.state, p.code_n, p.code_digits, c.msisdn FROM payment p"
+            " JOIN consumer c ON c.id = p.consumer_id"
+        )
+
+    def _codes(self) -> Counter[tuple[str, str]]:
+        """Of how many payments of a phone each is or was the code."""
+        return Counter((row.msisdn, code) for row in self._payments() for code in _codes(row))
+
+    def _judge_order(self) -> None:
+        """Each phone reads the ask before the result, and no ask or doubt about what it knows the end of."""
+        texts = self.texts()
+        payments, codes = self._payments(), self._codes()
+        alone = Counter(row.msisdn for row in payments)
+        for row in payments:
+            # A code that two payments of a phone had, one after the other, proves nothing about either.
+            own = {code for code in _codes(row) if codes[row.msisdn, code] == 1}
+            without_ref = WITHOUT_REF if alone[row.msisdn] == 1 else ()
+            kinds = [_kind(text, own, receipt_ref(row.id), without_ref) for text in texts[row.msisdn]]
+            told = kinds.index("result") if "result" in kinds else len(kinds)
+            assert not {"ask", "doubt"} & set(kinds[told:]), (row.id, texts[row.msisdn])
+            assert "ask" in kinds[:told] or row.state != "captured" or not own, (row.id, texts[row.msisdn])
 
     def _judge_feed(self, events: list[dict[str, Any]]) -> None:  # Any: JSON of the API.
         assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
@@ -93,6 +160,21 @@ class Evidence:
 
 def _is_charge(request: Record) -> bool:
     return bool(request["what"] == "charge")
+
+
+def _codes(payment: Any) -> set[str]:  # Any: a row.
+    """All that it has had."""
+    numbers = range(payment.code_n + 1)
+    return {derive_code(CODE_KEY, payment.id, n, payment.code_digits) for n in numbers}
+
+
+def _kind(text: str, codes: Collection[str], ref: str, without_ref: tuple[str, ...]) -> str:
+    """What *text* is for the payment of these *codes* and this *ref*; empty if it is about something else."""
+    if not set(codes).isdisjoint(codes_in(text)):
+        return "ask"
+    if ref in text:
+        return "doubt" if DOUBT in text else "result"
+    return "result" if text.startswith(without_ref) else ""
 
 
 @contextmanager

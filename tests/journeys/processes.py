@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from gateway.config import Config
-from tests.journeys.house import CODE_KEY
+from tests.journeys.evidence import CODE_KEY
 from tests.journeys.zygote import Said, Wanted
 
 ROOT = Path(__file__).parents[2]

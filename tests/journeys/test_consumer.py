@@ -130,7 +130,7 @@ async def test_two_machines_do_not_talk_to_each_other_for_ever(home: House) -> N
         raise AssertionError(f"{reply!r} was answered for ever: {await home.texts(phone)}")
 
     await together(*(machine(reply) for reply in ("", "I am away", "DISPUTE 0M6NZR2X", "?", "0", "no")))
-    assert home.charges() == []
+    assert home.evidence.charges() == []
 
 
 @pytest.mark.money
@@ -139,11 +139,11 @@ async def test_a_phone_buys_by_naming_the_shop_and_the_amount(home: House) -> No
     assert "Nothing is charged yet" in await answer_to(home, phone, "PAY ASHA 1250")
     order = (await home.shop.until_event(lambda event: event["type"] == "order.requested"))["data"]
     assert (order["msisdn"], order["amount"], order["currency"]) == (phone, 125_000, "KES")
-    assert home.charges() == []
+    assert home.evidence.charges() == []
     asked = await home.shop.ask(order["msisdn"], amount=order["amount"], reference=order["id"])
     assert (await home.shop.until_final(asked["id"]))["status"] == "succeeded"
     await home.text_with(phone, "PAID ")
-    assert [one.amount for one in home.charges(phone)] == [1250]
+    assert [one.amount for one in home.evidence.charges(phone)] == [1250]
     timeline = (await home.shop.call("GET", f"/v1/payments/{asked['id']}/timeline")).body
     assert all(step["at"] is not None for step in timeline["steps"][1:7]), timeline["steps"]
 

@@ -2,7 +2,6 @@
 
 import pytest
 
-from simulators import journal
 from simulators.merchant import Answer
 from tests.journeys.house import Answered, House, a_number, together
 
@@ -27,7 +26,7 @@ async def authorized(home: House, phone: str) -> str:
 async def test_a_manual_payment_is_charged_at_the_capture_and_only_once(home: House) -> None:
     phone = a_number()
     payment_id = await authorized(home, phone)
-    assert home.charges() == []
+    assert home.evidence.charges() == []
     answers = [await post(home, payment_id, "capture", key=key) for key in ("c-1", "c-1", "c-2")]
     assert answers[0].status == 202
     assert answers[0].body == answers[1].body
@@ -35,7 +34,7 @@ async def test_a_manual_payment_is_charged_at_the_capture_and_only_once(home: Ho
     assert (await home.shop.until_final(payment_id))["status"] == "succeeded"
     assert (await post(home, payment_id, "capture")).status == 200
     await home.text_with(phone, "PAID ")
-    assert len(home.charges(phone)) == 1
+    assert len(home.evidence.charges(phone)) == 1
     assert await home.shop.event_types(payment_id) == [
         "payment.created",
         "payment.asked",
@@ -57,7 +56,7 @@ async def test_a_consent_is_not_charged_after_ten_minutes(home: House) -> None:
         assert (failed["status"], failed["reason"]) == ("failed", "expired")
         assert "Nothing was charged" in await home.text_with(number, "Time is over")
         assert (await post(home, payment_id, "capture")).status == 409
-    assert home.charges() == []
+    assert home.evidence.charges() == []
 
 
 async def test_only_what_is_authorized_can_be_captured(home: House) -> None:
@@ -65,7 +64,7 @@ async def test_only_what_is_authorized_can_be_captured(home: House) -> None:
     for asked in (await home.shop.ask(silent, capture="manual"), await home.shop.ask(automatic)):
         answer = await post(home, asked["id"], "capture")
         assert (answer.status, answer.body["code"]) == (409, "invalid_state")
-    assert home.charges() == []
+    assert home.evidence.charges() == []
 
 
 async def test_a_declined_capture_ends_the_payment(home: House) -> None:
@@ -75,6 +74,28 @@ async def test_a_declined_capture_ends_the_payment(home: House) -> None:
     failed = await home.shop.until_final(payment_id)
     assert (failed["status"], failed["reason"]) == ("failed", "limit_exceeded")
     assert "Nothing was charged" in await home.text_with(phone, "did not accept")
+
+
+@pytest.mark.money
+async def test_a_second_consent_names_the_ask_that_it_answers(home: House) -> None:
+    phone = a_number("010")
+    payment_id = await authorized(home, phone)
+    assert (await post(home, payment_id, "capture")).status == 202
+    # The balance is too low; the owner tops up and sends the second code.
+    await home.text_with(phone, "Top up")
+    await home.shop.until(payment_id, lambda payment: payment["status"] == "authorized")
+    assert home.evidence.charges() == []
+    first, second = home.evidence.rows(
+        "SELECT template, ask_message_id, reply FROM consent WHERE payment_id = :id ORDER BY at_ms", id=payment_id
+    )
+    assert (first.template, first.reply) == ("ask", await home.code_in(phone, 1))
+    assert (second.template, second.reply) == ("low_balance", await home.code_in(phone, 2))
+    asks = home.evidence.rows("SELECT id, template FROM message WHERE payment_id = :id", id=payment_id)
+    assert {(one.template, one.ask_message_id) for one in (first, second)} == {(one.template, one.id) for one in asks}
+    assert (await post(home, payment_id, "capture")).status == 202
+    assert (await home.shop.until_final(payment_id))["status"] == "succeeded"
+    await home.text_with(phone, "PAID ")
+    assert len(home.evidence.charges(phone)) == 1
 
 
 async def test_a_request_that_is_taken_back_charges_nothing_and_the_phone_is_told(home: House) -> None:
@@ -92,7 +113,7 @@ async def test_a_request_that_is_taken_back_charges_nothing_and_the_phone_is_tol
         assert "Nothing was charged" in (await home.texts(phone, 3))[2]
 
     await together(cancelled("silent", "automatic"), cancelled("silent", "manual"), cancelled("pays", "manual"))
-    assert home.charges() == []
+    assert home.evidence.charges() == []
 
 
 async def test_a_cancel_before_the_ask_was_taken_leaves_no_ask_behind(home: House) -> None:
@@ -151,8 +172,7 @@ async def test_a_shop_that_was_down_hears_everything_in_the_end(home: House) -> 
     asked = await home.shop.ask(a_number())
     await home.shop.until_final(asked["id"])
     await home.settled()
-    home.world.journals.flush()
-    arrived = journal.read(home.folder, "merchant", "webhook")
+    arrived = home.evidence.records("merchant", "webhook")
     bodies = {(one["id"], one["body"]) for one in arrived}
     assert len(bodies) == len({one["id"] for one in arrived}) == 4
     assert len(arrived) == 9

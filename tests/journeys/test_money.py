@@ -10,6 +10,7 @@ from tests.journeys.house import House, a_number, together
 pytestmark = pytest.mark.journey
 
 PAST_THE_DEADLINE_S = 700
+A_MINUTE_S = 61
 
 # Ending of the number → status, reason, charges that the operator executed.
 OUTCOMES = {
@@ -44,13 +45,14 @@ async def _outcome(home: House, ending: str) -> None:
     assert (ended["status"], ended["reason"]) == (status, reason), ending
     told = await home.text_with(phone, "PAID " if status == "succeeded" else "your network did not accept")
     assert ended["receipt_ref"] in told and ("Nothing was charged" in told) == (status == "failed"), ending
-    assert len(home.charges(phone)) == charges, ending
+    assert len(home.evidence.charges(phone)) == charges, ending
 
 
 @pytest.mark.money
 async def test_each_answer_of_the_operator_ends_in_the_truth(called_back: House) -> None:
+    called_back.expected_breaks = ["mismatch"]
     await together(*(_outcome(called_back, ending) for ending in OUTCOMES))
-    breaks = called_back.rows(
+    breaks = called_back.evidence.rows(
         "SELECT b.kind, c.msisdn FROM break b LEFT JOIN payment p ON p.id = b.payment_id"
         " LEFT JOIN consumer c ON c.id = p.consumer_id"
     )
@@ -59,11 +61,13 @@ async def test_each_answer_of_the_operator_ends_in_the_truth(called_back: House)
 
 @pytest.mark.money
 async def test_without_callbacks_the_inquiries_find_it(home: House) -> None:
+    home.expected_breaks = ["mismatch"]
     await together(*(_outcome(home, ending) for ending in ("011", "014", "914", "918", "921")))
 
 
 @pytest.mark.money
 async def test_while_nobody_knows_the_phone_is_told_so_and_in_the_end_the_truth(home: House) -> None:
+    home.expected_breaks = ["unknown_outcome"]
     phone = a_number("922")
     asked = await home.shop.ask(phone)
     assert "Do NOT pay again" in await home.text_with(phone, "do not know yet")
@@ -77,7 +81,45 @@ async def test_while_nobody_knows_the_phone_is_told_so_and_in_the_end_the_truth(
     assert home.world.billing.execute_late(attempt)
     assert (await home.shop.until_final(asked["id"]))["status"] == "succeeded"
     await home.text_with(phone, "PAID ")
-    assert len(home.charges(phone)) == 1
+    assert len(home.evidence.charges(phone)) == 1
+
+
+@pytest.mark.money
+async def test_who_asks_while_nobody_knows_is_told_so_once_a_minute(home: House) -> None:
+    home.expected_breaks = ["unknown_outcome"]
+    phone = a_number("922")
+    asked = await home.shop.ask(phone)
+    await home.text_with(phone, "do not know yet")
+    for count, words in (
+        (2, ("hello, what happened to my money?", "hello??")),
+        (3, ("and my money?", "anybody there")),
+    ):
+        for text in words:
+            home.text(phone, text)
+            await home.until_rows("SELECT id FROM mo WHERE text = :text", text=text)
+        assert "Do NOT pay again" in await home.text_with(phone, "do not know yet", count=count)
+        home.advance(A_MINUTE_S)
+    # The ladder is spent by now.
+    await home.until_rows("SELECT id FROM break WHERE payment_id = :id", id=asked["id"])
+    [attempt] = home.world.billing.held
+    assert home.world.billing.execute_late(attempt)
+    assert (await home.shop.until_final(asked["id"]))["status"] == "succeeded"
+    await home.text_with(phone, "PAID ")
+    assert ["do not know yet" in text for text in await home.texts(phone)] == [False, True, True, True, False]
+
+
+@pytest.mark.money
+async def test_who_asks_while_the_answer_is_seconds_away_is_answered_by_the_result(home: House) -> None:
+    phone = a_number("919")
+    home.behave(phone, "silent")
+    asked = await home.shop.ask(phone)
+    home.text(phone, await home.code_in(phone))
+    home.text(phone, "hello, what happened to my money?")
+    await home.until_rows("SELECT id FROM mo WHERE text LIKE 'hello%'")
+    assert (await home.shop.until_final(asked["id"]))["status"] == "succeeded"
+    assert "PAID " in (await home.texts(phone, 2))[1]
+    await home.settled()
+    assert len(await home.texts(phone)) == 2
 
 
 @pytest.mark.money
@@ -88,7 +130,7 @@ async def test_a_callback_ends_the_doubt_at_once(called_back: House) -> None:
     [attempt] = called_back.world.billing.held
     assert called_back.world.billing.execute_late(attempt)
     assert (await called_back.shop.until_final(asked["id"]))["status"] == "succeeded"
-    assert len(called_back.charges(phone)) == 1
+    assert len(called_back.evidence.charges(phone)) == 1
 
 
 async def _given_back(home: House, payment_id: str, phone: str) -> None:
@@ -96,9 +138,9 @@ async def _given_back(home: House, payment_id: str, phone: str) -> None:
     [event] = [await home.shop.until_event(lambda one: _is(one, payment_id, "reversal.succeeded"))]
     assert event["data"]["reversal"] == "succeeded"
     assert "In all you paid nothing" in await home.text_with(phone, "GIVEN BACK")
-    [charge], [refund] = home.charges(phone), home.refunds(phone)
+    [charge], [refund] = home.evidence.charges(phone), home.evidence.refunds(phone)
     assert (refund.original, refund.amount) == (charge.correlator, charge.amount)
-    posted = home.rows("SELECT kind FROM entry WHERE payment_id = :id ORDER BY id", id=payment_id)
+    posted = home.evidence.rows("SELECT kind FROM entry WHERE payment_id = :id ORDER BY id", id=payment_id)
     assert [row.kind for row in posted] == ["late_charge", "reversal"]
 
 
@@ -135,17 +177,17 @@ async def test_a_late_charge_is_found_although_the_first_inquiries_fail(called_b
         asked = await called_back.shop.ask(phone)
         await called_back.shop.until_final(asked["id"])
         called_back.world.plan.add(Scripted(point="billing.inquiry", fault=fault, msisdn=phone, times=2))
-        [row] = called_back.rows("SELECT id FROM attempt WHERE payment_id = :id", id=asked["id"])
+        [row] = called_back.evidence.rows("SELECT id FROM attempt WHERE payment_id = :id", id=asked["id"])
         assert called_back.world.billing.execute_late(row.id)
         await _given_back(called_back, asked["id"], phone)
 
     faults = ("error_before", "garbage", "timeout_lost", "reset", "processing", "not_found")
     await together(*(found_in_spite_of(fault) for fault in faults))
-    assert called_back.rows("SELECT id FROM break") == []
 
 
 @pytest.mark.money
 async def test_a_late_charge_that_no_inquiry_finds_calls_a_person(called_back: House) -> None:
+    called_back.expected_breaks = ["unknown_outcome"]
     home, phone = called_back, a_number("015")
     asked = await home.shop.ask(phone)
     await home.shop.until_final(asked["id"])
@@ -156,18 +198,20 @@ async def test_a_late_charge_that_no_inquiry_finds_calls_a_person(called_back: H
     assert found.kind == "unknown_outcome"
     # The operator calls once more, and now it can be found.
     home.world.plan.clear()
-    await home.world.billing._post_callback(home.world.billing.book.transactions[attempt])
+    await home.world.billing.call_back(attempt)
     await _given_back(home, asked["id"], phone)
 
 
 @pytest.mark.money
 async def test_a_reversal_whose_outcome_is_unknown_is_done_once(called_back: House) -> None:
+    called_back.expected_breaks = ["mismatch"]
+
     async def given_back_in_spite_of(fault: str) -> None:
         phone = a_number("015")
         called_back.world.plan.add(Scripted(point="billing.refund", fault=fault, msisdn=phone, times=1))
         asked = await called_back.shop.ask(phone)
         await called_back.shop.until_final(asked["id"])
-        [row] = called_back.rows("SELECT id FROM attempt WHERE payment_id = :id", id=asked["id"])
+        [row] = called_back.evidence.rows("SELECT id FROM attempt WHERE payment_id = :id", id=asked["id"])
         assert called_back.world.billing.execute_late(row.id)
         await _given_back(called_back, asked["id"], phone)
 
@@ -205,7 +249,7 @@ async def test_a_cancel_of_a_charge_that_never_happened_charges_nothing(home: Ho
         assert "Nothing was charged" in " ".join(await home.texts(phone, 2))
 
     await together(*(cancelled(ending) for ending in ("014", "914")))
-    assert home.charges() == []
+    assert home.evidence.charges() == []
 
 
 @pytest.mark.money
@@ -216,10 +260,10 @@ async def test_after_topping_up_a_second_code_is_a_second_consent_and_one_charge
     first, second = await home.code_in(phone, 1), await home.code_in(phone, 2)
     assert first != second and "Nothing was charged" in (await home.texts(phone, 2))[1]
     await home.text_with(phone, "PAID ")
-    attempts = home.rows("SELECT id, status FROM attempt WHERE payment_id = :id ORDER BY id", id=asked["id"])
+    attempts = home.evidence.rows("SELECT id, status FROM attempt WHERE payment_id = :id ORDER BY id", id=asked["id"])
     assert [row.status for row in attempts] == ["failed", "succeeded"]
-    assert [one.correlator for one in home.charges(phone)] == [attempts[1].id]
-    consents = home.rows("SELECT attempt_id, reply FROM consent WHERE payment_id = :id", id=asked["id"])
+    assert [one.correlator for one in home.evidence.charges(phone)] == [attempts[1].id]
+    consents = home.evidence.rows("SELECT attempt_id, reply FROM consent WHERE payment_id = :id", id=asked["id"])
     assert {(row.attempt_id, row.reply) for row in consents} == {(attempts[0].id, first), (attempts[1].id, second)}
 
 
@@ -242,7 +286,7 @@ async def test_a_balance_that_stays_low_ends_without_a_charge(home: House) -> No
     await together(never_topped_up(True, "insufficient_funds"), never_topped_up(False, "expired"))
     home.advance(PAST_THE_DEADLINE_S)
     assert (await home.shop.until_final(silent[0]))["reason"] == "expired"
-    assert home.charges() == []
+    assert home.evidence.charges() == []
 
 
 @pytest.mark.money
@@ -254,6 +298,6 @@ async def test_the_old_code_does_not_confirm_after_a_low_balance(home: House) ->
     home.world.billing.book.set_balance(phone, Decimal(10_000))
     home.text(phone, await home.code_in(phone, 1))
     await home.text_with(phone, "not right")
-    assert home.charges() == []
+    assert home.evidence.charges() == []
     home.text(phone, await home.code_in(phone, 2))
     assert (await home.shop.until_final(asked["id"]))["status"] == "succeeded"

@@ -3,14 +3,13 @@
 import pytest
 
 from simulators.faults import Scripted
+from tests.journeys.evidence import ASKS_MAX
 from tests.journeys.house import House, a_number, together
 
 pytestmark = pytest.mark.journey
 
 PAST_THE_DEADLINE_S = 700
 A_LITTLE_S = 10
-ASKS_MAX = 2
-"""The first one, and once more if nobody knows whether it was taken."""
 
 
 async def pays_once(home: House, ending: str) -> None:
@@ -20,14 +19,14 @@ async def pays_once(home: House, ending: str) -> None:
     ended = await home.shop.until_final(asked["id"])
     assert (ended["status"], ended["reason"]) == ("succeeded", None), ending
     assert ended["receipt_ref"] in await home.text_with(phone, "PAID "), ending
-    assert len(home.charges(phone)) == 1, ending
-    assert 1 <= home.asks(phone) <= ASKS_MAX, ending
+    assert len(home.evidence.charges(phone)) == 1, ending
+    assert 1 <= home.evidence.asks_of(phone) <= ASKS_MAX, ending
 
 
 @pytest.mark.money
 async def test_receipts_that_are_lost_early_late_or_twice_change_nothing(home: House) -> None:
     await together(*(pays_once(home, ending) for ending in ("012", "013", "955", "956", "957")))
-    statuses = home.rows(
+    statuses = home.evidence.rows(
         "SELECT c.msisdn, m.status FROM message m JOIN consumer c ON c.id = m.consumer_id WHERE m.template = 'ask'"
     )
     lost = [row.msisdn for row in statuses if row.msisdn.endswith("012")]
@@ -39,7 +38,7 @@ async def test_receipts_that_are_lost_early_late_or_twice_change_nothing(home: H
                 " WHERE c.msisdn = :msisdn AND m.template = 'ask' AND m.status = 'delivered'",
                 msisdn=row.msisdn,
             )
-    assert home.rows("SELECT id FROM orphan_receipt") == []
+    assert home.evidence.rows("SELECT id FROM orphan_receipt") == []
 
 
 async def test_who_cannot_be_reached_is_not_charged(home: House) -> None:
@@ -50,7 +49,7 @@ async def test_who_cannot_be_reached_is_not_charged(home: House) -> None:
     await home.shop.until(away["id"], lambda payment: payment["status"] == "requires_consent")
     home.advance(PAST_THE_DEADLINE_S)
     assert (await home.shop.until_final(away["id"]))["reason"] == "expired"
-    assert home.charges() == []
+    assert home.evidence.charges() == []
 
 
 REFUSED_ONCE = ("950", "951", "952")  # throttled, queue full, system error
@@ -79,9 +78,9 @@ async def test_an_ask_whose_fate_is_unknown_is_sent_once_more_and_then_no_more(h
     asked = await home.shop.ask(phone)
     await home.until_rows("SELECT id FROM outbox WHERE payment_id = :id AND id LIKE '%.2'", id=asked["id"])
     await home.settled()
-    assert home.asks(phone) == ASKS_MAX
+    assert home.evidence.asks_of(phone) == ASKS_MAX
     assert len(set(await home.texts(phone))) == 1, "the same words, and so the same code"
-    assert home.charges() == []
+    assert home.evidence.charges() == []
 
 
 @pytest.mark.money
@@ -91,7 +90,7 @@ async def test_nobody_is_asked_again_for_what_is_paid(home: House) -> None:
     await home.shop.until_final(asked["id"])
     await home.text_with(phone, "PAID ")
     await home.settled()
-    assert home.asks(phone) == 1
+    assert home.evidence.asks_of(phone) == 1
 
 
 async def test_a_network_that_takes_nothing_ends_the_request_at_its_deadline(home: House) -> None:
@@ -103,5 +102,5 @@ async def test_a_network_that_takes_nothing_ends_the_request_at_its_deadline(hom
     assert (await home.shop.until_final(asked["id"]))["reason"] in ("expired", "unreachable")
     home.world.plan.clear()
     await home.settled()
-    assert home.asks(phone) == 0
-    assert home.charges() == []
+    assert home.evidence.asks_of(phone) == 0
+    assert home.evidence.charges() == []

@@ -21,7 +21,7 @@ async def test_a_confirmed_payment_is_charged_once_and_told_to_both(home: House)
     assert paid["status"] == "succeeded"
     receipt = await home.text_with(phone, "PAID")
     assert paid["receipt_ref"] in receipt
-    assert [one.amount for one in home.charges(phone)] == [1250]
+    assert [one.amount for one in home.evidence.charges(phone)] == [1250]
     assert await home.shop.event_types(asked["id"]) == [
         "payment.created",
         "payment.asked",
@@ -43,7 +43,7 @@ async def test_who_refuses_in_whatever_words_is_not_charged(home: House) -> None
         assert await home.shop.event_types(asked["id"]) == ["payment.created", "payment.asked", "payment.failed"]
 
     await together(*(refusing(words) for words in ("0", "NO", "no {code}", "Hapana", "don't pay {code}")))
-    assert home.charges() == []
+    assert home.evidence.charges() == []
 
 
 async def test_doubt_never_charges_and_is_answered_with_the_way_to_pay(home: House) -> None:
@@ -58,7 +58,7 @@ async def test_doubt_never_charges_and_is_answered_with_the_way_to_pay(home: Hou
         assert (await home.shop.payment(asked["id"]))["status"] == "requires_consent", words
 
     await together(*(doubting(words) for words in ("YES", "Who is this?", "{code}?", "{code} or {code}1", "maybe")))
-    assert home.charges() == []
+    assert home.evidence.charges() == []
 
 
 async def test_silence_ends_at_the_time_that_was_printed_and_a_late_code_charges_nothing(home: House) -> None:
@@ -78,7 +78,7 @@ async def test_silence_ends_at_the_time_that_was_printed_and_a_late_code_charges
     home.text(phone, code)
     await home.text_with(phone, "Time is over", count=3)
     assert (await home.shop.payment(again["id"]))["status"] == "requires_consent"
-    assert home.charges() == []
+    assert home.evidence.charges() == []
 
 
 async def test_three_wrong_codes_end_the_request(home: House) -> None:
@@ -89,7 +89,7 @@ async def test_three_wrong_codes_end_the_request(home: House) -> None:
     assert "Tries left: 2" in await home.text_with(phone, "not right")
     assert "Tries left: 1" in await home.text_with(phone, "not right", count=2)
     assert NOTHING_CHARGED in await home.text_with(phone, "Too many wrong codes")
-    assert home.charges() == []
+    assert home.evidence.charges() == []
 
 
 @pytest.mark.money
@@ -99,7 +99,7 @@ async def test_a_wrong_code_and_then_the_right_one_pays(home: House) -> None:
     assert (await home.shop.until_final(asked["id"]))["status"] == "succeeded"
     assert NOTHING_CHARGED in await home.text_with(phone, "not right")
     await home.text_with(phone, "PAID")
-    assert len(home.charges(phone)) == 1
+    assert len(home.evidence.charges(phone)) == 1
 
 
 @pytest.mark.money
@@ -110,7 +110,7 @@ async def test_a_code_sent_twice_charges_once_and_alarms_nobody(home: House) -> 
         paid = await home.shop.until_final(asked["id"])
         assert paid["status"] == "succeeded"
         await home.text_with(phone, "PAID")
-        assert len(home.charges(phone)) == 1
+        assert len(home.evidence.charges(phone)) == 1
         said = " / ".join(await home.texts(phone))
         assert not any(word in said for word in ("not right", "Time is over", "NOT paid", "did not understand")), said
         home.text(phone, await home.code_in(phone))
@@ -118,7 +118,7 @@ async def test_a_code_sent_twice_charges_once_and_alarms_nobody(home: House) -> 
 
     # 005: the owner sends it twice; 957: the network hands it over twice; both at once for some of 005.
     await together(*(twice(ending) for ending in ("005", "005", "005", "957", "957")))
-    assert len(home.charges()) == 5
+    assert len(home.evidence.charges()) == 5
 
 
 @pytest.mark.money
@@ -143,17 +143,17 @@ async def test_of_two_requests_at_one_phone_each_code_pays_its_own_and_0_refuses
     assert first != second
     home.text(phone, second)
     assert (await home.shop.until_final(dear["id"]))["status"] == "succeeded"
-    assert [one.amount for one in home.charges(phone)] == [999]
+    assert [one.amount for one in home.evidence.charges(phone)] == [999]
     assert (await home.shop.payment(cheap["id"]))["status"] == "requires_consent"
     home.text(phone, first)
     assert (await home.shop.until_final(cheap["id"]))["status"] == "succeeded"
-    assert [one.amount for one in home.charges(phone)] == [999, 1]
+    assert [one.amount for one in home.evidence.charges(phone)] == [999, 1]
     others = [await home.shop.ask(phone) for _ in range(3)]
     await home.texts(phone, 7)
     home.text(phone, "0")
     for other in others:
         assert (await home.shop.until_final(other["id"]))["reason"] == "refused"
-    assert len(home.charges(phone)) == 2
+    assert len(home.evidence.charges(phone)) == 2
 
 
 async def test_an_unclear_text_while_several_wait_shows_both_codes(home: House) -> None:
@@ -164,7 +164,7 @@ async def test_an_unclear_text_while_several_wait_shows_both_codes(home: House) 
     home.text(phone, "YES")
     answer = await home.text_with(phone, "2 requests")
     assert all(code in answer for code in codes)
-    assert home.charges() == []
+    assert home.evidence.charges() == []
 
 
 @pytest.mark.money
@@ -183,7 +183,7 @@ async def test_stop_ends_what_waits_and_what_comes_until_start(home: House) -> N
     home.text(phone, "START")
     await home.text_with(phone, "Welcome back")
     assert (await home.shop.until_final((await home.shop.ask(phone))["id"]))["status"] == "succeeded"
-    assert len(home.charges(phone)) == 1
+    assert len(home.evidence.charges(phone)) == 1
 
 
 @pytest.mark.money
@@ -208,7 +208,7 @@ async def test_twenty_parallel_requests_under_one_key_ask_once(home: House) -> N
     assert (other.status, other.body["code"]) == (422, "idempotency_mismatch")
     await home.shop.until_final(payment_id)
     await home.text_with(phone, "PAID")
-    assert home.asks(phone) == 1 and len(home.charges(phone)) == 1
+    assert home.evidence.asks_of(phone) == 1 and len(home.evidence.charges(phone)) == 1
     assert [event["type"] for event in await home.shop.events()].count("payment.created") == 1
 
 
@@ -224,4 +224,4 @@ async def test_a_gateway_that_is_started_again_goes_on_where_it_was(home: House)
     for payment, phone in zip(asked, (waiting, charging, unasked), strict=True):
         assert (await home.shop.until_final(payment["id"]))["status"] == "succeeded"
         await home.text_with(phone, "PAID")
-        assert len(home.charges(phone)) == 1
+        assert len(home.evidence.charges(phone)) == 1

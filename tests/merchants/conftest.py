@@ -1,11 +1,19 @@
-"""A shop over each database, and (where the database does not matter) over SQLite only."""
+"""A shop over each database, and (where the database does not matter) over SQLite only; the port on both loops."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 
 import pytest
+import uvloop
 
 from tests.merchants.shop import Shop, open_shop
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tests of the port hold on uvloop too, the loop of production, which reads and accepts in other turns."""
+    loops = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return loops if item.path.stem == "test_server" else {"asyncio": asyncio.new_event_loop}
 
 
 @pytest.fixture

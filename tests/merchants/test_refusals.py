@@ -175,6 +175,28 @@ async def test_a_bad_body_is_refused_by_name(sqlite_shop: Shop, bad: Row) -> Non
     assert (await sqlite_shop.call("POST", "/v1/payments", GOOD, key="k")).status == 201
 
 
+HALF = b'{"description":"2 %s kg"}'
+WHY = [
+    ("empty", b"", "expected a JSON object, got an empty body"),
+    ("blank", b" \r\n\t", "expected a JSON object, got an empty body"),
+    ("high half", HALF % b"\\ud800", r"\ud800 is half a character"),
+    ("high half at the end", rb'{"description":"2 \uD83d"}', r"\uD83d is half a character"),
+    ("low half", HALF % b"\\ude00", r"\ude00 is half a character"),
+    ("two high halves", HALF % b"\\ud83d\\ud83d", r"\ud83d is half a character"),
+    ("a pair and a half", HALF % b"\\ud83d\\ude00\\ude00", r"\ude00 is half a character"),
+    ("a pair, then cut off", rb'{"description":"\ud83d\ude00', "Input data was truncated"),
+    ("an escaped backslash, then cut off", rb'{"description":"\\ud800', "Input data was truncated"),
+]
+
+
+@pytest.mark.parametrize(("label", "body", "detail"), WHY, ids=[label for label, *_ in WHY])
+async def test_a_malformed_body_is_told_why(sqlite_shop: Shop, label: str, body: bytes, detail: str) -> None:
+    headers = {"Authorization": f"Bearer {sqlite_shop.mine.test_key}", "Content-Type": JSON, "Idempotency-Key": "k"}
+    answer = await sqlite_shop.send("POST", "/v1/payments", body, headers)
+    check_problem(answer, 400, "malformed_json")
+    assert answer.json["detail"] == detail
+
+
 async def test_all_mistakes_of_meaning_are_told_at_once(sqlite_shop: Shop) -> None:
     body = a_request(currency="KSH", language="xx", reference="a\nb")
     errors = (await sqlite_shop.call("POST", "/v1/payments", body)).json["errors"]
@@ -273,7 +295,17 @@ QUERIES = [
     ("/v1/payments?surprise=1", "surprise"),
     ("/v1/events?after_seq=-1", "after_seq"),
     ("/v1/events?after_seq=99999999999999999999", "after_seq"),
+    ("/v1/events?after_seq=1e3", "after_seq"),
+    ("/v1/events?after_seq=1.0", "after_seq"),
+    ("/v1/events?after_seq=%2B1", "after_seq"),
+    ("/v1/events?after_seq=1_0", "after_seq"),
+    ("/v1/events?after_seq=%D9%A3", "after_seq"),
+    ("/v1/events?after_seq=1%0A", "after_seq"),
+    ("/v1/events?after_seq=", "after_seq"),
+    ("/v1/events?after_seq=" + "9" * 5000, "after_seq"),
     ("/v1/events?limit=1001", "limit"),
+    ("/v1/events?limit=1e2", "limit"),
+    ("/v1/payments?limit=2e1", "limit"),
     ("/v1/webhook_endpoints?limit=1", "limit"),
 ]
 
@@ -286,6 +318,10 @@ async def test_bad_queries_are_refused(sqlite_shop: Shop, path: str, field: str)
         return
     check_problem(answer, 422, "invalid_request")
     assert [error["field"] for error in answer.json["errors"]] == [field]
+
+
+async def test_digits_alone_are_a_number_in_a_query(sqlite_shop: Shop) -> None:
+    assert (await sqlite_shop.call("GET", "/v1/events?after_seq=007&limit=0100")).status == 200
 
 
 FULFILMENTS = [

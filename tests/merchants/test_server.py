@@ -2,18 +2,19 @@
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 
 import aiohttp
 import msgspec
 import pytest
-import uvloop
 from aiohttp import web
 
 from merchants import operations, server
 from merchants.api import ApiServer
 from merchants.server import Serving, serve
 from tests.merchants.shop import Shop, a_request
+
+HEAD_TIMEOUT_S = 0.2
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ async def serving(sqlite_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
     monkeypatch.setattr(server, "LINGER_S", 0.1)
     app = sqlite_shop.client.app
     assert app is not None
-    served = await serve(app, "127.0.0.1", 0, head_timeout_s=0.2)
+    served = await serve(app, "127.0.0.1", 0, head_timeout_s=HEAD_TIMEOUT_S)
     yield served
     await served.stop()
 
@@ -62,27 +63,53 @@ async def test_who_sends_no_whole_head_is_hung_up_on(serving: Serving, sent: byt
     assert await talk(serving, sent) == b""
 
 
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def test_many_half_heads_are_all_hung_up_on(run: Callable[[Coroutine[None, None, None]], None]) -> None:
-    async def scenario() -> None:
-        serving = await serve(web.Application(), "127.0.0.1", 0, head_timeout_s=0.3)
-        port = int(serving.url.rpartition(":")[2])
-        try:
-            async with asyncio.timeout(10):
-                assert await asyncio.gather(*(half_a_head(port) for _ in range(200))) == [b""] * 200
-        finally:
-            await serving.stop()
-
-    run(scenario())
+async def test_many_half_heads_are_all_hung_up_on_in_time(serving: Serving) -> None:
+    half = b"GET / HTTP/1.1\r\nHost: x\r\nX-A: "
+    async with asyncio.timeout(HEAD_TIMEOUT_S + 2):
+        assert await asyncio.gather(*(talk(serving, half) for _ in range(200))) == [b""] * 200
 
 
-async def half_a_head(port: int) -> bytes:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-A: ")
-    try:
-        return await reader.read()
-    finally:
-        writer.close()
+@pytest.mark.parametrize("behind", [b"G", b"GET / HTTP/1.1\r\nHost: x\r\n"], ids=["a letter", "half"])
+async def test_a_head_that_begins_behind_a_request_has_its_deadline_too(serving: Serving, behind: bytes) -> None:
+    answer = await talk(serving, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" + behind)
+    assert answer.startswith(b"HTTP/1.1 200 ") and answer.count(b"HTTP/1.1") == 1
+
+
+def sweep_later(serving: Serving) -> None:
+    """Sweep as if every head that has begun were an hour old."""
+    port_server = serving._runner.server
+    assert isinstance(port_server, server._Server)
+    port_server.sweep(asyncio.get_running_loop().time() + 3600.0, 0.0)
+
+
+@pytest.mark.parametrize("behind", [b"", b"GET /heal"], ids=["nothing", "half a head"])
+async def test_a_request_in_hand_is_not_swept_and_a_kept_connection_neither(behind: bytes) -> None:
+    come, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: web.Request) -> web.Response:
+        come.set()
+        await go.wait()
+        return web.Response(text="done")
+
+    app = web.Application()
+    app.router.add_post("/", slow)
+    serving = await serve(app, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(serving.url.rpartition(":")[2]))
+    # Head, body and what follows come in packets of their own.
+    for packet in (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n", b"ab", b"cd", behind):
+        writer.write(packet)
+        await come.wait()
+    sweep_later(serving)
+    go.set()
+    assert (await reader.readuntil(b"done")).startswith(b"HTTP/1.1 200 ")
+    if behind:
+        writer.write(b"thz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readuntil(b"Not Found")).startswith(b"HTTP/1.1 404 ")
+    sweep_later(serving)
+    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b"HTTP/1.1 200 " in await reader.readuntil(b"done")
+    writer.close()
+    await serving.stop()
 
 
 async def test_a_second_head_has_its_deadline_too(serving: Serving) -> None:
@@ -127,6 +154,11 @@ BROKEN = {
         b"POST /v1/payments HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
     ),
     "a long header": b"GET / HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 20_000 + b"\r\n\r\n",
+    "an unknown expectation": b"GET /healthz HTTP/1.1\r\nHost: x\r\nExpect: foo\r\n\r\n",
+    "an unknown expectation of a body": (
+        b"POST /v1/payments HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 200-ok\r\n\r\n{}"
+    ),
+    "an unknown expectation of no path": b"GET /nothing HTTP/1.1\r\nHost: x\r\nExpect: foo\r\n\r\n",
 }
 
 
@@ -136,6 +168,13 @@ async def test_what_is_no_http_gets_a_problem_and_no_stack(serving: Serving, sen
     assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
     assert b"application/problem+json" in answer and b'"code":"malformed_request"' in answer
     assert b"Traceback" not in answer and b"Request-Id: req_" in answer
+
+
+async def test_who_expects_to_be_told_to_continue_is_told(serving: Serving, sqlite_shop: Shop) -> None:
+    body = msgspec.json.encode(a_request())
+    sent = head(sqlite_shop, f"Content-Length: {len(body)}", "Expect: 100-Continue", "Connection: close")
+    answer = await talk(serving, sent, body)
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 ")
 
 
 async def test_a_broken_chunk_is_a_problem(serving: Serving, sqlite_shop: Shop) -> None:

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Connection, text
 
-from gateway.store import tables
 from gateway.store.engine import begin_write
 from gateway.store.seal import GENESIS, head, seal_next
 from gateway.store.verify import verify
-from tests.store.bench import a_captured_payment, a_store, an_engine
+from tests.store.bench import a_captured_payment, a_store, an_engine, without_guards
 
 pytestmark = pytest.mark.money
 
@@ -30,17 +29,6 @@ def books(database_url: str) -> Iterator[Connection]:
             without_guards(conn)
             yield conn
             conn.rollback()
-
-
-def without_guards(conn: Connection) -> None:
-    """As somebody would who may change the schema."""
-    for table in tables.APPEND_ONLY:
-        if conn.dialect.name == "postgresql":
-            conn.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
-            continue
-        statement = text("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :table")
-        for trigger in conn.execute(statement, {"table": table}).all():
-            conn.execute(text(f"DROP TRIGGER {trigger.name}"))
 
 
 # In statements, `?some` is an entry in the middle, `?last` the newest, `?paid` the payment of the former.
