@@ -38,6 +38,8 @@ LEASE_S: Final = 8.0
 HEARTBEAT_S: Final = 0.3
 # Many leases long; FREEZE_S makes it shorter where somebody waits for it. `conftest.py` lets the long one begin first.
 FREEZE_S: Final = float(os.environ.get("FREEZE_S", "60"))
+# Often enough to look into every batch's gap, seldom enough to leave the processor to the other tests for a minute.
+READ_S: Final = 0.03
 SHORT_FREEZE_S: Final = LEASE_S + 2.0
 WAIT_S: Final = 30.0
 
@@ -88,7 +90,7 @@ class Reader:
             for shop in self._shops:
                 with suppress(aiohttp.ClientError, TimeoutError):
                     await self.look(shop)
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(READ_S)
 
     async def look(self, shop: Shop) -> int:
         """Read one page, which must go on where the last one ended."""
