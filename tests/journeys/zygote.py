@@ -13,7 +13,11 @@ from typing import NoReturn
 
 import msgspec
 
-from gateway import cli
+from gateway import adapters, cli
+from gateway.cli import commands, serve
+
+# What a gateway loads only when it is told to serve.
+LOADED = (commands, serve, adapters.kinds("Bearer"), adapters.kinds("Biller"))
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
