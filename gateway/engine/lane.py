@@ -171,7 +171,11 @@ class Lane:
         self.accept(held_back)
 
     def _accept(self, row: OutboxRow) -> None:
-        if row.id in self._known:
+        known = self._known.get(row.id)
+        if known is not None:
+            # Claimed in a new epoch while the old one's is still in hand: whoever gives that back queues this one.
+            if known.epoch != row.epoch:
+                self._known[row.id] = row
             return
         self._known[row.id] = row
         rows = self._waiting.setdefault(row.group_key, [])
@@ -234,10 +238,15 @@ class Lane:
         self._free(row.group_key)
 
     def _give_back(self, row: OutboxRow, grant: Grant) -> None:
+        newest = self._known.get(row.id, row)
         if grant is self.grant:
             self._waiting.setdefault(row.group_key, []).insert(0, row)
-        else:
-            self._forget(row)
+        elif self.grant is not None and newest.epoch == self.grant.epoch:
+            # What this process knows of its own try is the truth; the claim could only suspect it.
+            kept = self._known[row.id] = replace(newest, maybe_sent=row.maybe_sent)
+            self._waiting.setdefault(row.group_key, []).insert(0, kept)
+        else:  # It has not ended: a claim that is being read may bring it again.
+            self._known.pop(row.id, None)
         self._free(row.group_key)
 
     def _free(self, key: str) -> None:

@@ -373,6 +373,20 @@ async def test_a_row_that_was_given_back_unstarted_is_tried_again_without_suspic
         assert here.desk.began == ["a", "a"] and here.desk.maybe_sent == []
 
 
+async def test_a_row_that_a_new_epoch_claimed_before_it_was_given_back_is_not_forgotten(shelf: Shelf) -> None:
+    async with process(shelf) as here:
+        here.desk.errors["a"] = [NotStarted()]
+        await here.write(a_row("a"))
+        await here.desk.until(lambda: "a" in here.desk.began)
+        before = shelf.leases["sms:acme:0"].epoch
+        for lease in shelf.leases.values():
+            lease.owner = None
+        await here.lanes._beat()
+        assert shelf.leases["sms:acme:0"].epoch == before + 1
+        await here.settled()
+        assert here.desk.began == ["a", "a"] and here.desk.maybe_sent == []
+
+
 async def test_a_row_whose_outcome_cannot_be_recorded_is_not_carried_out_again(shelf: Shelf) -> None:
     async with process(shelf) as here:
         here.desk.broken_outcomes = {"a"}
