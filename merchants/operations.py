@@ -17,6 +17,7 @@ import msgspec
 import uuid_utils
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from gateway.engine.batcher import Busy
 from gateway.engine.merchant_jobs import Answer
@@ -32,6 +33,8 @@ In = TypeVar("In", bound=Request)
 
 BODY_BYTES_MAX: Final = 65_536
 BODY_TIMEOUT_S: Final = 10.0
+# A fail-over of the database takes seconds.
+DATABASE_RETRY_AFTER_S: Final = 2.0
 JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
 
@@ -195,6 +198,9 @@ def _as_refused(error: Exception) -> Refused:
         return error
     if isinstance(error, Busy):
         return overloaded(error.retry_after_s)
+    if isinstance(error, OperationalError | InterfaceError):  # The database cannot be reached just now.
+        log.warning("a read failed: %s", error.orig)
+        return overloaded(DATABASE_RETRY_AFTER_S)
     if isinstance(error, web.HTTPException) and error.status < 500:
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         return Refused(_HTTP_CODES.get(error.status, "malformed_request"), headers=headers)

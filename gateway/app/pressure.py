@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from gateway.store.backlog import oldest_due_ms
 from gateway.store.reads import Reads
@@ -37,8 +37,8 @@ class Pressure:
         while True:
             try:
                 await self.look()
-            except SQLAlchemyError:  # A loop's top: the next look is a second away.
-                log.exception("looking at the backlog failed")
+            except DBAPIError as error:  # A loop's top: the next look is a second away.
+                log.warning("the backlog could not be looked at: %s", error.orig)
             await asyncio.sleep(LOOK_S)
 
     async def look(self) -> None:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
 
 from gateway.store import tables
 from merchants.problems import CATALOGUE
@@ -352,6 +353,18 @@ async def test_a_key_that_expires_stops_to_work(shop: Shop) -> None:
     assert (await shop.call("GET", "/v1/payments", secret=live)).status == 200
     shop.clock.advance(61)
     check_problem(await shop.call("GET", "/v1/payments", secret=live), 401, "unauthorized")
+
+
+async def test_a_database_that_cannot_be_reached_is_a_503_with_a_time_to_come_back(
+    sqlite_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*arguments: object, **named: object) -> None:
+        raise OperationalError("SELECT", {}, Exception("connection timeout expired"))
+
+    monkeypatch.setattr("gateway.store.merchant_reads.events", unreachable)
+    answer = await sqlite_shop.call("GET", "/v1/events?after_seq=0")
+    check_problem(answer, 503, "overloaded")
+    assert answer.headers["Retry-After"] == "2"
 
 
 async def test_a_bug_of_ours_is_a_problem_with_an_id(
