@@ -1,0 +1,56 @@
+"""The tables, in SQLAlchemy Core, the same on SQLite and PostgreSQL.
+
+Times are integer milliseconds since 1970 UTC, amounts integer minor units, nested things JSON text: every column is
+text or integer, so that whole batches travel as one JSON parameter (see `bulk`). The phone number stands in `consumer`
+only. Triggers that hold transitions, consents and the ledger append-only stand in the migration.
+"""
+
+from gateway.store.tables.base import metadata
+from gateway.store.tables.books import entry, ledger_seal, leg, open_break, quarantine
+from gateway.store.tables.merchants import (
+    api_key,
+    event,
+    feed,
+    idempotency,
+    merchant,
+    webhook_delivery,
+    webhook_endpoint,
+)
+from gateway.store.tables.payments import attempt, consent, fulfilment, payment, transition
+from gateway.store.tables.phones import consumer, message, message_part, mo, order_request, orphan_receipt
+from gateway.store.tables.work import batch, lane, outbox, process
+
+__all__ = [
+    "APPEND_ONLY",
+    "api_key",
+    "attempt",
+    "batch",
+    "consent",
+    "consumer",
+    "entry",
+    "event",
+    "feed",
+    "fulfilment",
+    "idempotency",
+    "lane",
+    "ledger_seal",
+    "leg",
+    "merchant",
+    "message",
+    "message_part",
+    "metadata",
+    "mo",
+    "open_break",
+    "order_request",
+    "orphan_receipt",
+    "outbox",
+    "payment",
+    "process",
+    "quarantine",
+    "transition",
+    "webhook_delivery",
+    "webhook_endpoint",
+]
+
+APPEND_ONLY = ("transition", "consent", "entry", "leg", "ledger_seal", "event", "mo")
+"""Tables whose rows the database itself refuses to change or delete (`mo` rows may be deleted by age)."""

@@ -1,0 +1,60 @@
+"""The ledger, its seal, and what a person must look at."""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, PrimaryKeyConstraint, String, Table, Text
+
+from gateway.store.tables.base import metadata
+
+entry = Table(
+    "entry",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("source_type", String, nullable=False),
+    Column("source_id", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("mode", String, nullable=False),
+    Column("currency", String, nullable=False),
+    Column("payment_id", String, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Index("entry_source", "source_type", "source_id", "kind", unique=True),
+    Index("entry_by_payment", "payment_id"),
+)
+
+leg = Table(
+    "leg",
+    metadata,
+    Column("entry_id", String, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("account", String, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    PrimaryKeyConstraint("entry_id", "n"),
+)
+
+ledger_seal = Table(
+    "ledger_seal",
+    metadata,
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("entry_id", String, nullable=False, unique=True),
+    Column("previous_hash", String, nullable=False),
+    Column("hash", String, nullable=False),
+)
+
+open_break = Table(
+    "break",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("payment_id", String),
+    Column("detail", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("resolved_at_ms", BigInteger),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("job", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("is_carrier_fact", Integer, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)

@@ -1,0 +1,94 @@
+"""Phones, what they wrote and what was written to them. The number stands in `consumer` only."""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, PrimaryKeyConstraint, String, Table, Text, text
+
+from gateway.store.tables.base import metadata
+
+consumer = Table(
+    "consumer",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("msisdn", String, nullable=False),
+    Column("generation", Integer, nullable=False, server_default="1"),
+    Column("language", String, nullable=False, server_default=""),
+    Column("stopped_at_ms", BigInteger),
+    # Auto replies to texts that were not understood: one a minute, so that two machines cannot talk for ever.
+    Column("unclear_at_ms", BigInteger),
+    Column("unclear_count", Integer, nullable=False, server_default="0"),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Index("consumer_msisdn", "msisdn", "generation", unique=True),
+)
+
+mo = Table(
+    "mo",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("carrier", String, nullable=False),
+    Column("consumer_id", String, nullable=False),
+    Column("provider_id", String),
+    Column("sent_to", String, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("meaning", String, nullable=False),
+    Column("payment_id", String),
+    Column("read_at_ms", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Index("mo_by_consumer", "consumer_id", "at_ms"),
+    Index(
+        "mo_provider",
+        "carrier",
+        "provider_id",
+        unique=True,
+        sqlite_where=text("provider_id IS NOT NULL"),
+        postgresql_where=text("provider_id IS NOT NULL"),
+    ),
+)
+
+order_request = Table(
+    "order_request",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("merchant_id", String, nullable=False),
+    Column("mode", String, nullable=False),
+    Column("consumer_id", String, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency", String, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Index("order_request_recent", "consumer_id", "merchant_id", "at_ms"),
+)
+
+message = Table(
+    "message",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("payment_id", String),
+    Column("consumer_id", String, nullable=False),
+    Column("carrier", String, nullable=False),
+    Column("template", String, nullable=False),
+    Column("status", String, nullable=False),  # submitted, unknown, failed, dropped, delivered, undeliverable
+    Column("segments", Integer, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Index("message_by_payment", "payment_id"),
+)
+
+message_part = Table(
+    "message_part",
+    metadata,
+    Column("carrier", String, nullable=False),
+    Column("carrier_message_id", String, nullable=False),
+    Column("message_id", String, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("carrier", "carrier_message_id", "message_id"),
+)
+
+orphan_receipt = Table(
+    "orphan_receipt",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("carrier", String, nullable=False),
+    Column("carrier_message_id", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Index("orphan_receipt_by_age", "at_ms"),
+)
