@@ -47,12 +47,15 @@ class WebhookDone:
             merchant_reads.disable_endpoint(unit.conn, self.row.body["endpoint_id"], unit.now_ms)
         was_tried = self.outcome.kind != "dropped"
         unit.put(
-            tables.webhook_delivery,
+            tables.webhook_attempt,
             {
+                "id": f"{self.row.id}.{self.row.tries + was_tried}",
                 "event_id": self.row.body["event_id"],
                 "endpoint_id": self.row.body["endpoint_id"],
                 "status": "delivered" if self.outcome.kind == "delivered" else "given_up",
                 "tries": self.row.tries + was_tried,
+                "http_status": None,
+                "took_ms": 0,
                 "detail": self.outcome.detail[:DETAIL_CHARACTERS_MAX],
                 "at_ms": unit.now_ms,
             },

@@ -55,13 +55,18 @@ _INSERT_ORDER: tuple[Table, ...] = (
     tables.message_part,
     tables.orphan_receipt,
     tables.webhook_endpoint,
-    tables.webhook_delivery,
+    tables.webhook_attempt,
     tables.open_break,
+    tables.consumer_stop,
+    tables.request_log,
+    tables.export,
+    tables.export_chunk,
+    tables.trace,
 )
 
 
 # After a lease was lost, two owners may have done the same row; the first record of it stands, and neither batch fails.
-_MAY_BE_TOLD_TWICE = frozenset({tables.message, tables.message_part, tables.webhook_delivery, tables.open_break})
+_MAY_BE_TOLD_TWICE = frozenset({tables.message, tables.message_part, tables.webhook_attempt, tables.open_break})
 
 
 def write(unit: "Unit") -> None:
@@ -114,6 +119,16 @@ def _write_consumers(unit: "Unit") -> None:
             "stopped_at_ms": consumer.stopped_at_ms,
             "unclear_at_ms": consumer.unclear_at_ms,
             "unclear_count": consumer.unclear_count,
+            "answers_at_ms": consumer.answers_at_ms,
+            "answers_count": consumer.answers_count,
+            "wrong_at_ms": consumer.wrong_at_ms,
+            "wrong_count": consumer.wrong_count,
+            "locked_until_ms": consumer.locked_until_ms,
+            "more": consumer.more,
+            "limit_minor": consumer.limit_minor,
+            "limit_currency": consumer.limit_currency,
+            "limit_next_minor": consumer.limit_next_minor,
+            "limit_next_at_ms": consumer.limit_next_at_ms,
         }
         for consumer in unit.touched_consumers()
     ]

@@ -58,7 +58,7 @@ def _select_consumers(
     return list(conn.exec_driver_sql(statement + locked, (_json(msisdns), _json(consumer_ids))))
 
 
-_COLUMNS = "id, msisdn, language, stopped_at_ms, unclear_at_ms, unclear_count"
+_COLUMNS = ", ".join(Consumer.__struct_fields__)
 _CONSUMERS_SQLITE = (
     f"SELECT {_COLUMNS} FROM consumer WHERE msisdn IN (SELECT value FROM json_each(?))"
     " OR id IN (SELECT value FROM json_each(?)) ORDER BY msisdn"
@@ -71,27 +71,14 @@ _CONSUMERS_POSTGRESQL = (
 
 
 def _consumer(row: Row[Any]) -> Consumer:  # Any: a row of the table.
-    return Consumer(
-        id=row.id,
-        msisdn=row.msisdn,
-        language=row.language,
-        stopped_at_ms=row.stopped_at_ms,
-        unclear_at_ms=row.unclear_at_ms,
-        unclear_count=row.unclear_count,
-    )
+    return Consumer(**row._mapping)
 
 
 def _new_consumer(msisdn: str, now_ms: int) -> dict[str, Any]:  # Any: a row's columns.
-    return {
-        "id": new_id("csm_"),
-        "msisdn": msisdn,
-        "generation": 1,
-        "language": "",
-        "stopped_at_ms": None,
-        "unclear_at_ms": None,
-        "unclear_count": 0,
-        "created_at_ms": now_ms,
-    }
+    new = Consumer(
+        id=new_id("csm_"), msisdn=msisdn, language="", stopped_at_ms=None, unclear_at_ms=None, unclear_count=0
+    )
+    return msgspec.structs.asdict(new) | {"generation": 1, "created_at_ms": now_ms}
 
 
 def payments(conn: Connection, payment_ids: Collection[str], consumer_ids: Collection[str]) -> list[Payment]:

@@ -181,7 +181,7 @@ def _replies(conn: Connection, found: Payment) -> Rows:
 
 
 def _deliveries(conn: Connection, payment_id: str) -> Rows:
-    delivery, event = tables.webhook_delivery, tables.event
+    delivery, event = tables.webhook_attempt, tables.event
     statement = (
         select(delivery, event.c.type)
         .join(event, event.c.id == delivery.c.event_id)

@@ -21,6 +21,19 @@ class Consumer(msgspec.Struct, kw_only=True):
     stopped_at_ms: int | None
     unclear_at_ms: int | None
     unclear_count: int
+    answers_at_ms: int | None = None
+    answers_count: int = 0
+    wrong_at_ms: int | None = None
+    wrong_count: int = 0
+    locked_until_ms: int | None = None
+    more: str = ""
+    """What MORE goes on with, as JSON."""
+    limit_minor: int | None = None
+    """The owner's own limit a day, in `limit_currency`."""
+    limit_currency: str = ""
+    limit_next_minor: int | None = None
+    """A higher limit, and from when it counts."""
+    limit_next_at_ms: int | None = None
 
 
 class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):

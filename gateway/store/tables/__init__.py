@@ -6,35 +6,52 @@ only. Triggers that hold transitions, consents and the ledger append-only stand 
 """
 
 from gateway.store.tables.base import metadata
-from gateway.store.tables.books import entry, ledger_seal, leg, open_break, quarantine
+from gateway.store.tables.books import balance_snapshot, entry, ledger_seal, leg, open_break, quarantine
 from gateway.store.tables.merchants import (
     api_key,
     event,
+    export,
+    export_chunk,
     feed,
     idempotency,
     merchant,
-    webhook_delivery,
+    request_log,
+    webhook_attempt,
     webhook_endpoint,
 )
-from gateway.store.tables.payments import attempt, consent, fulfilment, payment, transition
-from gateway.store.tables.phones import consumer, message, message_part, mo, order_request, orphan_receipt
-from gateway.store.tables.work import batch, lane, outbox, process
+from gateway.store.tables.payments import ask_pause, attempt, consent, fulfilment, limit_counter, payment, transition
+from gateway.store.tables.phones import (
+    consumer,
+    consumer_stop,
+    message,
+    message_part,
+    mo,
+    order_request,
+    orphan_receipt,
+)
+from gateway.store.tables.work import batch, lane, outbox, process, trace
 
 __all__ = [
     "APPEND_ONLY",
     "api_key",
+    "ask_pause",
     "attempt",
+    "balance_snapshot",
     "batch",
     "consent",
     "consumer",
+    "consumer_stop",
     "entry",
     "event",
+    "export",
+    "export_chunk",
     "feed",
     "fulfilment",
     "idempotency",
     "lane",
     "ledger_seal",
     "leg",
+    "limit_counter",
     "merchant",
     "message",
     "message_part",
@@ -47,8 +64,10 @@ __all__ = [
     "payment",
     "process",
     "quarantine",
+    "request_log",
+    "trace",
     "transition",
-    "webhook_delivery",
+    "webhook_attempt",
     "webhook_endpoint",
 ]
 

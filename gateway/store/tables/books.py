@@ -27,6 +27,19 @@ leg = Table(
     Column("account", String, nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
     PrimaryKeyConstraint("entry_id", "n"),
+    Index("leg_by_account", "account", "entry_id"),
+)
+
+balance_snapshot = Table(
+    "balance_snapshot",
+    metadata,
+    Column("account", String, nullable=False),
+    Column("mode", String, nullable=False),
+    Column("currency", String, nullable=False),
+    # Counts the entries that are sealed up to here.
+    Column("position", BigInteger, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account", "mode", "currency"),
 )
 
 ledger_seal = Table(

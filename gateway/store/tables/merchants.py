@@ -25,6 +25,14 @@ api_key = Table(
     Column("sha256", String, nullable=False, unique=True),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("expires_at_ms", BigInteger),
+    Column("name", String, nullable=False, server_default=""),
+    Column("scopes", Text, nullable=False, server_default='["all"]'),  # JSON list
+    # The date of the API that this key gets if a request names none; "" is the oldest.
+    Column("version", String, nullable=False, server_default=""),
+    Column("revoked_at_ms", BigInteger),
+    # To the hour: a write a request would be dear.
+    Column("last_used_at_ms", BigInteger),
+    Index("api_key_by_merchant", "merchant_id", "mode"),
 )
 
 idempotency = Table(
@@ -85,17 +93,70 @@ webhook_endpoint = Table(
     Column("types", Text, nullable=False),  # JSON list; empty means all
     Column("created_at_ms", BigInteger, nullable=False),
     Column("disabled_at_ms", BigInteger),
+    # After a rotation both secrets sign until then.
+    Column("previous_secret", String),
+    Column("previous_until_ms", BigInteger),
     Index("webhook_endpoint_by_merchant", "merchant_id", "mode"),
 )
 
-webhook_delivery = Table(
-    "webhook_delivery",
+webhook_attempt = Table(
+    "webhook_attempt",
     metadata,
+    Column("id", String, primary_key=True),  # the outbox row and the number of the try
     Column("event_id", String, nullable=False),
     Column("endpoint_id", String, nullable=False),
-    Column("status", String, nullable=False),  # delivered, given_up
+    Column("status", String, nullable=False),  # delivered, failed, given_up
     Column("tries", Integer, nullable=False),
+    Column("http_status", Integer),
+    Column("took_ms", Integer, nullable=False),
     Column("detail", Text, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
-    PrimaryKeyConstraint("event_id", "endpoint_id"),
+    Index("webhook_attempt_by_event", "event_id"),
+    Index("webhook_attempt_by_endpoint", "endpoint_id", "at_ms", "id"),
+    Index("webhook_attempt_age", "at_ms"),
+)
+
+request_log = Table(
+    "request_log",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("merchant_id", String, nullable=False),
+    Column("mode", String, nullable=False),
+    Column("key_id", String, nullable=False),
+    Column("method", String, nullable=False),
+    Column("route", String, nullable=False),
+    Column("object_id", String, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("code", String, nullable=False),  # of the error catalogue, "" if all was well
+    Column("idempotency_key", String, nullable=False),
+    Column("request_body", Text, nullable=False),
+    Column("response_body", Text, nullable=False),
+    Column("took_ms", Integer, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Index("request_log_by_merchant", "merchant_id", "mode", "id"),
+)
+
+export = Table(
+    "export",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("merchant_id", String, nullable=False),
+    Column("mode", String, nullable=False),
+    Column("kind", String, nullable=False),  # payments, events
+    Column("query", Text, nullable=False),
+    Column("status", String, nullable=False),  # pending, running, ready, failed
+    Column("row_count", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("ended_at_ms", BigInteger),
+    Index("export_by_merchant", "merchant_id", "mode", "id"),
+)
+
+export_chunk = Table(
+    "export_chunk",
+    metadata,
+    Column("export_id", String, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    PrimaryKeyConstraint("export_id", "n"),
 )

@@ -142,3 +142,25 @@ fulfilment = Table(
     Column("body", Text, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
 )
+
+limit_counter = Table(
+    "limit_counter",
+    metadata,
+    Column("scope", String, nullable=False),  # merchant, carrier; a phone's use is read from its payments
+    Column("subject", String, nullable=False),
+    Column("mode", String, nullable=False),
+    Column("currency", String, nullable=False),
+    Column("period", String, nullable=False),  # 2026-11-25 or 2026-11, by the carrier's clock
+    Column("count", BigInteger, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    PrimaryKeyConstraint("scope", "subject", "mode", "currency", "period"),
+)
+
+ask_pause = Table(
+    "ask_pause",
+    metadata,
+    Column("subject", String, primary_key=True),  # merchant:<id> or block:<the number without its last three digits>
+    Column("detail", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
+)

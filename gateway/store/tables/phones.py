@@ -15,8 +15,31 @@ consumer = Table(
     # Auto replies to texts that were not understood: one a minute, so that two machines cannot talk for ever.
     Column("unclear_at_ms", BigInteger),
     Column("unclear_count", Integer, nullable=False, server_default="0"),
+    # All auto replies of the present minute and day: whoever repeats a keyword by machine is left alone in the end.
+    Column("answers_at_ms", BigInteger),
+    Column("answers_count", Integer, nullable=False, server_default="0"),
+    # Wrong codes of the present day, over all payments.
+    Column("wrong_at_ms", BigInteger),
+    Column("wrong_count", Integer, nullable=False, server_default="0"),
+    Column("locked_until_ms", BigInteger),
+    # What MORE goes on with: JSON, "" for nothing.
+    Column("more", String, nullable=False, server_default=""),
+    # The owner's own limit a day, and a higher one that is still to begin.
+    Column("limit_minor", BigInteger),
+    Column("limit_currency", String, nullable=False, server_default=""),
+    Column("limit_next_minor", BigInteger),
+    Column("limit_next_at_ms", BigInteger),
     Column("created_at_ms", BigInteger, nullable=False),
     Index("consumer_msisdn", "msisdn", "generation", unique=True),
+)
+
+consumer_stop = Table(
+    "consumer_stop",
+    metadata,
+    Column("consumer_id", String, nullable=False),
+    Column("merchant_id", String, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("consumer_id", "merchant_id"),
 )
 
 mo = Table(

@@ -45,3 +45,15 @@ batch = Table(
     Column("id", String, primary_key=True),
     Column("at_ms", BigInteger, nullable=False),
 )
+
+trace = Table(
+    "trace",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("payment_id", String),
+    Column("carrier", String, nullable=False),
+    Column("kind", String, nullable=False),  # submit_sm, deliver_sm, http …
+    Column("body", Text, nullable=False),  # JSON, numbers and codes masked
+    Column("at_ms", BigInteger, nullable=False),
+    Index("trace_by_payment", "payment_id"),
+)
