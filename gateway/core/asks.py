@@ -54,6 +54,18 @@ KEYS: Final[Mapping[str, frozenset[str]]] = {
     "shop_unknown": _GENERAL | {"shop"},
     "pay_format": _GENERAL,
     "not_understood_nothing_waiting": _GENERAL,
+    "statement_more": _GENERAL | {"lines"},
+    "more_nothing": _GENERAL,
+    "language": _GENERAL | {"choices"},
+    "limit": _GENERAL | {"limit", "used"},
+    "limit_none": _GENERAL | {"used"},
+    "limit_set": _GENERAL | {"limit", "used"},
+    "limit_later": _GENERAL | {"limit", "time"},
+    "limit_format": _GENERAL,
+    "over_limit": _ABOUT_PAYMENT,
+    "phone_locked": _GENERAL | {"time"},
+    "stopped_shop": _GENERAL | {"shop", "keyword", "count"},
+    "started_shop": _GENERAL | {"shop", "keyword"},
     "item_unnamed": frozenset(),
 }
 """Every text there is, and the fields that whoever sends it brings along. A text need not use them all."""
@@ -77,6 +89,10 @@ WORST_CASE: Final[Mapping[str, int]] = {
     "care": 13,
     "brand": 16,
     "count": 2,
+    "keyword": 20,
+    "choices": 14,
+    "limit": 16,
+    "used": 16,
 }
 """The most units that a field may take in a text; 16 is `TZS 9,999,999.00`."""
 # Han names are shorter; everything else in a text of Han is written in digits and Latin letters all the same.
@@ -88,6 +104,9 @@ _WORST_CASE_UCS2: Final = {
     "item": 6,
     "amount": 13,
     "amount2": 13,
+    "limit": 13,
+    "used": 13,
+    "keyword": 12,
     "outcome": 6,
 }
 

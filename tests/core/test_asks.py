@@ -27,14 +27,22 @@ FIELDS = {
     },
     **{"item": "bread", "code": "4821", "code2": "7390", "digits": "4", "tries": "2", "deadline": "14:35"},
     **{"time": "23/11 14:35", "ref": "H8JTSGRC", "outcome": "PAID", "help": "21333", "care": "+254700000000"},
-    **{"brand": "Paygate", "count": "1", "lines": "23/11 Mama Asha KES 80.00 H8JTSGRC"},
+    **{
+        "brand": "Paygate",
+        "count": "1",
+        "keyword": "ASHA",
+        "choices": "EN, SW",
+        "limit": "KES 500.00",
+        "used": "KES 80.00",
+        "lines": "23/11 Mama Asha KES 80.00 H8JTSGRC",
+    },
 }
 LANGUAGES = sorted(SOURCES)
 SAYS_CHARGED = {
     "en": re.compile(r"charge|PAID|paid|GIVEN BACK"),
     "sw": re.compile(r"tozwa|UMELIPA|IMELIPWA|IMERUDISHWA"),
 }
-NOT_ABOUT_MONEY = {"statement", "receipt", "receipt_not_found", "help", "item_unnamed"}
+NOT_ABOUT_MONEY = {"statement", "statement_more", "receipt", "receipt_not_found", "help", "item_unnamed"}
 ASKS = ["ask", "ask_with_fee", "pay_ask", "reminder", "low_balance", "not_understood"]
 
 
