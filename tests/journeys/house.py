@@ -132,6 +132,10 @@ class Shop:
             raw = await answer.read()
             return Answered(answer.status, msgspec.json.decode(raw) if raw else None, answer.headers)
 
+    def for_merchant(self, key: str) -> "Shop":
+        """Another merchant's side of the same gateway."""
+        return Shop(self._http, self._base, key)
+
     def moved_to(self, base: str) -> None:
         """The gateway listens somewhere else now."""
         self._base = base

@@ -26,7 +26,17 @@ from simulators.reading import codes_in
 from simulators.smsc_settings import SmscSettings
 from simulators.world import World
 from tests.journeys.evidence import Evidence, evidence
-from tests.journeys.house import FINAL, SHORT_CODE, Shop, a_number, a_shop, config_for, open_webhooks, world_settings
+from tests.journeys.house import (
+    FINAL,
+    SHORT_CODE,
+    Answered,
+    Shop,
+    a_number,
+    a_shop,
+    config_for,
+    open_webhooks,
+    world_settings,
+)
 from tests.journeys.processes import GatewayProcess, Nursery, until
 
 pytestmark = [pytest.mark.journey, pytest.mark.money]
@@ -192,6 +202,27 @@ async def test_what_is_asked_for_at_one_process_is_done_by_the_owner_of_the_bind
     assert paid["status"] == "succeeded"
     await pair.settled()
     assert pair.evidence.texts()[phone][-1].startswith("PAID")
+
+
+async def test_two_hundred_posts_with_one_key_at_both_are_one_payment(pair: Pair, postgres_url: str) -> None:
+    key, body = "one-basket", {"amount": 125_000, "currency": "KES", "msisdn": a_number(), "description": "Box"}
+
+    async def post(shops: dict[str, Shop], n: int, amount: int = 125_000) -> Answered:
+        return await shops["ab"[n % 2]].call("POST", "/v1/payments", {**body, "amount": amount}, key=key)
+
+    same = await asyncio.gather(*(post(pair.shops, n) for n in range(200)))
+    assert {answer.status for answer in same} == {201}
+    [created] = {answer.body["id"] for answer in same}
+    assert sum("Idempotent-Replayed" not in answer.headers for answer in same) == 1
+    other = await asyncio.gather(*(post(pair.shops, n, 1 + n) for n in range(20)))
+    assert {(answer.status, answer.body["code"]) for answer in other} == {(422, "idempotency_mismatch")}
+    juma = a_shop(postgres_url, "JUMA").test_key
+    theirs = await asyncio.gather(
+        *(post({name: shop.for_merchant(juma) for name, shop in pair.shops.items()}, n) for n in range(20))
+    )
+    [independent] = {answer.body["id"] for answer in theirs}
+    assert {answer.status for answer in theirs} == {201}
+    assert {row.id for row in pair.evidence.rows("SELECT id FROM payment")} == {created, independent}
 
 
 async def test_what_is_asked_for_at_both_at_once_is_paid_and_told_in_one_feed(pair: Pair) -> None:
