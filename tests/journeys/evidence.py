@@ -19,6 +19,7 @@ from simulators import journal
 from simulators.journal import Executed, Record
 from simulators.reading import codes_in
 from simulators.world import World
+from tests.journeys.leaks import Secrets, leaks
 
 CODE_KEY = bytes(range(32))
 # The first ask, and one more if nobody knows whether the first one left.
@@ -35,6 +36,16 @@ class Evidence:
         self._world = world
         self._engine = engine
         self._folder = folder
+        self._printed: list[tuple[str, str]] = []
+        self._keys = {CODE_KEY.hex()}
+
+    def note_printed(self, name: str, words: str) -> None:
+        """The gateway has written *words*, to its log, its metrics or elsewhere: no secret may be in them."""
+        self._printed.append((name, words))
+
+    def note_keys(self, *keys: str) -> None:
+        """These are secret."""
+        self._keys.update(keys)
 
     def rows(self, statement: str, **values: object) -> list[Any]:  # Any: rows of a test's own question.
         with self._engine.connect() as conn:
@@ -79,6 +90,7 @@ class Evidence:
         self._judge_texts()
         self._judge_order()
         self._judge_feed(events)
+        self.judge_secrets()
         found = self.rows('SELECT kind, detail FROM "break"')
         assert sorted(row.kind for row in found) == sorted(breaks), found
         assert not (given_up := self.rows("SELECT job, error FROM quarantine")), given_up
@@ -108,6 +120,21 @@ class Evidence:
         assert len(ordered) == len(set(ordered.values())), "a payment was ordered under two ids"
         charged = Counter(one.msisdn for one in self.charges())
         assert not (twice := [phone for phone, times in charged.items() if times > 1]), twice
+
+    def judge_secrets(self) -> None:
+        """No number, code or key lies in the database or in what was printed, but where it must."""
+        printed = [*self._printed, *self._outputs()]
+        numbers = [row.msisdn for row in self.rows("SELECT msisdn FROM consumer")]
+        secrets = {row.secret for row in self.rows("SELECT secret FROM webhook_endpoint")}
+        codes = {code for row in self._payments() for code in _codes(row)}
+        searched = Secrets(numbers=numbers, codes=codes, keys=self._keys | secrets)
+        assert not (found := leaks(searched, self._engine, printed)), found[:20]
+
+    def _outputs(self) -> Iterator[tuple[str, str]]:
+        """What processes of this journey wrote; they do so beside the journal's folder."""
+        for path in sorted(self._folder.parent.iterdir()):
+            if path.suffix in (".log", ".out"):
+                yield path.name, path.read_text(encoding="utf-8", errors="replace")
 
     def _sources(self, kind: str) -> set[str]:
         return {row.source_id for row in self.rows("SELECT source_id FROM entry WHERE kind = :kind", kind=kind)}

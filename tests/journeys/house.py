@@ -5,11 +5,13 @@ The simulators keep their own journals, and a journey is judged by them at its e
 
 import asyncio
 import errno
+import io
 import itertools
+import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,6 +19,7 @@ from uuid import uuid4
 import aiohttp
 import msgspec
 from msgspec.structs import replace
+from prometheus_client import generate_latest
 
 from gateway.app import Gateway
 from gateway.cli.admin import open_shop
@@ -201,6 +204,10 @@ class House:
         """Kinds of the breaks that the journey leaves for a person to look at."""
         self.is_serving = True
 
+    def metrics(self) -> str:
+        """What the gateway tells Prometheus."""
+        return generate_latest(self.gateway.registry).decode()
+
     async def stop(self) -> None:
         """The gateway's process ends in good order."""
         if self.is_serving:
@@ -288,16 +295,33 @@ async def house(database: str, folder: Path, *, called_back: bool = False) -> As
     async with World(world_settings(folder)) as world, aiohttp.ClientSession() as http:
         merchant = a_shop(database)
         gateway = await _started(config_for(database, world, **hurry(world)), called_back=called_back)
-        with evidence(world, database, folder) as seen:
+        with evidence(world, database, folder) as seen, logged() as log:
             opened = House(world, gateway, Shop(http, gateway.url, merchant.test_key), seen)
             try:
                 await open_webhooks(opened.shop, world)
                 yield opened
                 await opened.settled()
                 events = await opened.shop.events()
+                seen.note_keys(merchant.test_key, merchant.live_key)
+                seen.note_printed("metrics", opened.metrics())
             finally:
                 await opened.stop()
+            seen.note_printed("log", log.getvalue())
             seen.judge(events, breaks=opened.expected_breaks)
+
+
+@contextmanager
+def logged() -> Iterator[io.StringIO]:
+    """All that the gateway logs meanwhile; the simulators are not the gateway."""
+    log = io.StringIO()
+    handler = logging.StreamHandler(log)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s %(message)s"))
+    handler.addFilter(lambda record: not record.name.startswith("simulators"))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield log
+    finally:
+        logging.getLogger().removeHandler(handler)
 
 
 async def _started(config: Config, *, called_back: bool) -> Gateway:

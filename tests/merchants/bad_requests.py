@@ -59,7 +59,8 @@ def from_the_tables() -> Iterator[Bad]:
     for label, body, _ in WHY:
         yield bad(f"malformed: {label}", post(body), 400, code="malformed_json")
     for label, change, status, code in HEADERS:
-        headers = {name: value for name, value in {**usual(), **change}.items() if value is not None}
+        kept = {name: value for name, value in usual().items() if name not in change}
+        headers = kept | {name: value for name, value in change.items() if value is not None}
         yield bad(f"header: {label}", request("POST", "/v1/payments", headers, GOOD_BODY), status, code=code)
     for method, path, status, code in PATHS:
         plain = {"Host": "gateway.example", "Connection": "close"}

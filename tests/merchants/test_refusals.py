@@ -204,7 +204,7 @@ async def test_all_mistakes_of_meaning_are_told_at_once(sqlite_shop: Shop) -> No
     assert {error["field"] for error in errors} == {"currency", "language", "reference"}
 
 
-HEADERS = [
+HEADERS: list[tuple[str, dict[str, str | None], int, str]] = [
     ("no key", {"Idempotency-Key": None}, 400, "missing_idempotency_key"),
     ("empty key", {"Idempotency-Key": ""}, 400, "invalid_idempotency_key"),
     ("long key", {"Idempotency-Key": "k" * 256}, 400, "invalid_idempotency_key"),

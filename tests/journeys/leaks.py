@@ -1,0 +1,103 @@
+"""Looks for what must not lie about: whole numbers, one-time codes and keys, in every table and all that was printed.
+
+Whatever a journey leaves is searched, byte for byte, when it is over: the database column by column, logs, metrics and
+the outputs of processes. Where such a thing has to stand, its column is in `ALLOWED`, with the reason.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final
+
+import msgspec
+from sqlalchemy import Engine, String, Text, select
+
+from gateway.store import tables
+
+NUMBER: Final = "number"
+CODE: Final = "code"
+KEY: Final = "key"
+
+ALLOWED: Final = {
+    # The one place of a number.
+    ("consumer", "msisdn"): {NUMBER},
+    # What a person wrote, word by word, is the proof of a consent; the code in it is spent.
+    ("consent", "reply"): {CODE, NUMBER},
+    ("mo", "text"): {CODE, NUMBER},
+    # Both sides sign with it, so it cannot be a hash.
+    ("webhook_endpoint", "secret"): {KEY},
+    ("webhook_endpoint", "previous_secret"): {KEY},
+}
+"""(table, column) → kinds of secrets that may stand there. Nothing else may."""
+
+
+class Leak(msgspec.Struct, frozen=True):
+    """Something that lies where it must not."""
+
+    kind: str
+    where: str
+    around: str
+
+
+class Secrets(msgspec.Struct, frozen=True, kw_only=True):
+    """What is looked for."""
+
+    numbers: Collection[str]
+    """In E.164."""
+    codes: Collection[str]
+    keys: Collection[str]
+    """API keys, webhook secrets, the key that codes are derived with: as they are written."""
+
+    def patterns(self) -> Iterator[tuple[str, re.Pattern[str]]]:
+        """By kind, what finds any of its secrets in a text, as it stands or as octets in hexadecimal."""
+        # Without its country code a number is still a number.
+        tails = {number[-NATIONAL_DIGITS:] for number in self.numbers}
+        if tails:
+            yield NUMBER, re.compile("|".join(sorted(tails) + sorted(tail.encode().hex() for tail in tails)))
+        if self.codes:
+            plain = "|".join(sorted(self.codes))
+            octets = "|".join(sorted(code.encode().hex() for code in self.codes))
+            # Four digits of a longer number or word are no code.
+            yield CODE, re.compile(rf"(?<![0-9A-Za-z_.:+-])(?:{plain})(?![0-9A-Za-z_:-]|\.[0-9])")
+            yield CODE, re.compile(rf"(?<!3[0-9])(?:{octets})(?!3[0-9])")
+        if self.keys:
+            yield KEY, re.compile("|".join(re.escape(key) for key in sorted(self.keys)))
+
+
+NATIONAL_DIGITS: Final = 9
+AROUND: Final = 40
+# Octets in hexadecimal stand in these only; elsewhere eight hexadecimal digits are part of some id.
+IN_HEXADECIMAL: Final = frozenset({"trace"})
+
+
+def leaks(secrets: Secrets, engine: Engine, printed: Iterable[tuple[str, str]]) -> list[Leak]:
+    """Every place where a secret lies and may not. *printed*: (name, text) of logs, metrics and outputs."""
+    patterns = list(secrets.patterns())
+    found: list[Leak] = []
+    for table, column, value in _texts(engine):
+        allowed = ALLOWED.get((table, column), set())
+        found += _in(value, f"{table}.{column}", patterns, allowed, octets=table in IN_HEXADECIMAL)
+    for name, text in printed:
+        found += _in(text, name, patterns, set(), octets=False)
+    return found
+
+
+def _texts(engine: Engine) -> Iterator[tuple[str, str, str]]:
+    """(table, column, value) of every text in the database."""
+    with engine.connect() as conn:
+        for table in tables.metadata.sorted_tables:
+            columns = [column for column in table.columns if isinstance(column.type, String | Text)]
+            for row in conn.execute(select(*columns)):
+                yield from (
+                    (table.name, column.name, value) for column, value in zip(columns, row, strict=True) if value
+                )
+
+
+def _in(
+    text: str, where: str, patterns: list[tuple[str, re.Pattern[str]]], allowed: Collection[str], *, octets: bool
+) -> Iterator[Leak]:
+    for kind, pattern in patterns:
+        if kind in allowed or (pattern.pattern.startswith("(?<!3") and not octets):
+            continue
+        for match in pattern.finditer(text):
+            around = text[max(0, match.start() - AROUND) : match.end() + AROUND]
+            yield Leak(kind, where, around)
