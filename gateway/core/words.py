@@ -170,7 +170,7 @@ NO_SHOP: Final = POLITE | _table(
 )
 """Words that no shop has for its whole name, so that `PAY WITH 4821` looks for no shop called WITH."""
 
-ECHO: Final = _table("reply, jibu, repondez, 回复, 回覆")
+ECHO: Final = _table("reply, jibu, repondez, 回, 请回, 請回, 回复, 回覆")
 """The verbs of our own asks. A long text that holds one of them and a live code is a copy of an ask."""
 
 
