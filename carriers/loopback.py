@@ -20,8 +20,10 @@ from gateway.core.payment import Reason
 TEXTS_IN_FLIGHT_MAX = 10_000
 # As carriers do: an MO that we cannot take is offered again, and given up after a while.
 OFFERS_MAX = 10
-# What a person looks for in an ask; English and Swahili.
-_CODE: Final = re.compile(r"(?:PAY|KULIPA)\b.*?\b(?:reply|jibu) (\d{4,6})\b", re.DOTALL)
+# What a person looks for in an ask, in each language that the gateway speaks.
+_CODE: Final = re.compile(
+    r"(?:PAY|KULIPA|PAYER)\b.*?\b(?:reply|jibu|répondez) (?P<code>\d{4,6})\b|回(?P<han>\d{4,6})付款", re.DOTALL
+)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -132,7 +134,7 @@ class Bearer:
         found = _CODE.search(text)
         if found is None or self._settings.answers == "silent":
             return None
-        return found[1] if self._settings.answers == "pays" else "0"
+        return (found["code"] or found["han"]) if self._settings.answers == "pays" else "0"
 
     async def _offer(self, sink: base.Sink, thing: base.Mo | base.Receipt) -> None:
         for _ in range(OFFERS_MAX):

@@ -40,6 +40,8 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     listen: str = "127.0.0.1:8080"
     development: bool = False
     """Allows webhooks to http and loopback addresses."""
+    unreviewed_languages: bool = False
+    """Lets live carriers speak languages whose texts no native speaker has reviewed."""
     process_name: str = ""
 
 

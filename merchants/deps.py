@@ -1,8 +1,7 @@
 """What the composition root gives to the API."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib import resources
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
@@ -13,12 +12,6 @@ from merchants.operations import OnRequest
 from merchants.routing import CarrierTerms
 
 
-def shipped_languages() -> frozenset[str]:
-    """The languages whose catalogue is in the package."""
-    folder = resources.files("gateway.core") / "catalogues"
-    return frozenset(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
-
-
 @dataclass(frozen=True, kw_only=True)
 class Api:
     """Everything that `build` needs."""
@@ -26,6 +19,8 @@ class Api:
     batcher: Batcher
     reads: ReadsPort
     carriers: Mapping[str, CarrierTerms]
+    languages: Mapping[str, Collection[str]]
+    """By mode, those that a request may name."""
     now_ms: Callable[[], int]
     is_ready: Callable[[], Mapping[str, bool]]
     """By part, whether it can work now. One with a colon in its name is a link: shown, but no reason to go away."""
@@ -35,7 +30,6 @@ class Api:
     """(carrier, route), mounted at `/callbacks/<carrier><path>`."""
     registry: CollectorRegistry | None = None
     on_request: OnRequest | None = None
-    languages: Collection[str] = field(default_factory=shipped_languages)
     docs_url: str = "docs/api.md"
     development: bool = False
     """Webhook endpoints may be http and on this machine."""

@@ -42,12 +42,12 @@ class Payments:
         self._batcher = api.batcher
         self._reads = api.reads
         self._routing = Routing(api.carriers)
-        self._languages = frozenset(api.languages)
+        self._languages = api.languages
         self._overloaded = api.overloaded
 
     async def create(self, call: Call, request: PaymentRequest) -> Answer:
-        checks.payment(request, self._languages)
         caller = call.caller
+        checks.payment(request, self._languages[caller.mode])
         carrier, terms = self._routing.choose(request.msisdn, caller.mode, request.carrier)
         job = CreatePayment(
             merchant_id=caller.merchant_id,

@@ -76,8 +76,8 @@ class Gateway:
             after_commit=lambda batch: self.lanes.hand_over(batch.rows),
         )
         self.bearers = parts.bearers(config, self.clock.now_ms, on_up=self._wake)
-        self._catalogues = parts.catalogues()
-        texts = Texts(self._catalogues, parts.carrier_words(config), secrets.code_key)
+        spoken = parts.spoken(config)
+        texts = Texts(spoken, parts.carrier_words(config), secrets.code_key)
         self._numbers = parts.Numbers(self._lookups)
         self._webhooks = WebhookExecutor(
             self._lookups,
@@ -101,8 +101,8 @@ class Gateway:
             notify_others=self._notifier.notify if self._notifier is not None else lambda names: None,
         )
         self.store.owned_epoch = self.lanes.owned_epoch
-        keywords = Keywords(parts.zones(config), parts.currencies(config), parts.modes(config))
-        self._sink = CarrierSink(self.batcher, keywords.handlers, parts.languages(config))
+        keywords = Keywords(parts.zones(config), parts.currencies(config), parts.modes(config), spoken)
+        self._sink = CarrierSink(self.batcher, keywords.handlers, parts.languages(config), spoken)
         self._pressure = Pressure(self.reads, list(config.carriers), self.clock.now_ms)
         self._api = ApiServer(self._api_deps(), parts.listen(config))
         self._tasks: list[asyncio.Task[None]] = []
@@ -140,7 +140,7 @@ class Gateway:
             carriers=parts.carrier_terms(self.config),
             now_ms=self.clock.now_ms,
             registry=self.registry,
-            languages=self._catalogues.languages,
+            languages=parts.languages_by_mode(self.config),
             is_ready=self.is_ready,
             overloaded=self._pressure.retry_after_s,
             callbacks=tuple((name, route) for name, adapter in adapters for route in adapter.routes()),

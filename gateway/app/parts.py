@@ -121,6 +121,21 @@ def catalogues() -> Catalogues:
     return load_catalogues({file.name.removesuffix(".toml"): file.read_text(encoding="utf-8") for file in files})
 
 
+def spoken(config: Config) -> dict[str, Catalogues]:
+    """By carrier, what it may speak: a live one only what a native speaker has reviewed, unless the operator allows it.
+
+    Raise ValueError with all mistakes in the catalogues.
+    """
+    whole, unreviewed = catalogues(), config.gateway.unreviewed_languages
+    return {name: whole.spoken(carrier.mode, unreviewed=unreviewed) for name, carrier in config.carriers.items()}
+
+
+def languages_by_mode(config: Config) -> dict[str, tuple[str, ...]]:
+    """By mode of a key, what its requests may name. Raise ValueError as `spoken`."""
+    whole, unreviewed = catalogues(), config.gateway.unreviewed_languages
+    return {mode: whole.spoken(mode, unreviewed=unreviewed).languages for mode in ("test", "live")}
+
+
 def carrier_words(config: Config) -> dict[str, CarrierWords]:
     return {
         name: CarrierWords(

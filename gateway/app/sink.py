@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from carriers import base
+from gateway.core.asks import Catalogues
 from gateway.core.reply import Meaning
 from gateway.engine.batcher import Batcher, Busy
 from gateway.engine.carrier_jobs import CallbackRead, ReceiptRead
@@ -14,11 +15,17 @@ class CarrierSink:
     """The one door through which carriers speak."""
 
     def __init__(
-        self, batcher: Batcher, keywords: Mapping[Meaning, KeywordHandler], languages: Mapping[str, str]
+        self,
+        batcher: Batcher,
+        keywords: Mapping[Meaning, KeywordHandler],
+        languages: Mapping[str, str],
+        catalogues: Mapping[str, Catalogues],
     ) -> None:
+        """By carrier: *languages*, of phones that chose none, and *catalogues*, what it may speak."""
         self._batcher = batcher
         self._keywords = keywords
         self._languages = languages
+        self._catalogues = catalogues
 
     async def __call__(self, said: base.Mo | base.Receipt | base.Callback) -> None:
         """Return once *said* is on disk. Raise Overloaded when there is no room for it."""
@@ -33,7 +40,8 @@ class CarrierSink:
     def _job(self, said: base.Mo | base.Receipt | base.Callback) -> Job:
         match said:
             case base.Mo():
-                return MoReceived(said, self._keywords, self._languages[said.carrier])
+                spoken = self._catalogues[said.carrier].languages
+                return MoReceived(said, self._keywords, self._languages[said.carrier], spoken)
             case base.Receipt():
                 return ReceiptRead(said)
             case base.Callback():

@@ -8,7 +8,8 @@ from sqlalchemy.exc import DBAPIError
 
 from gateway.app.parts import catalogues
 from gateway.cli.errors import CommandError
-from gateway.config import ConfigError, read
+from gateway.config import CarrierSection, ConfigError, read
+from gateway.core.asks import Catalogues
 from gateway.store import migrate
 from gateway.store.engine import begin_write, connect, is_sqlite, sqlite_path
 from merchants.keys import Merchant, add_merchant
@@ -44,18 +45,36 @@ def check(path: Path) -> None:
     """Raise ConfigError or CommandError."""
     config, _ = read(path)
     try:
-        languages = sorted(catalogues().languages)
+        whole = catalogues()
     except ValueError as error:
         raise CommandError(str(error), exit_code=2) from error
+    unreviewed = config.gateway.unreviewed_languages
     mistakes = [
-        f"carriers.{name}.language: expected one of {', '.join(languages)}, got {carrier.language!r}"
+        mistake
         for name, carrier in config.carriers.items()
-        if carrier.language not in languages
+        if (mistake := _wrong_language(name, carrier, whole, whole.spoken(carrier.mode, unreviewed=unreviewed)))
     ]
     if mistakes:
         raise ConfigError(mistakes)
     carriers = ", ".join(f"{name} ({carrier.mode})" for name, carrier in config.carriers.items())
-    print(f"{path}: in order; carriers {carriers}; languages {', '.join(languages)}")
+    print(f"{path}: in order; carriers {carriers}; languages {', '.join(sorted(whole.languages))}")
+    silent = sorted(code for code in whole.languages if not whole.language(code).reviewed_by)
+    if silent and any(carrier.mode == "live" for carrier in config.carriers.values()):
+        does = "speak them all the same: gateway.unreviewed_languages" if unreviewed else "speak English instead"
+        print(f"reviewed by no native speaker yet: {', '.join(silent)}; live carriers {does}")
+
+
+def _wrong_language(name: str, carrier: CarrierSection, whole: Catalogues, spoken: Catalogues) -> str:
+    """What is wrong with the language of *carrier*, "" if nothing is."""
+    if carrier.language in spoken.languages:
+        return ""
+    known = ", ".join(sorted(spoken.languages))
+    if carrier.language not in whole.languages:
+        return f"carriers.{name}.language: expected one of {known}, got {carrier.language!r}"
+    return (
+        f"carriers.{name}.language: a live carrier speaks only what a native speaker has reviewed, or whatever"
+        f" gateway.unreviewed_languages = true allows: expected one of {known}, got {carrier.language!r}"
+    )
 
 
 def add(path: Path, *, name: str, shop: str, keyword: str) -> None:

@@ -11,8 +11,10 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 
+from gateway.core.asks import Catalogues
 from gateway.core.ids import normalise_ref
 from gateway.core.keywords import History, Pay, Receipt
+from gateway.core.language import Language
 from gateway.core.money import Money, format_money, parse_amount
 from gateway.core.msisdn import mask
 from gateway.core.payment import EventType, Payment, PublicState, State
@@ -31,11 +33,18 @@ SAME_ORDER_MS = 600_000
 class Keywords:
     """The handlers, for one set of carriers."""
 
-    def __init__(self, zones: Mapping[str, ZoneInfo], currencies: Mapping[str, str], modes: Mapping[str, str]) -> None:
-        """*currencies* and *modes*: by carrier, what a bare amount in `PAY` means and which world it buys in."""
+    def __init__(
+        self,
+        zones: Mapping[str, ZoneInfo],
+        currencies: Mapping[str, str],
+        modes: Mapping[str, str],
+        catalogues: Mapping[str, Catalogues],
+    ) -> None:
+        """All by carrier; *currencies* and *modes* say what a bare amount in `PAY` means and which world it buys in."""
         self._zones = zones
         self._currencies = currencies
         self._modes = modes
+        self._catalogues = catalogues
         self.handlers: Final[Mapping[Meaning, KeywordHandler]] = {
             Meaning.HISTORY: self._history,
             Meaning.RECEIPT: self._receipt,
@@ -55,12 +64,15 @@ class Keywords:
             limit=HISTORY_PAYMENTS,
             between_ms=None if command.month is None else _month_ms(*command.month, zone),
         )
-        found = pages([self._line(inbound, payment) for payment in payments], inbound.language)
+        found = pages([self._line(inbound, payment) for payment in payments], self._language(inbound))
         if not found:
             inbound.answer("statement_empty")
             return
         # Whoever asks for a page that is not there is shown the last one, which says how many there are.
         inbound.answer("statement", lines=found[min(command.page, len(found)) - 1])
+
+    def _language(self, inbound: Inbound) -> Language:
+        return self._catalogues[inbound.mo.carrier].language(inbound.language)
 
     def _line(self, inbound: Inbound, payment: Payment) -> StatementLine:
         return StatementLine(
@@ -79,7 +91,7 @@ class Keywords:
         if payment is None:
             inbound.answer("receipt_not_found", ref=command.ref[:12].upper())
             return
-        inbound.answer("receipt", **receipt_fields(self._line(inbound, payment), inbound.language))
+        inbound.answer("receipt", **receipt_fields(self._line(inbound, payment), self._language(inbound)))
 
     def _help(self, inbound: Inbound) -> None:
         inbound.answer("help")

@@ -8,15 +8,18 @@ import re
 import string
 import tomllib
 from collections.abc import Mapping
-from functools import lru_cache
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from gateway.core.gsm import BASE, GSM_UNITS_MAX, UCS2_UNITS_MAX, degrade, segment
+import msgspec
+
+from gateway.core.description import ITEM_CHARACTERS_MAX
+from gateway.core.gsm import BASE, GSM_UNITS_MAX, UCS2_UNITS_MAX, degrade, encode_ucs2, segment
+from gateway.core.language import Alphabet, Language
+from gateway.core.payment import PublicState
 from gateway.core.statement import PAGE_UNITS_MAX
-from gateway.core.words import ECHO, PAY, fold
 
 FALLBACK_LANGUAGE: Final = "en"
-ITEM_CHARACTERS_MAX: Final = 16
 
 _ABOUT_PAYMENT: Final = frozenset({"shop", "amount", "ref", "time", "help", "care", "brand"})
 _ASK: Final = frozenset({"shop", "amount", "item", "code", "deadline", "ref", "help", "care"})
@@ -84,7 +87,7 @@ WORST_CASE: Final[Mapping[str, int]] = {
     "deadline": 5,
     "time": 14,
     "ref": 8,
-    "outcome": 15,
+    "outcome": 18,
     "help": 8,
     "care": 13,
     "brand": 16,
@@ -95,22 +98,15 @@ WORST_CASE: Final[Mapping[str, int]] = {
     "used": 16,
 }
 """The most units that a field may take in a text; 16 is `TZS 9,999,999.00`."""
-# Han names are shorter; everything else in a text of Han is written in digits and Latin letters all the same.
-_WORST_CASE_UCS2: Final = {
-    **WORST_CASE,
-    "shop": 8,
-    "shop2": 8,
-    "brand": 8,
-    "item": 6,
-    "amount": 13,
-    "amount2": 13,
-    "limit": 13,
-    "used": 13,
-    "keyword": 12,
-    "outcome": 6,
-}
+# A shop's name is in Latin letters in every language, and so is the rest of what is filled in.
+_WORST_CASE: Final[Mapping[Alphabet, Mapping[str, int]]] = {"gsm": WORST_CASE, "ucs2": {**WORST_CASE, "outcome": 4}}
+_NAMES: Final = ("shop", "shop2", "item", "brand")
+_NAME_UNITS: Final = (20, 16, 12, 10, 8, 6, 4)
+"""How long names may be in a text of 70 units: the first of these with which it is one segment."""
 
-_LIMITS: Final = {"gsm": GSM_UNITS_MAX, "ucs2": UCS2_UNITS_MAX}
+_LIMITS: Final[Mapping[Alphabet, int]] = {"gsm": GSM_UNITS_MAX, "ucs2": UCS2_UNITS_MAX}
+# What a text of 70 units may keep to itself.
+_MAY_LACK_IN_UCS2: Final = frozenset({"help", "care", "brand"})
 # `@` is octet 0 and ends a text for some SMSCs; `_` and `$` are shown as other characters by some.
 _PRINTABLE: Final = frozenset(BASE) - frozenset("@_$\x1b\r")
 # Carriers take these for an opt-out wherever a consumer repeats them, and people repeat what they read.
@@ -125,32 +121,81 @@ class Row(NamedTuple):
     key: str
     units: int
     limit: int
+    alphabet: Alphabet
+    segments: int
+
+
+class _Catalogue(NamedTuple):
+    language: Language
+    texts: Mapping[str, str]
 
 
 class Catalogues:
     """Checked texts of all languages. Made by `load_catalogues` only."""
 
-    def __init__(self, templates: Mapping[str, Mapping[str, str]], rows: tuple[Row, ...]) -> None:
-        self._templates = templates
+    def __init__(self, catalogues: Mapping[str, _Catalogue], rows: tuple[Row, ...]) -> None:
+        self._catalogues = catalogues
         self._rows = rows
 
     @property
     def languages(self) -> tuple[str, ...]:
-        return tuple(self._templates)
+        return tuple(self._catalogues)
+
+    def spoken(self, mode: str, *, unreviewed: bool = False) -> "Catalogues":
+        """What a carrier of *mode* may speak: in live mode only what a native speaker has reviewed, and English.
+
+        *unreviewed*: the operator allows the others in live mode too.
+        """
+        if mode != "live" or unreviewed:
+            return self
+        reviewed = {
+            code: catalogue
+            for code, catalogue in self._catalogues.items()
+            if catalogue.language.reviewed_by or code == FALLBACK_LANGUAGE
+        }
+        return Catalogues(reviewed, tuple(row for row in self._rows if row.language in reviewed))
+
+    def language(self, code: str) -> Language:
+        """The language *code*, or English if we lack it."""
+        return self._catalogue(code).language
+
+    def _catalogue(self, code: str) -> _Catalogue:
+        return self._catalogues.get(code) or self._catalogues[FALLBACK_LANGUAGE]
 
     def render(self, language: str, key: str, **fields: str) -> str:
-        """The text *key* in *language* (English if we lack it). Fields that it does not use are welcome.
+        """The text *key* in *language* (English if we lack it), in one segment. Fields not used are welcome.
 
         An empty `item` is replaced by the language's word for goods, so that no ask ends in the middle.
         """
-        templates = self._templates.get(language) or self._templates[FALLBACK_LANGUAGE]
+        catalogue = self._catalogue(language)
         if fields.get("item") == "":
-            fields["item"] = templates["item_unnamed"]
-        return templates[key].format_map(fields)
+            fields["item"] = catalogue.texts["item_unnamed"]
+        return _filled(catalogue.texts[key], catalogue.language.alphabet, fields)
 
     def worst_case_table(self) -> tuple[Row, ...]:
         """Every text of every language at its longest."""
         return self._rows
+
+
+def _filled(text: str, alphabet: Alphabet, fields: Mapping[str, str]) -> str:
+    if alphabet == "gsm":
+        # A phone may have typed what is shown here, and one odd letter would make two segments of the text.
+        return degrade(text.format_map(fields))
+    filled = ""
+    for most in _NAME_UNITS:
+        names = {name: _shortened(fields[name], most) for name in _NAMES if name in fields}
+        filled = text.format_map({**fields, **names})
+        if len(encode_ucs2(filled)) // 2 <= UCS2_UNITS_MAX:
+            break
+    return filled
+
+
+def _shortened(name: str, most: int) -> str:
+    """At most *most* characters of *name*, cut between words if there is more than one."""
+    if len(name) <= most:
+        return name
+    head, space, _ = name[: most + 1].rpartition(" ")
+    return head.rstrip(" &-") if space else name[:most]
 
 
 def load_catalogues(sources: Mapping[str, str]) -> Catalogues:
@@ -158,44 +203,96 @@ def load_catalogues(sources: Mapping[str, str]) -> Catalogues:
     mistakes: list[str] = []
     if FALLBACK_LANGUAGE not in sources:
         mistakes.append(f"{FALLBACK_LANGUAGE}: expected a catalogue in the language that all others fall back to")
-    templates: dict[str, dict[str, str]] = {}
+    catalogues: dict[str, _Catalogue] = {}
     rows: list[Row] = []
-    for language, source in sources.items():
-        alphabet, texts = _read(language, source, mistakes)
-        templates[language] = texts
+    for code, source in sources.items():
+        catalogue = _read(code, source, mistakes)
+        if catalogue is None:
+            continue
+        catalogues[code] = catalogue
+        alphabet, texts = catalogue.language.alphabet, catalogue.texts
         for key, text in texts.items():
-            mistakes += [f"{language}.{key}: {mistake}" for mistake in _mistakes(key, text, alphabet)]
+            mistakes += [f"{code}.{key}: {mistake}" for mistake in _mistakes(key, text, alphabet)]
         if not mistakes:
-            rows += [Row(language, key, _units(text, alphabet), _LIMITS[alphabet]) for key, text in texts.items()]
+            rows += [_row(code, key, text, alphabet) for key, text in texts.items()]
     mistakes += [
         f"{row.language}.{row.key}: expected at most {row.limit} units, got {row.units} at its longest"
         for row in rows
         if row.units > row.limit
     ]
     if not mistakes:
-        mistakes += _differences(templates)
+        mistakes += _differences(catalogues)
     if mistakes:
         raise ValueError("catalogues: " + "; ".join(mistakes))
-    return Catalogues(templates, tuple(rows))
+    return Catalogues(catalogues, tuple(rows))
 
 
-def _read(language: str, source: str, mistakes: list[str]) -> tuple[str, dict[str, str]]:
+class _Dates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    day: str
+    moment: str
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    reviewed_by: str
+    alphabet: Alphabet
+    outcomes: dict[str, str]
+    dates: _Dates
+    texts: dict[str, object]
+
+
+def _read(code: str, source: str, mistakes: list[str]) -> _Catalogue | None:
     try:
-        read = tomllib.loads(source)
-    except tomllib.TOMLDecodeError as error:
-        mistakes.append(f"{language}: {error}")
-        return "gsm", {}
-    alphabet, texts = read.pop("alphabet", None), read.pop("texts", None)
-    if alphabet not in _LIMITS or not isinstance(texts, dict) or read:
-        mistakes.append(f"{language}: expected alphabet = gsm or ucs2 and a table texts, and nothing else")
-        return "gsm", {}
-    wrong = [f"{language}.{key}: expected a text" for key, text in texts.items() if not isinstance(text, str)]
-    missing = [f"{language}.{key}: missing" for key in KEYS if key not in texts]
-    mistakes += wrong + missing
-    return alphabet, {key: text for key, text in texts.items() if isinstance(text, str)}
+        file = msgspec.convert(tomllib.loads(source), _File)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        mistakes.append(f"{code}: {error}")
+        return None
+    language = Language(
+        code=code,
+        name=file.name,
+        reviewed_by=file.reviewed_by.strip(),
+        alphabet=file.alphabet,
+        outcomes=file.outcomes,
+        day_form=file.dates.day,
+        moment_form=file.dates.moment,
+    )
+    mistakes += [f"{code}.{mistake}" for mistake in _mistakes_of_head(language)]
+    mistakes += [f"{code}.{key}: expected a text" for key, text in file.texts.items() if not isinstance(text, str)]
+    mistakes += [f"{code}.{key}: missing" for key in KEYS if key not in file.texts]
+    return _Catalogue(language, {key: text for key, text in file.texts.items() if isinstance(text, str)})
 
 
-def _mistakes(key: str, text: str, alphabet: str) -> list[str]:
+def _mistakes_of_head(language: Language) -> list[str]:
+    states = {state.value for state in PublicState}
+    if language.outcomes.keys() != states:
+        return [f"outcomes: expected a word for each of {sorted(states)}, got {sorted(language.outcomes)}"]
+    most = _WORST_CASE[language.alphabet]["outcome"]
+    mistakes = [
+        f"outcomes.{state}: expected 1 to {most} characters, got {word!r}"
+        for state, word in language.outcomes.items()
+        if not 1 <= len(word) <= most or _odd(word, language.alphabet)
+    ]
+    return mistakes + _mistakes_of_dates(language)
+
+
+_SOME_TIME: Final = datetime(2026, 11, 23, 14, 35, tzinfo=UTC)
+
+
+def _mistakes_of_dates(language: Language) -> list[str]:
+    try:
+        shown = {"day": language.day(_SOME_TIME), "moment": language.moment(_SOME_TIME)}
+    except (LookupError, ValueError) as error:
+        return [f"dates: expected plain fields out of day, month, year and time, got {error}"]
+    expected = {"day": {"23", "11"}, "moment": {"23", "11", "26", "14:35"}}
+    most = {"day": WORST_CASE["deadline"], "moment": WORST_CASE["time"]}
+    return [
+        f"dates.{name}: expected all its fields in at most {most[name]} plain characters, got {text!r}"
+        for name, text in shown.items()
+        if len(text) > most[name] or _odd(text, language.alphabet) or not all(part in text for part in expected[name])
+    ]
+
+
+def _mistakes(key: str, text: str, alphabet: Alphabet) -> list[str]:
     if key not in KEYS:
         return ["unknown key"]
     try:
@@ -208,74 +305,39 @@ def _mistakes(key: str, text: str, alphabet: str) -> list[str]:
         if name is not None and (name not in KEYS[key] or form or conversion)
     ]
     literal = "".join(part for part, *_ in parsed)
-    odd = sorted(set(literal) - _PRINTABLE) if alphabet == "gsm" else sorted(set(literal) & set("@[]{}^~|"))
-    if odd:
-        mistakes.append(f"expected only characters of the GSM base table that every phone shows, got {''.join(odd)!r}")
+    if odd := _odd(literal, alphabet):
+        mistakes.append(f"expected only characters of the GSM base table that every phone shows, got {odd!r}")
     for pattern, name in ((_CARRIER_WORDS, "opt-out word of carriers"), (_LINK, "link")):
         if (found := pattern.search(literal)) is not None:
             mistakes.append(f"expected no {name}, got {found[0]!r}")
     return mistakes
 
 
-def _units(text: str, alphabet: str) -> int:
-    lengths = WORST_CASE if alphabet == "gsm" else _WORST_CASE_UCS2
-    longest = text.format_map(
-        {name: "M" * units for name, units in lengths.items()} | {"lines": "M" * PAGE_UNITS_MAX[alphabet]}
-    )
-    return segment(longest).units
+def _odd(text: str, alphabet: Alphabet) -> str:
+    """The characters of *text* that may not stand in a text of ours."""
+    odd = set(text) - _PRINTABLE if alphabet == "gsm" else set(text) & set("@[]{}^~|")
+    return "".join(sorted(odd))
 
 
-def _differences(templates: Mapping[str, Mapping[str, str]]) -> list[str]:
-    expected = templates[FALLBACK_LANGUAGE]
-    return [
-        f"{language}.{key}: expected the fields of {FALLBACK_LANGUAGE} {_names(expected[key])}, got {_names(text)}"
-        for language, texts in templates.items()
-        for key, text in texts.items()
-        if _names(text) != _names(expected[key])
-    ]
+def _row(code: str, key: str, text: str, alphabet: Alphabet) -> Row:
+    """The text as phones get it, with every field at its longest."""
+    longest = {name: "M" * units for name, units in _WORST_CASE[alphabet].items()}
+    found = segment(_filled(text, alphabet, longest | {"lines": "M" * PAGE_UNITS_MAX[alphabet]}))
+    return Row(code, key, found.units, _LIMITS[alphabet], alphabet, len(found.parts))
+
+
+def _differences(catalogues: Mapping[str, _Catalogue]) -> list[str]:
+    expected = catalogues[FALLBACK_LANGUAGE].texts
+    mistakes = []
+    for code, (language, texts) in catalogues.items():
+        lacking = _MAY_LACK_IN_UCS2 if language.alphabet == "ucs2" else frozenset()
+        mistakes += [
+            f"{code}.{key}: expected the fields of {FALLBACK_LANGUAGE} {_names(expected[key])}, got {_names(text)}"
+            for key, text in texts.items()
+            if not set(_names(expected[key])) - lacking <= set(_names(text)) <= set(_names(expected[key]))
+        ]
+    return mistakes
 
 
 def _names(text: str) -> list[str]:
     return sorted({name for _, name, *_ in string.Formatter().parse(text) if name is not None})
-
-
-# What only we say: with these a description could tell a consumer what to reply, or that something is free.
-_OUR_WORDS: Final = (
-    ECHO
-    | PAY
-    | {"refuse", "cancel", "stop", "start", "help", "code", "pin", "free", "charge", "charged", "confirm", "otp", "yes"}
-    | {"kulipa", "kataa", "kukataa", "namba", "msimbo", "bure", "utatozwa", "hutatozwa", "thibitisha", "msaada", "no"}
-    | {"refuser", "gratuit", "aide", "confirmer", "ndio", "hapana", "oui", "non"}
-)
-_NAME: Final = re.compile(r"[^\W_]+(?:['-][^\W\d_]+)*")
-_LINK_LIKE: Final = re.compile(r"://|@|\w\.\w|\w/\w|\\|www|http", re.IGNORECASE)
-_DESCRIPTION_CHARACTERS_MAX: Final = 200
-_DIGITS_MAX: Final = 3
-
-
-@lru_cache(maxsize=4096)
-def clean_description(text: str) -> str:
-    """What of a merchant's description an ask may show: at most 16 GSM letters, cut at a word; "" if nothing is left.
-
-    At most three digits in all, so that nothing looks like a code; no link, no word of ours, nothing invisible.
-    """
-    words: list[str] = []
-    digits = 0
-    length = -1
-    for piece in degrade(_visible(text[:_DESCRIPTION_CHARACTERS_MAX])).split():
-        if _LINK_LIKE.search(piece):
-            continue
-        for word in _NAME.findall(piece):
-            count = sum(map(str.isdigit, word))
-            if fold(word) in _OUR_WORDS or word.strip("0") == "" or digits + count > _DIGITS_MAX:
-                continue
-            if length + 1 + len(word) > ITEM_CHARACTERS_MAX:
-                return " ".join(words) or word[:ITEM_CHARACTERS_MAX]
-            words.append(word)
-            digits += count
-            length += 1 + len(word)
-    return " ".join(words)
-
-
-def _visible(text: str) -> str:
-    return "".join([c if c.isprintable() or c.isspace() else "" for c in text])

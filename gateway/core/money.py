@@ -66,7 +66,7 @@ def money(amount_minor: int, currency: str) -> Money:
 
 
 # Language to (thousands separator, decimal point); English is the fallback.
-_SEPARATORS: Final[Mapping[str, tuple[str, str]]] = {"en": (",", "."), "sw": (",", ".")}
+_SEPARATORS: Final[Mapping[str, tuple[str, str]]] = {"en": (",", "."), "fr": (" ", ",")}
 
 
 def format_money(amount: Money, language: str) -> str:

@@ -8,35 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from gateway.core.gsm import encode_ucs2, is_gsm, segment
+from gateway.core.gsm import degrade, encode_ucs2, segment
+from gateway.core.language import Alphabet, Language
 from gateway.core.money import Money, format_money
 
-PAGE_UNITS_MAX: Final[Mapping[str, int]] = {"gsm": 126, "ucs2": 60}
+PAGE_UNITS_MAX: Final[Mapping[Alphabet, int]] = {"gsm": 126, "ucs2": 54}
 """What a page may hold, by alphabet; the rest of the segment is the catalogue's `statement` around it."""
 PAGES_MAX: Final = 9
 SHOP_CHARACTERS: Final = 10
-
-# By language: outcome to its word. A payment's public state goes in, what happened to the money comes out.
-_OUTCOMES: Final[Mapping[str, Mapping[str, str]]] = {
-    "en": {
-        "succeeded": "PAID",
-        "reversed": "GIVEN BACK",
-        "processing": "CHECKING",
-        "authorized": "NOT CHARGED YET",
-        "failed": "NOT CHARGED",
-        "pending": "NOT CHARGED",
-        "requires_consent": "NOT CHARGED",
-    },
-    "sw": {
-        "succeeded": "IMELIPWA",
-        "reversed": "IMERUDISHWA",
-        "processing": "INAKAGULIWA",
-        "authorized": "BADO HUJATOZWA",
-        "failed": "HUJATOZWA",
-        "pending": "HUJATOZWA",
-        "requires_consent": "HUJATOZWA",
-    },
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,29 +29,24 @@ class StatementLine:
     outcome: str
 
 
-def outcome_word(outcome: str, language: str) -> str:
-    """What happened to the money, in the consumer's language (English if we lack it)."""
-    return _OUTCOMES.get(language, _OUTCOMES["en"])[outcome]
-
-
-def receipt_fields(line: StatementLine, language: str) -> dict[str, str]:
+def receipt_fields(line: StatementLine, language: Language) -> dict[str, str]:
     """The fields of the catalogue's `receipt`, for one payment."""
     return {
         "shop": line.shop,
-        "amount": format_money(line.money, language),
-        "outcome": outcome_word(line.outcome, language),
-        "time": f"{line.at:%d/%m/%y %H:%M}",
+        "amount": format_money(line.money, language.code),
+        "outcome": language.outcomes[line.outcome],
+        "time": language.moment(line.at),
         "ref": line.ref,
     }
 
 
-def pages(lines: Sequence[StatementLine], language: str) -> list[str]:
+def pages(lines: Sequence[StatementLine], language: Language) -> list[str]:
     """*lines* as page texts for the catalogue's `statement`, newest first as given; each fits one segment.
 
     A page that has others beside it begins with `2/3`. No lines, no pages; more than nine pages are not made.
     """
+    alphabet = language.alphabet
     texts = [_line(line, language) for line in lines]
-    alphabet = "gsm" if all(is_gsm(text) for text in texts) else "ucs2"
     whole = "\n".join(texts)
     if not texts or _units(whole, alphabet) <= PAGE_UNITS_MAX[alphabet]:
         return [whole] if texts else []
@@ -80,7 +54,7 @@ def pages(lines: Sequence[StatementLine], language: str) -> list[str]:
     return [f"{number}/{len(cut)}\n{page}" for number, page in enumerate(cut, start=1)]
 
 
-def _cut(texts: Sequence[str], alphabet: str, room: int) -> list[str]:
+def _cut(texts: Sequence[str], alphabet: Alphabet, room: int) -> list[str]:
     """Join lines to pages of at most *room* units; a line longer than a page has it alone, cut off."""
     cut: list[str] = []
     for text in texts:
@@ -92,19 +66,20 @@ def _cut(texts: Sequence[str], alphabet: str, room: int) -> list[str]:
     return cut
 
 
-def _fitting(text: str, alphabet: str, room: int) -> str:
+def _fitting(text: str, alphabet: Alphabet, room: int) -> str:
     while _units(text, alphabet) > room:
         text = text[:-1]
     return text
 
 
-def _units(text: str, alphabet: str) -> int:
+def _units(text: str, alphabet: Alphabet) -> int:
     return segment(text).units if alphabet == "gsm" else len(encode_ucs2(text)) // 2
 
 
-def _line(line: StatementLine, language: str) -> str:
+def _line(line: StatementLine, language: Language) -> str:
     """`23/11 MAMA ASHA KES 1,250.00 H8JTSGRC`; only what was not simply paid says its outcome."""
     shop = line.shop[:SHOP_CHARACTERS].strip()
-    amount = format_money(line.money, language)
-    told = "" if line.outcome == "succeeded" else f" {outcome_word(line.outcome, language)}"
-    return f"{line.at:%d/%m} {shop} {amount} {line.ref}{told}"
+    amount = format_money(line.money, language.code)
+    told = "" if line.outcome == "succeeded" else f" {language.outcomes[line.outcome]}"
+    text = f"{language.day(line.at)} {shop} {amount} {line.ref}{told}"
+    return degrade(text) if language.alphabet == "gsm" else text

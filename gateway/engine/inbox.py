@@ -7,13 +7,14 @@ most once a minute and five times a day, so that two machines cannot talk to eac
 What a keyword does is not known here: `gateway.consumer` hands in a handler for each.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from sqlalchemy import select
 
 from carriers import base
+from gateway.core.asks import FALLBACK_LANGUAGE
 from gateway.core.payment import (
     ConsumerStopped,
     Payment,
@@ -68,7 +69,9 @@ class MoReceived:
 
     mo: base.Mo
     keywords: Mapping[Meaning, KeywordHandler]
-    default_language: str = "en"
+    default_language: str = FALLBACK_LANGUAGE
+    languages: Collection[str] | None = None
+    """What the carrier may speak; None: whatever we have."""
 
     action: ClassVar[str] = "reply"
     is_carrier_fact: ClassVar[bool] = True
@@ -87,7 +90,7 @@ class MoReceived:
         }
         waiting = list(codes.values())
         reply = read_reply(self.mo.text, list(codes))
-        language = consumer.language or self._language(unit, consumer.id, waiting)
+        language = self._spoken(consumer.language or self._language(unit, consumer.id, waiting))
         inbound = Inbound(unit, consumer, self.mo, new_id("mo_"), reply, waiting, language)
         payment = _act(inbound, codes, self.keywords)
         _store(inbound, payment)
@@ -96,6 +99,9 @@ class MoReceived:
         """Of a phone that has chosen none: the language in which it was asked last."""
         asked = waiting or consumer_payments(unit.conn, consumer_id, limit=1)
         return asked[-1].language if asked else self.default_language
+
+    def _spoken(self, language: str) -> str:
+        return language if self.languages is None or language in self.languages else FALLBACK_LANGUAGE
 
 
 def _is_known(unit: Unit, mo: base.Mo) -> bool:

@@ -11,8 +11,10 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from gateway.core.asks import Catalogues, clean_description
+from gateway.core.asks import Catalogues
 from gateway.core.codes import choose_code
+from gateway.core.description import clean_description
+from gateway.core.language import Language
 from gateway.core.money import Money, format_money
 from gateway.store.outbox import OutboxRow
 
@@ -34,12 +36,13 @@ class Texts:
 
     def __init__(
         self,
-        catalogues: Catalogues,
+        catalogues: Mapping[str, Catalogues],
         words: Mapping[str, CarrierWords],
         code_key: bytes,
         *,
         wrong_codes_max: int = 3,
     ) -> None:
+        """*catalogues* and *words* are by carrier: what it may speak, and what texts say about it."""
         self._catalogues = catalogues
         self._words = words
         self._code_key = code_key
@@ -49,38 +52,43 @@ class Texts:
     def render(self, row: OutboxRow) -> str:
         """The words of an outbox row of kind `sms`."""
         body = row.body
-        words = self._words[body["carrier"]]
+        words, catalogues = self._words[body["carrier"]], self._catalogues[body["carrier"]]
+        language = catalogues.language(body["language"])
         fields = {"help": words.short_code, "care": words.care_line, "brand": words.brand}
         if "fields" in body:
-            return self._catalogues.render(body["language"], body["template"], **fields, **body["fields"])
-        fields |= self._about(body)
+            return catalogues.render(language.code, body["template"], **fields, **body["fields"])
+        fields |= self._about(body, language)
         if "second" in body:
-            second = self._about(body["second"])
+            second = self._about(body["second"], language)
             fields |= {"code2": second["code"], "shop2": second["shop"], "amount2": second["amount"]}
-        return self._catalogues.render(body["language"], body["template"], **fields)
+        return catalogues.render(language.code, body["template"], **fields)
 
-    def _about(self, body: Mapping[str, Any]) -> dict[str, str]:  # Any: JSON of the outbox row.
+    def _about(self, body: Mapping[str, Any], language: Language) -> dict[str, str]:  # Any: JSON of the outbox row.
         zone = self._zones[body["carrier"]]
         key, payment_id = self._code_key, body["payment_id"]
         code, _ = choose_code(key, payment_id, body["code_digits"], (), body["code_n"])
         return {
             "shop": body["shop"],
-            "amount": format_money(Money(body["amount_minor"], body["currency"]), body["language"]),
-            "item": clean_description(body["description"]),
+            "amount": format_money(Money(body["amount_minor"], body["currency"]), language.code),
+            "item": clean_description(body["description"], language.alphabet),
             "code": code,
             "ref": body["ref"],
             "digits": str(body["code_digits"]),
             "tries": str(max(0, self._wrong_codes_max - body["wrong_codes"])),
             "deadline": clock_time(body["expires_at_ms"], zone),
-            "time": day_time(body["ended_at_ms"] or body["at_ms"], zone),
+            "time": day_time(body["ended_at_ms"] or body["at_ms"], zone, language),
         }
 
 
 def clock_time(at_ms: int, zone: ZoneInfo) -> str:
     """`14:35`."""
-    return f"{datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(zone):%H:%M}"
+    return f"{_local(at_ms, zone):%H:%M}"
 
 
-def day_time(at_ms: int, zone: ZoneInfo) -> str:
+def day_time(at_ms: int, zone: ZoneInfo, language: Language) -> str:
     """`23/11 14:35`."""
-    return f"{datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(zone):%d/%m %H:%M}"
+    return language.day_time(_local(at_ms, zone))
+
+
+def _local(at_ms: int, zone: ZoneInfo) -> datetime:
+    return datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(zone)

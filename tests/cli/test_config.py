@@ -253,11 +253,39 @@ def test_a_setting_may_come_from_the_environment(config: Path) -> None:
 def test_check_says_what_it_found(gateway: Here, config: Path) -> None:
     checked = gateway("check", "--config", config)
     assert (checked.code, checked.err) == (0, "")
-    assert checked.out.endswith("in order; carriers acme (test); languages en, sw\n")
+    assert checked.out.endswith("in order; carriers acme (test); languages en, fr, sw, zh-Hant\n")
 
 
 def test_check_knows_the_languages(gateway: Here, config: Path) -> None:
     config.write_text(config.read_text().replace("brand =", 'language = "xx"\nbrand ='), encoding="utf-8")
     checked = gateway("check", "--config", config)
     assert checked.code == 2
-    assert checked.complaint() == "carriers.acme.language: expected one of en, sw, got 'xx'"
+    assert checked.complaint() == "carriers.acme.language: expected one of en, fr, sw, zh-Hant, got 'xx'"
+
+
+UNREVIEWED = "reviewed by no native speaker yet: fr, sw, zh-Hant; live carriers "
+
+
+def test_check_names_the_languages_that_live_carriers_do_not_speak(gateway: Here, config: Path) -> None:
+    live = config.read_text().replace('"test"', '"live"')
+    config.write_text(live, encoding="utf-8")
+    checked = gateway("check", "--config", config)
+    assert (checked.code, checked.err) == (0, "")
+    assert checked.out.splitlines()[1:] == [UNREVIEWED + "speak English instead"]
+    config.write_text(live.replace("brand =", 'language = "sw"\nbrand ='), encoding="utf-8")
+    checked = gateway("check", "--config", config)
+    assert checked.code == 2
+    assert checked.complaint() == (
+        "carriers.acme.language: a live carrier speaks only what a native speaker has reviewed, or whatever"
+        " gateway.unreviewed_languages = true allows: expected one of en, got 'sw'"
+    )
+
+
+def test_an_operator_may_allow_unreviewed_languages(gateway: Here, config: Path) -> None:
+    live = config.read_text().replace('"test"', '"live"').replace("brand =", 'language = "zh-Hant"\nbrand =')
+    config.write_text(live.replace("[gateway]", "[gateway]\nunreviewed_languages = true"), encoding="utf-8")
+    checked = gateway("check", "--config", config)
+    assert (checked.code, checked.err) == (0, "")
+    assert checked.out.splitlines()[1:] == [
+        UNREVIEWED + "speak them all the same: gateway.unreviewed_languages",
+    ]

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from carriers import base
+from gateway.app.parts import catalogues
 from gateway.consumer.keywords import Keywords
 from gateway.engine.inbox import MoReceived
 from gateway.store import tables
@@ -17,7 +18,7 @@ from gateway.store.unit import Unit
 from tests.store.bench import PHONE, POLICY, Odd, a_captured_payment, a_create, an_engine, applied, count, rows
 
 NAIROBI = ZoneInfo("Africa/Nairobi")
-KEYWORDS = Keywords({"acme": NAIROBI}, {"acme": "KES"}, {"acme": "test"})
+KEYWORDS = Keywords({"acme": NAIROBI}, {"acme": "KES"}, {"acme": "test"}, {"acme": catalogues()})
 NEW_YEAR = datetime(2027, 12, 31, 21, 30, tzinfo=UTC)
 """Half past midnight of the first of January in Nairobi."""
 

@@ -2,23 +2,22 @@
 
 from datetime import datetime
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.asks import KEYS
-from gateway.core.gsm import encode_gsm, encode_ucs2
+from gateway.core.gsm import is_gsm, segment
 from gateway.core.money import Money
 from gateway.core.payment import PublicState
 from gateway.core.statement import (
-    PAGE_UNITS_MAX,
     PAGES_MAX,
     StatementLine,
-    outcome_word,
     pages,
     receipt_fields,
 )
+from tests.core.test_asks import CATALOGUES
 
+LANGUAGE = {code: CATALOGUES.language(code) for code in CATALOGUES.languages}
 AT = datetime.fromisoformat("2026-11-23T14:35:00+03:00")
 
 
@@ -29,20 +28,20 @@ def a_line(
 
 
 def test_one_line_says_day_shop_amount_and_ref() -> None:
-    assert pages([a_line()], "en") == ["23/11 Mama Asha KES 1,250.00 H8JTSGRC"]
+    assert pages([a_line()], LANGUAGE["en"]) == ["23/11 Mama Asha KES 1,250.00 H8JTSGRC"]
 
 
 def test_what_was_not_simply_paid_says_what_became_of_it() -> None:
-    assert pages([a_line(outcome="reversed")], "en") == ["23/11 Mama Asha KES 1,250.00 H8JTSGRC GIVEN BACK"]
-    assert pages([a_line(outcome="reversed")], "sw") == ["23/11 Mama Asha KES 1,250.00 H8JTSGRC IMERUDISHWA"]
+    assert pages([a_line(outcome="reversed")], LANGUAGE["en"]) == ["23/11 Mama Asha KES 1,250.00 H8JTSGRC GIVEN BACK"]
+    assert pages([a_line(outcome="reversed")], LANGUAGE["sw"]) == ["23/11 Mama Asha KES 1,250.00 H8JTSGRC IMERUDISHWA"]
 
 
 def test_no_payments_make_no_page() -> None:
-    assert pages([], "en") == []
+    assert pages([], LANGUAGE["en"]) == []
 
 
 def test_many_lines_make_numbered_pages() -> None:
-    made = pages([a_line(ref=f"REF0000{n}") for n in range(7)], "en")
+    made = pages([a_line(ref=f"REF0000{n}") for n in range(7)], LANGUAGE["en"])
     assert [page.partition("\n")[0] for page in made] == ["1/3", "2/3", "3/3"]
     assert made[0] == "1/3\n" + "\n".join(f"23/11 Mama Asha KES 1,250.00 REF0000{n}" for n in range(3))
     assert made[2] == "3/3\n23/11 Mama Asha KES 1,250.00 REF00006"
@@ -58,29 +57,42 @@ LINES = st.builds(
 )
 
 
-@given(st.lists(LINES, max_size=40), st.sampled_from(["en", "sw", "xx"]))
-def test_every_page_fits_and_lines_keep_their_order(lines: list[StatementLine], language: str) -> None:
-    made = pages(lines, language)
+FIELDS = {"help": "21333", "care": "+254700000000"}
+
+
+@given(
+    st.lists(LINES, max_size=40), st.sampled_from(sorted(LANGUAGE)), st.sampled_from(["statement", "statement_more"])
+)
+def test_every_page_is_one_segment_and_lines_keep_their_order(lines: list[StatementLine], code: str, key: str) -> None:
+    made = pages(lines, LANGUAGE[code])
     assert len(made) <= PAGES_MAX
-    whole = "\n".join(made)
     for page in made:
-        octets = encode_gsm(page) if encode_gsm(whole) is not None else None
-        if octets is not None:
-            assert len(octets) <= PAGE_UNITS_MAX["gsm"]
-        else:
-            assert len(encode_ucs2(page)) // 2 <= PAGE_UNITS_MAX["gsm" if encode_gsm(page) is not None else "ucs2"]
+        sent = segment(CATALOGUES.render(code, key, lines=page, **FIELDS))
+        assert (sent.alphabet, len(sent.parts)) == (LANGUAGE[code].alphabet, 1)
     shown = [line for page in made for line in page.split("\n") if "/" in line and len(line) > 3]
     assert len(shown) == len(lines) or len(made) == PAGES_MAX
 
 
-@pytest.mark.parametrize("language", ["en", "sw"])
-@pytest.mark.parametrize("state", PublicState)
-def test_every_public_state_has_a_word_of_at_most_15_characters(language: str, state: PublicState) -> None:
-    assert 0 < len(outcome_word(state.value, language)) <= 15
+@given(LINES, st.sampled_from(["fr", "sw", "en"]), st.datetimes())
+def test_amounts_times_and_receipts_stay_in_gsm(line: StatementLine, code: str, at: datetime) -> None:
+    language = LANGUAGE[code]
+    fields = receipt_fields(line, language)
+    shown = [fields["amount"], fields["outcome"], fields["time"], language.day_time(at), language.day(at)]
+    assert all(is_gsm(text) and len(text) <= 25 for text in shown)
+
+
+def test_a_page_of_70_units_has_what_70_units_hold() -> None:
+    line = a_line(shop="Supermarket Kariakoo", amount_minor=999_999_900, outcome="authorized")
+    assert pages([line], LANGUAGE["zh-Hant"]) == ["11/23 Supermarke KES 9,999,999.00 H8JTSGRC 尚未扣款"]
+    assert [page.partition("\n")[0] for page in pages([line] * 3, LANGUAGE["zh-Hant"])] == ["1/3", "2/3", "3/3"]
+
+
+def test_french_writes_amounts_with_a_comma_and_a_plain_space() -> None:
+    assert pages([a_line()], LANGUAGE["fr"]) == ["23/11 Mama Asha KES 1 250,00 H8JTSGRC"]
 
 
 def test_a_receipt_says_everything_about_one_payment() -> None:
-    fields = receipt_fields(a_line(shop="Mama Asha's Bakery"), "sw")
+    fields = receipt_fields(a_line(shop="Mama Asha's Bakery"), LANGUAGE["sw"])
     assert fields == {
         "shop": "Mama Asha's Bakery",
         "amount": "KES 1,250.00",
@@ -89,3 +101,4 @@ def test_a_receipt_says_everything_about_one_payment() -> None:
         "ref": "H8JTSGRC",
     }
     assert fields.keys() <= KEYS["receipt"]
+    assert receipt_fields(a_line(), LANGUAGE["zh-Hant"])["time"] == "26年11月23日14:35"

@@ -197,6 +197,7 @@ async def open_shop(url: str, **settings: Any) -> AsyncIterator[Shop]:  # Any: f
             "batcher": batcher,
             "reads": reads,
             "carriers": CARRIERS,
+            "languages": {"test": ("en", "fr", "sw"), "live": ("en",)},
             "now_ms": clock.now_ms,
             "is_ready": lambda: ready,
             "overloaded": busy.get,

@@ -198,6 +198,16 @@ async def test_a_malformed_body_is_told_why(sqlite_shop: Shop, label: str, body:
     assert answer.json["detail"] == detail
 
 
+@pytest.mark.parametrize("language", ["fr", "sw"])
+async def test_a_live_key_may_name_only_reviewed_languages(sqlite_shop: Shop, language: str) -> None:
+    live = sqlite_shop.mine.live_key
+    answer = await sqlite_shop.call("POST", "/v1/payments", a_request(language=language), secret=live)
+    check_problem(answer, 422, "invalid_request")
+    assert answer.json["errors"] == [{"field": "language", "message": "expected one of en"}]
+    assert (await sqlite_shop.call("POST", "/v1/payments", a_request(language=language))).status == 201
+    assert (await sqlite_shop.call("POST", "/v1/payments", a_request(language="en"), secret=live)).status == 201
+
+
 async def test_all_mistakes_of_meaning_are_told_at_once(sqlite_shop: Shop) -> None:
     body = a_request(currency="KSH", language="xx", reference="a\nb")
     errors = (await sqlite_shop.call("POST", "/v1/payments", body)).json["errors"]

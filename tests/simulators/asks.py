@@ -32,6 +32,10 @@ TYPICAL = {
     "care": "+254700123456",
     "brand": "Lipa Simu",
     "count": "2",
+    "keyword": "ASHA",
+    "choices": "EN, SW",
+    "limit": "KES 1,500.00",
+    "used": "KES 80.00",
     "lines": "24 Nov KES 1,250.00 Asha Shop PAID 7K2M4Q9A",
 }
 # The longest that each field may be, and as full of digits as a shop's owner could make it.
@@ -46,6 +50,9 @@ WORST = TYPICAL | {
     "code2": "726458",
     "digits": "6",
     "ref": "12345678",
+    "keyword": "SHOP 5678",
+    "limit": "TZS 9,999,999.00",
+    "used": "TZS 1,000,000.00",
     "help": "40404",
     "care": "+255700123456",
 }
