@@ -88,6 +88,19 @@ def _check(config: ConfigOption = Path("gateway.toml")) -> None:
     admin.check(config)
 
 
+@app.command("texts")
+def _texts(
+    language: Annotated[str | None, typer.Option(help="Only these texts, for instance fr.")] = None,
+) -> None:
+    """Print how long each text to phones can become, in each language, beside what one SMS holds.
+
+    Example: gateway texts --language fr
+    """
+    from gateway.cli import texts
+
+    texts.run(language)
+
+
 @merchant.command("add")
 def _merchant_add(
     name: Annotated[str, typer.Option(help="The registered name.")],

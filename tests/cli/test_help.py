@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.commands import Here
 
-COMMANDS = ["", "serve", "demo", "migrate", "check", "merchant", "merchant add", "phone"]
+COMMANDS = ["", "serve", "demo", "migrate", "check", "texts", "merchant", "merchant add", "phone"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
