@@ -42,6 +42,15 @@ def texted(words: str, msisdn: str = PHONE) -> MoReceived:
     return MoReceived(mo, KEYWORDS.handlers)
 
 
+@pytest.mark.parametrize(("languages", "spoken"), [(("en",), "en"), (("en", "sw"), "sw"), (None, "sw")])
+def test_a_phone_is_answered_in_a_language_that_its_carrier_speaks(
+    store: Store, languages: tuple[str, ...] | None, spoken: str
+) -> None:
+    mo = base.Mo(carrier="acme", msisdn=PHONE, to="22345", text="HELP", read_at_ms=1)
+    [row] = applied(store, MoReceived(mo, KEYWORDS.handlers, "sw", languages)).rows
+    assert row.body["language"] == spoken
+
+
 def said(store: Store, *words: str) -> list[OutboxRow]:
     """What is sent back to texts that come in one batch."""
     return [row for row in applied(store, *(texted(one) for one in words)).rows if row.kind == "sms"]

@@ -14,6 +14,7 @@ from gateway.core.gsm import BASE, encode_ucs2, is_gsm, segment
 from gateway.core.keywords import Help, History, Receipt, Start, Stop, read_command
 from gateway.core.reply import Meaning, read_reply
 from gateway.core.statement import PAGE_UNITS_MAX
+from gateway.core.words import ECHO, fold
 
 FOLDER = Path(gateway.core.__file__).parent / "catalogues"
 SOURCES = {path.stem: path.read_text("utf-8") for path in FOLDER.glob("*.toml")}
@@ -46,6 +47,7 @@ SAYS_CHARGED = {
     "zh-Hant": re.compile(r"扣款|不扣|已付|已退還"),
 }
 REPLY = {"en": "reply ", "sw": "jibu ", "fr": "répondez ", "zh-Hant": "回"}
+CODES = ["4821", "7390"]
 # What a code, and the refusing 0, look like to a person: digits with no other digit near.
 CODE = re.compile(r"(?<![0-9.,])(?:[0-9]{4}|[0-9]{6})(?![0-9])")
 ZERO = re.compile(r"(?<![0-9.,])0(?![0-9])")
@@ -173,13 +175,32 @@ def test_no_text_of_ours_confirms_when_it_is_sent_back(
     text = catalogues.render(language, key, **FIELDS)
     cut = [part for stop in (". ", "。", "，", "\n") for part in (text.rpartition(stop)[0], text.split(stop)[0])]
     for sent in (before + part for part in (text, *cut)):
-        assert read_reply(sent, ["4821", "7390"]).meaning not in (Meaning.CONFIRM, Meaning.BARE_YES)
+        assert read_reply(sent, CODES).meaning not in (Meaning.CONFIRM, Meaning.BARE_YES)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("key", ASKS)
 def test_an_ask_that_is_sent_back_refuses_nothing(catalogues: Catalogues, language: str, key: str) -> None:
     assert read_reply(catalogues.render(language, key, **FIELDS), ["4821"]).meaning is Meaning.UNCLEAR
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("key", [*ASKS, "several"])
+def test_no_beginning_and_no_end_of_an_ask_confirms(catalogues: Catalogues, language: str, key: str) -> None:
+    text = catalogues.render(language, key, **FIELDS)
+    ends = (part for at in range(1, len(text)) for part in (text[:at], text[at:]) if part.strip() not in CODES)
+    assert [part for part in ends if read_reply(part, CODES).meaning in (Meaning.CONFIRM, Meaning.BARE_YES)] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_a_text_tells_people_to_reply_is_understood(catalogues: Catalogues, language: str) -> None:
+    text = catalogues.render(language, "ask", **FIELDS)
+    pays = {"en": "PAY", "sw": "KULIPA", "fr": "PAYER", "zh-Hant": "付款"}[language]
+    assert pays in text
+    assert read_reply(f"{pays} 4821", CODES).meaning is Meaning.CONFIRM
+    assert read_reply(f"4821 {pays}", CODES).meaning is Meaning.CONFIRM
+    assert read_reply("0", CODES).meaning is Meaning.REFUSE
+    assert fold(REPLY[language]).strip() in ECHO
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from gateway.core.gsm import segment
 from tests.journeys.house import SHORT_CODE, House, a_number, together
 
 pytestmark = pytest.mark.journey
@@ -89,6 +90,37 @@ async def test_help_is_given_in_words_and_in_the_language_of_the_last_ask(home: 
     await home.shop.ask(phone, language="sw")
     await home.texts(phone, 2)
     assert "lipa maduka" in await answer_to(home, phone, "MSAADA")
+
+
+IN_FRENCH = [
+    ("RELEVE", "{day} Mama Asha KES 1 250,00 {ref}\nUn en détail : RECU et réf"),
+    ("RECU {ref}", "PAYÉ : KES 1 250,00 à Mama Asha, "),
+    ("AIDE", "Acme Pay : payez par SMS. "),
+    ("STOP", "C'est fait : aucune boutique "),
+    ("DEMARRER", "Bon retour : "),
+]
+IN_CHINESE = [
+    ("明細", "{chinese_day} Mama Asha KES 1,250.00 {ref}\n看單筆：收據＋編號"),
+    ("收據 {ref}", "已付款：KES 1,250.00，Mama Asha，"),
+    ("幫助", "Acme Pay：用簡訊付款。"),
+    ("停止", "已停止："),
+    ("開始", "歡迎回來："),
+]
+
+
+@pytest.mark.money
+@pytest.mark.parametrize(("language", "dialogue"), [("fr", IN_FRENCH), ("zh-Hant", IN_CHINESE)])
+async def test_keywords_are_understood_and_answered_in_the_language_of_the_ask(
+    home: House, language: str, dialogue: list[tuple[str, str]]
+) -> None:
+    phone = a_number()
+    ref = await paid(home, phone, language=language)
+    now = datetime.now(ZoneInfo("Africa/Nairobi"))
+    names = {"ref": ref, "day": f"{now:%d/%m}", "chinese_day": f"{now:%m/%d}"}
+    for words, begins in dialogue:
+        answer = await answer_to(home, phone, words.format_map(names))
+        assert answer.startswith(begins.format_map(names))
+        assert len(segment(answer).parts) == 1
 
 
 async def test_nonsense_is_answered_once_a_minute_and_five_times_a_day(home: House) -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from gateway.core.gsm import segment
 from tests.journeys.house import House, a_number, together
 
 pytestmark = pytest.mark.journey
@@ -186,14 +187,25 @@ async def test_stop_ends_what_waits_and_what_comes_until_start(home: House) -> N
     assert len(home.evidence.charges(phone)) == 1
 
 
+IN_LANGUAGES = [
+    ("sw", "Mkate", "KES 1,250.00: Mkate. KULIPA jibu ", "UMELIPA KES 1,250.00 kwa Mama Asha, "),
+    ("fr", "Pain", "KES 1 250,00 : Pain. Pour PAYER répondez ", "PAYÉ KES 1 250,00 à Mama Asha, "),
+    ("zh-Hant", "麵包", "Mama Asha請付KES 1,250.00（麵包）。", "已付KES 1,250.00給Mama Asha，"),
+]
+
+
 @pytest.mark.money
-async def test_a_phone_is_asked_and_answered_in_swahili(home: House) -> None:
+@pytest.mark.parametrize(("language", "goods", "asks", "paid"), IN_LANGUAGES, ids=[row[0] for row in IN_LANGUAGES])
+async def test_a_phone_is_asked_and_answered_in_its_language(
+    home: House, language: str, goods: str, asks: str, paid: str
+) -> None:
     phone = a_number()
-    asked = await home.shop.ask(phone, language="sw")
+    asked = await home.shop.ask(phone, language=language, description=goods)
     assert (await home.shop.until_final(asked["id"]))["status"] == "succeeded"
     ask, receipt = (await home.texts(phone, 2))[:2]
-    assert "KULIPA" in ask.upper() and "reply" not in ask
-    assert "UMELIPA" in receipt.upper()
+    assert asks in ask and "reply" not in ask
+    assert receipt.startswith(paid)
+    assert all(len(segment(text).parts) == 1 for text in (ask, receipt))
 
 
 @pytest.mark.money
