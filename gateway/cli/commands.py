@@ -1,4 +1,4 @@
-"""The commands of `gateway`: serve, demo, migrate, check, merchant add, phone.
+"""The commands of `gateway`: serve, demo, migrate, check, merchant add, phone; those that explain are in `explainers`.
 
 Exit codes: 0 all is well; 1 it could not be done; 2 the command line or the configuration is wrong; 130 interrupted.
 Trouble is one line on standard error that says what was expected. Each command imports what it needs when it runs, so
@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli import explainers
 from gateway.cli.errors import CommandError
 from gateway.config import ConfigError
 from gateway.core.bounds import PORT_MAX
@@ -31,6 +32,10 @@ merchant = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(merchant, name="merchant")
+app.add_typer(explainers.pdu, name="pdu")
+app.add_typer(explainers.sms, name="sms")
+app.add_typer(explainers.reply, name="reply")
+app.command("explain")(explainers.explain)
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The TOML file; see docs/operations.md.")]
 

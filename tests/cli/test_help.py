@@ -7,7 +7,10 @@ import pytest
 
 from tests.cli.commands import Here
 
-COMMANDS = ["", "serve", "demo", "migrate", "check", "texts", "merchant", "merchant add", "phone"]
+COMMANDS = [
+    *("", "serve", "demo", "migrate", "check", "texts", "merchant", "merchant add", "phone"),
+    *("pdu", "pdu decode", "sms", "sms explain", "reply", "reply explain", "explain"),
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -53,3 +56,14 @@ def test_help_waits_for_nothing_that_only_commands_need() -> None:
     ran = python("import sys, gateway.cli.commands; print(*sys.modules)")
     assert not {"aiohttp", "alembic", "sqlalchemy", "gateway.app", "gateway.cli.demo"} & set(ran.stdout.split())
     assert "typer" in ran.stdout.split()
+
+
+EXPLAINERS = ["pdu decode 00", "sms explain Karibu", "reply explain 0 --code 4821", "explain expired"]
+
+
+@pytest.mark.parametrize("command", EXPLAINERS)
+def test_an_explainer_loads_no_server_and_no_database(command: str) -> None:
+    script = "import atexit, sys; atexit.register(lambda: print(*sys.modules)); from gateway.cli import main; main()"
+    ran = python(script, *command.split())
+    assert not {"aiohttp", "alembic", "sqlalchemy", "asyncio", "gateway.app"} & set(ran.stdout.split())
+    assert "gateway.cli.lines" in ran.stdout.split()

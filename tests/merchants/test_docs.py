@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from gateway.core.meanings import EVENT_TYPES, REASONS, STATES
 from gateway.core.payment import EventType, PublicState, Reason
 from merchants.problems import CATALOGUE
 from merchants.timeline import STEPS
@@ -30,6 +31,22 @@ def test_every_state_reason_and_event_type_is_explained() -> None:
     assert rows_under("States") - {"status"} == set(PublicState)
     assert rows_under("Reasons") - {"reason"} == set(Reason)
     assert rows_under("Events").union(rows_under("GET /v1/events")) - {"type"} == set(EventType)
+
+
+def cells_under(heading: str) -> list[list[str]]:
+    """The cells of the table under *heading* whose first is in code style, without the head."""
+    [part] = re.findall(rf"^##+ {heading}\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    lines = re.findall(r"^\| (`.*) \|$", part, re.MULTILINE)
+    return [[cell.strip() for cell in line.split(" |")] for line in lines][1:]
+
+
+def test_the_meanings_are_repeated_word_for_word() -> None:
+    reasons = [[f"`{r}`", row.cause, row.fix, "yes" if row.retryable else "no"] for r, row in REASONS.items()]
+    assert cells_under("Reasons") == reasons
+    states = [[f"`{s}`", row.meaning, "yes" if row.is_final else ""] for s, row in STATES.items()]
+    assert cells_under("States") == states
+    events = [[f"`{event}`", meaning] for event, meaning in EVENT_TYPES.items()]
+    assert cells_under("GET /v1/events") == events
 
 
 def test_every_error_code_has_its_heading_and_every_heading_is_a_code() -> None:
