@@ -35,6 +35,7 @@ app.add_typer(merchant, name="merchant")
 app.add_typer(explainers.pdu, name="pdu")
 app.add_typer(explainers.sms, name="sms")
 app.add_typer(explainers.reply, name="reply")
+app.add_typer(explainers.payment, name="payment")
 app.command("explain")(explainers.explain)
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The TOML file; see docs/operations.md.")]

@@ -1,8 +1,9 @@
-"""The commands that explain: `pdu decode`, `sms explain`, `reply explain`, `explain`.
+"""The commands that explain: `pdu decode`, `sms explain`, `reply explain`, `explain`, and `payment show`.
 
 Each prints one JSON object; with `-` one for each line of standard input. Each imports what it needs when it runs.
 """
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +18,7 @@ def _group(text: str, example: str) -> typer.Typer:
 pdu = _group("PDUs of SMPP 3.4.", 'gateway pdu decode "00000010 00000015 00000000 00000001"')
 sms = _group("Texts as they leave.", 'gateway sms explain "Karibu"')
 reply = _group("Replies of phones.", 'gateway reply explain "yes 4821" --code 4821')
+payment = _group("Payments, for operators.", "gateway payment show pay_06a2kq4zq5rzcaz4d0p8w1m7ge")
 
 
 @pdu.command("decode")
@@ -80,3 +82,20 @@ def explain(
     from gateway.cli.lines import answer
 
     answer(code, explain_code)
+
+
+@payment.command("show")
+def _payment_show(
+    payment_id: Annotated[str, typer.Argument(metavar="ID", help="Of any merchant's payment.")],
+    config: Annotated[Path, typer.Option("--config", "-c", help="The TOML file; see docs/operations.md.")] = Path(
+        "gateway.toml"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Show the nine steps of a payment, all that is on record, and what went over the wire. Reads only.
+
+    Example: gateway payment show pay_06a2kq4zq5rzcaz4d0p8w1m7ge --config gateway.toml
+    """
+    from gateway.cli.payment import show
+
+    show(config, payment_id, as_json=as_json)

@@ -11,12 +11,12 @@ import msgspec
 
 from gateway.cli.errors import CommandError
 from gateway.cli.phone import Network
+from gateway.cli.steps import step_lines
 
 PHONE = "+254700000555"
 YOURS = "+254700000777"
 ORDER = "PAY ASHA 1250"
 LIMIT_S = 20.0
-ROW = "  {:<6}{:<20}{:<10}{:<15}{}"
 FINAL = frozenset({"succeeded", "failed", "reversed"})
 
 
@@ -99,12 +99,10 @@ class Story:
         return read
 
     def show(self, seconds: float) -> None:
-        """The nine steps, and what the phone read. The terminal breaks what is too long, so that it can be copied."""
+        """The nine steps, and what the phone read."""
         _say(f"Payment {self._payment['id']}: {self._payment['status']}")
-        _say(ROW.format("step", "what", "who", "at", "detail"))
-        for step in self._timeline["steps"]:
-            at = (step["at"] or "-")[11:23]
-            _say(ROW.format(step["number"], step["name"], step["who"], at, step["detail"] or "").rstrip())
+        for line in step_lines(self._timeline["steps"]):
+            _say(line)
         _say(f"\nWhat the phone {PHONE} sent and read:\n  > {ORDER}")
         for _, sender, text in self._texts:
             _say(f"  < {sender}: {_indented(text)}")

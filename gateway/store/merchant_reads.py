@@ -100,6 +100,18 @@ def payments(
     return [Shown(payment_from_row(row), row.msisdn) for row in conn.execute(statement)]
 
 
+def owner_of(conn: Connection, payment_id: str) -> Owner | None:
+    """Whose payment it is; for operators, who see every merchant's."""
+    column = tables.payment.c
+    row = conn.execute(select(column.merchant_id, column.mode).where(column.id == payment_id)).first()
+    return None if row is None else Owner(row.merchant_id, row.mode)
+
+
+def traces(conn: Connection, payment_id: str) -> Rows:
+    """What was exchanged with carriers about the payment, oldest first; for operators."""
+    return _about(conn, tables.trace, "at_ms", payment_id)
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """All rows about one payment, each list oldest first."""
 

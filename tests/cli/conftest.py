@@ -4,9 +4,13 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
-from tests.cli.commands import Here, dry_run
+from gateway.app import Gateway
+from gateway.config import read
+from tests.cli.commands import CODE_KEY, Here, dry_run
+from tests.journeys.house import Shop, a_shop
 
 
 @pytest.fixture
@@ -19,6 +23,22 @@ def gateway(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 def config(sqlite_url: str, tmp_path: Path) -> Path:
     """A configuration with a migrated database."""
     return dry_run(tmp_path, database=Path(sqlite_url.removeprefix("sqlite:///")))
+
+
+@pytest.fixture
+async def paid(config: Path, tmp_path: Path) -> Path:
+    """The folder of a gateway that took a payment."""
+    settings, secrets = read(config, {"GATEWAY_CODE_KEY": CODE_KEY})
+    key = a_shop(settings.gateway.database).test_key
+    gateway = Gateway(settings, secrets)
+    await gateway.start()
+    try:
+        async with aiohttp.ClientSession() as http:
+            shop = Shop(http, gateway.url, key)
+            await shop.until_final((await shop.ask("+254700000555"))["id"])
+    finally:
+        await gateway.stop()
+    return tmp_path
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from tests.cli.commands import Here
 
 COMMANDS = [
     *("", "serve", "demo", "migrate", "check", "texts", "merchant", "merchant add", "phone"),
-    *("pdu", "pdu decode", "sms", "sms explain", "reply", "reply explain", "explain"),
+    *("pdu", "pdu decode", "sms", "sms explain", "reply", "reply explain", "explain", "payment", "payment show"),
 ]
 
 

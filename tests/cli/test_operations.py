@@ -6,32 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import aiohttp
 import pytest
 from sqlalchemy import text
 
-from gateway.app import Gateway
-from gateway.config import read
-from tests.cli.commands import CODE_KEY
 from tests.house.test_docs import OPERATIONS, fenced, part
-from tests.journeys.house import Shop, a_shop
 from tests.stores import reading
-
-
-@pytest.fixture
-async def paid(config: Path, tmp_path: Path) -> Path:
-    """The folder of a gateway that took a payment."""
-    settings, secrets = read(config, {"GATEWAY_CODE_KEY": CODE_KEY})
-    key = a_shop(settings.gateway.database).test_key
-    gateway = Gateway(settings, secrets)
-    await gateway.start()
-    try:
-        async with aiohttp.ClientSession() as http:
-            shop = Shop(http, gateway.url, key)
-            await shop.until_final((await shop.ask("+254700000555"))["id"])
-    finally:
-        await gateway.stop()
-    return tmp_path
 
 
 def bash(script: str, cwd: Path) -> str:

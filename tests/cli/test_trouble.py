@@ -10,7 +10,11 @@ from gateway.store.migrate import newest
 from tests.cli.commands import Here, dry_run
 from tests.stores import reading
 
-WITH_CONFIG = ("serve", "migrate", "check", "merchant add --name A --shop Asha --keyword ASHA")
+NOBODYS = "pay_00000000000000000000000000"
+WITH_CONFIG = (
+    *("serve", "migrate", "check", "merchant add --name A --shop Asha --keyword ASHA"),
+    f"payment show {NOBODYS}",
+)
 
 
 @pytest.mark.parametrize("command", WITH_CONFIG)
@@ -46,7 +50,9 @@ def test_a_database_that_does_not_answer(gateway: Here, config: Path, command: s
     assert "connection failed" in ran.complaint()
 
 
-@pytest.mark.parametrize("command", [command for command in WITH_CONFIG if command != "check"])
+@pytest.mark.parametrize(
+    "command", [command for command in WITH_CONFIG if not command.startswith(("check", "payment"))]
+)
 def test_a_folder_that_cannot_be_made(gateway: Here, tmp_path: Path, command: str) -> None:
     (tmp_path / "file").touch()
     config = dry_run(tmp_path, database=tmp_path / "file" / "gateway.db")

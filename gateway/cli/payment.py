@@ -1,0 +1,103 @@
+"""`gateway payment show`: all that is on record about one payment of any merchant, for the operator. Reads only.
+
+The number is masked as everywhere, and of what a person wrote only the meaning is shown, as in the merchant's timeline.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from gateway.cli.errors import CommandError
+from gateway.cli.steps import clock, step_lines
+from gateway.cli.traces import Exchange, exchanges
+from gateway.config import read
+from gateway.core.ids import is_id
+from gateway.core.msisdn import mask
+from gateway.core.public import PublicPayment, public_payment
+from gateway.store import merchant_reads, migrate
+from gateway.store.engine import connect, is_sqlite, sqlite_path
+from merchants.shapes import Step, TimelineItem
+from merchants.timeline import timeline
+
+_ITEM = "  {:<15}{:<14}{:<28}{:<10}{}"
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """The object of `--json`."""
+
+    payment: PublicPayment
+    steps: list[Step]
+    items: list[TimelineItem]
+    traces: list[Exchange]
+
+
+def show(path: Path, payment_id: str, *, as_json: bool) -> None:
+    """Print the payment. Raise ConfigError or CommandError."""
+    if not is_id(payment_id, "pay_"):
+        raise CommandError(f"ID: expected pay_ and 26 letters and digits, got {payment_id[:40]!a}", exit_code=2)
+    config, _ = read(path)
+    shown = _look_up(config.gateway.database, payment_id)
+    if as_json:
+        print(msgspec.json.encode(shown).decode())
+    else:
+        print("\n".join(_lines(shown)))
+
+
+def _look_up(url: str, payment_id: str) -> Shown:
+    if is_sqlite(url) and not sqlite_path(url).exists():  # Opened, it would be made.
+        raise CommandError(f"the database {sqlite_path(url)} does not exist")
+    engine = connect(url, read_only=True)
+    try:
+        with engine.connect() as conn:
+            migrate.expect_newest(conn)
+            shown = _shown(conn, payment_id)
+    except migrate.NotMigrated as error:
+        raise CommandError(str(error)) from error
+    except DBAPIError as error:
+        raise CommandError(f"the database cannot be read: {error.orig}") from error
+    finally:
+        engine.dispose()
+    if shown is None:
+        raise CommandError(f"ID: expected a payment of this database, it has no {payment_id}", exit_code=2)
+    return shown
+
+
+def _shown(conn: Connection, payment_id: str) -> Shown | None:
+    owner = merchant_reads.owner_of(conn, payment_id)
+    record = None if owner is None else merchant_reads.record(conn, owner, payment_id)
+    found = None if owner is None else merchant_reads.payment(conn, owner, payment_id)
+    if record is None or found is None:
+        return None
+    told = timeline(record)
+    return Shown(
+        payment=public_payment(found.payment, mask(found.msisdn)),
+        steps=told.steps,
+        items=told.items,
+        traces=exchanges(merchant_reads.traces(conn, payment_id)),
+    )
+
+
+def _lines(shown: Shown) -> list[str]:
+    payment = shown.payment
+    why = f" ({payment.reason})" if payment.reason is not None else ""
+    told: dict[str, Any] = msgspec.to_builtins(shown)  # Any: JSON of the shapes.
+    lines = [
+        f"Payment {payment.id}: {payment.status}{why}",
+        f"{payment.msisdn} at {payment.carrier}, {payment.mode}, since {payment.created_at}",
+    ]
+    lines += [*step_lines(told["steps"]), "", "On record"]
+    lines += [
+        _ITEM.format(clock(item.at), item.kind, item.name, item.who, f"{item.id} {item.detail}").rstrip()
+        for item in shown.items
+    ]
+    lines += ["", "On the wire" if shown.traces else "On the wire: nothing is kept (any more)"]
+    for trace in shown.traces:
+        lines.append(f"  {clock(trace.at):<15}{trace.kind} {trace.carrier}")
+        for way, half in (("sent", trace.sent), ("received", trace.received)):
+            if half is not None:
+                lines.append(f"    {way:<10}{half.hex}")
+                lines += [f"      {name}: {value}" for decoded in half.decoded for name, value in decoded.items()]
+    return lines

@@ -1,0 +1,87 @@
+"""`gateway payment show` tells an operator all about one payment, and touches nothing."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from gateway.core.ids import encode_id
+from merchants.timeline import STEPS
+from tests.cli.commands import Here, dry_run
+from tests.stores import reading
+
+PHONE = "254700000555"
+NOBODYS = encode_id("pay_", bytes(16))
+
+
+def payment_id(folder: Path) -> str:
+    with reading(f"sqlite:///{folder / 'gateway.db'}") as conn:
+        found: str = conn.execute(text("SELECT id FROM payment")).scalar_one()
+        return found
+
+
+def shown(gateway: Here, folder: Path, *more: str) -> str:
+    ran = gateway("payment", "show", payment_id(folder), "--config", folder / "gateway.toml", *more)
+    assert (ran.code, ran.err) == (0, "")
+    return ran.out
+
+
+@pytest.mark.money
+def test_the_nine_steps_and_everything_on_record(gateway: Here, paid: Path) -> None:
+    lines = shown(gateway, paid).splitlines()
+    assert lines[0] == f"Payment {payment_id(paid)}: succeeded"
+    steps = [line.split()[:3] for line in lines[3:12]]
+    assert steps == [[str(number), name, who] for number, (name, who) in enumerate(STEPS, 1)]
+    rest = "\n".join(lines[12:])
+    for kind in ("transition", "message", "reply", "consent", "attempt", "ledger_entry", "event"):
+        assert f"  {kind} " in rest
+    assert PHONE not in "".join(lines)
+
+
+@pytest.mark.money
+def test_the_same_as_one_object(gateway: Here, paid: Path) -> None:
+    out = shown(gateway, paid, "--json")
+    found: dict[str, Any] = json.loads(out)  # Any: JSON of the command.
+    assert out.count("\n") == 1 and PHONE not in out
+    assert found.keys() == {"payment", "steps", "items", "traces"}
+    assert (found["payment"]["status"], found["payment"]["msisdn"]) == ("succeeded", "+254*****555")
+    assert [step["number"] for step in found["steps"]] == list(range(1, 10))
+    assert [item["at"] for item in found["items"]] == sorted(item["at"] for item in found["items"])
+
+
+@pytest.mark.money
+def test_the_database_stays_as_it_was(gateway: Here, paid: Path) -> None:
+    before = hashlib.sha256((paid / "gateway.db").read_bytes()).digest()
+    shown(gateway, paid)
+    assert hashlib.sha256((paid / "gateway.db").read_bytes()).digest() == before
+
+
+@pytest.mark.parametrize("name", ["pay_1", "att_" + NOBODYS[4:], "", "pay_\n", "%s"])
+def test_an_id_that_is_none(gateway: Here, config: Path, name: str) -> None:
+    ran = gateway("payment", "show", name, "--config", config)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.complaint().startswith("ID: expected pay_ and 26 letters and digits, got ")
+
+
+def test_a_payment_that_nobody_made(gateway: Here, config: Path) -> None:
+    ran = gateway("payment", "show", NOBODYS, "--config", config)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.complaint() == f"ID: expected a payment of this database, it has no {NOBODYS}"
+
+
+def test_a_database_that_is_not_there_is_not_made(gateway: Here, tmp_path: Path) -> None:
+    config = dry_run(tmp_path, database=tmp_path / "none.db")
+    ran = gateway("payment", "show", NOBODYS, "--config", config)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.complaint() == f"the database {tmp_path / 'none.db'} does not exist"
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_a_file_that_is_no_database(gateway: Here, tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("not a database" * 100)
+    ran = gateway("payment", "show", NOBODYS, "--config", dry_run(tmp_path, database=tmp_path / "text.db"))
+    assert ran.code == 1
+    assert ran.complaint() == "the database cannot be read: file is not a database"
