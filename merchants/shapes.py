@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from gateway.core.money import AMOUNT_MINOR_MAX
 from gateway.core.payment import Capture, EventType, PublicState
-from gateway.core.public import PublicPayment
+from gateway.core.public import API_VERSION, PublicPayment
 
 PAGE_DEFAULT = 20
 PAGE_MAX = 100
@@ -159,6 +159,7 @@ class Event(Struct, frozen=True, kw_only=True):
 
     id: str
     object: Literal["event"] = "event"
+    api_version: str = API_VERSION
     seq: Annotated[int, Meta(ge=1, description="1, 2, 3 … for each merchant and mode, without a gap.")]
     type: EventType
     created_at: str

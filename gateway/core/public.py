@@ -4,10 +4,14 @@ The phone number is masked here; only the answer to the merchant's own request r
 """
 
 from datetime import UTC, datetime
+from typing import Final
 
 import msgspec
 
 from gateway.core.payment import OperationKind, Payment, State
+
+API_VERSION: Final = "2026-11-25"
+"""The version of the API: that of its answers and of the bodies of events. The one place where it stands."""
 
 
 class PublicPayment(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Table
 
 from gateway.core.payment import Payment
-from gateway.core.public import rfc3339, without_number
+from gateway.core.public import API_VERSION, rfc3339, without_number
 from gateway.store import bulk, tables
 from gateway.store.effects import FeedEvent
 from gateway.store.outbox import OutboxRow
@@ -224,6 +224,7 @@ def event_body(event: FeedEvent, seq: int, now_ms: int) -> bytes:
         {
             "id": event.id,
             "object": "event",
+            "api_version": API_VERSION,
             "seq": seq,
             "type": event.type,
             "created_at": rfc3339(now_ms),

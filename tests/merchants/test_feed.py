@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
+from gateway.core.public import API_VERSION
 from merchants.shapes import EventPage, PaymentPage, Timeline
 from merchants.timeline import STEPS
 from tests.merchants.shop import Shop
@@ -27,6 +28,7 @@ async def test_the_feed_tells_a_payments_story_in_order(shop: Shop) -> None:
     assert (page.has_more, page.next_after_seq) == (False, 5)
     assert {event.data["id"] for event in page.data} == {payment["id"]}
     assert "*****" in page.data[0].data["msisdn"]
+    assert [event["api_version"] for event in answer.json["data"]] == [API_VERSION] * 5
 
 
 async def test_a_reader_that_polls_all_the_time_misses_nothing(shop: Shop) -> None:
