@@ -45,6 +45,15 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     process_name: str = ""
 
 
+class ApiSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[api]`. Each process counts for itself."""
+
+    rate_per_s: NotNegative = 100.0
+    burst: Count = 200
+    unknown_keys_per_min: CountOrNone = 20
+    request_log: bool = True
+
+
 class EngineSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[engine]`."""
 
@@ -89,6 +98,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The whole file."""
 
     gateway: GatewaySection
+    api: ApiSection = ApiSection()
     engine: EngineSection = EngineSection()
     carriers: dict[str, CarrierSection]
 
@@ -144,6 +154,7 @@ def _config(document: dict[str, Any], mistakes: list[str]) -> Config | None:  # 
     mistakes += _strangers(Config, document, "")
     gateway = _section(GatewaySection, document.get("gateway", {}), "gateway", mistakes)
     mistakes += _check_gateway(gateway.values)
+    api = _section(ApiSection, document.get("api", {}), "api", mistakes)
     engine = _section(EngineSection, document.get("engine", {}), "engine", mistakes)
     mistakes += _check_engine(engine.values)
     tables = document.get("carriers", {})
@@ -157,9 +168,9 @@ def _config(document: dict[str, Any], mistakes: list[str]) -> Config | None:  # 
         carriers[name] = _section(CarrierSection, table, f"carriers.{name}", mistakes)
         mistakes += [f"carriers.{name}.{mistake}" for mistake in _check_carrier(carriers[name].values)]
     whole = {name: carrier.section for name, carrier in carriers.items() if carrier.section is not None}
-    if mistakes or gateway.section is None or engine.section is None:
+    if mistakes or gateway.section is None or api.section is None or engine.section is None:
         return None
-    return Config(gateway=gateway.section, engine=engine.section, carriers=whole)
+    return Config(gateway=gateway.section, api=api.section, engine=engine.section, carriers=whole)
 
 
 class Read(NamedTuple, Generic[Section]):

@@ -1,7 +1,6 @@
 """Builds the web application out of operations, open routes and the carriers' callbacks."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 
 from aiohttp import web
@@ -9,9 +8,8 @@ from aiohttp.typedefs import Handler
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from carriers import base
-from merchants import feed, payments
+from merchants import api_keys, feed, payments, requests
 from merchants.deps import Api
-from merchants.keys import KeyRing
 from merchants.openapi import OPEN_PATHS, openapi
 from merchants.operations import (
     BODY_BYTES_MAX,
@@ -24,6 +22,7 @@ from merchants.operations import (
     read_body,
 )
 from merchants.shapes import Health, Welcome
+from merchants.upkeep import Upkeep
 
 CALLBACK_TIMEOUT_S = 15.0
 CALLBACK_RETRY_AFTER_S = 5.0
@@ -31,18 +30,26 @@ CALLBACK_RETRY_AFTER_S = 5.0
 
 def operations(api: Api) -> list[AnyOperation]:
     """Everything that merchants can do."""
-    return [*payments.operations(api), *feed.operations(api)]
+    return [
+        *payments.operations(api),
+        *feed.operations(api),
+        *api_keys.operations(api),
+        *requests.operations(api),
+    ]
 
 
 def build(api: Api) -> web.Application:
     """The application. `merchants.server.serve` gives it a port."""
-    app = web.Application(middlewares=[answer_everything(api.docs_url, api.on_request)], client_max_size=BODY_BYTES_MAX)
-    keys = KeyRing(api.reads, api.now_ms, time.monotonic)
+    middleware = answer_everything(api.docs_url, api.on_request, api.frame)
+    app = web.Application(middlewares=[middleware], client_max_size=BODY_BYTES_MAX)
     offered = operations(api)
     for operation in offered:
-        app.router.add_route(operation.method, operation.path, handler_of(operation, keys))
+        app.router.add_route(operation.method, operation.path, handler_of(operation, api.frame))
     _add_open_routes(app, api, openapi(offered))
     _add_callbacks(app, api.callbacks)
+    upkeep = Upkeep(api.batcher, api.frame)
+    app.on_startup.append(upkeep.start)
+    app.on_cleanup.append(upkeep.stop)
     return app
 
 

@@ -1,14 +1,19 @@
 """What the composition root gives to the API."""
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from prometheus_client import CollectorRegistry
 
 from carriers.base import Route
 from gateway.engine.batcher import Batcher
-from merchants.keys import ReadsPort
+from merchants.frame import Frame
+from merchants.keys import KeyRing, ReadsPort
 from merchants.operations import OnRequest
+from merchants.rates import KeyRates, Limits, Strangers
+from merchants.request_log import RequestLog
 from merchants.routing import CarrierTerms
 
 
@@ -33,3 +38,15 @@ class Api:
     docs_url: str = "docs/api.md"
     development: bool = False
     """Webhook endpoints may be http and on this machine."""
+    limits: Limits = field(default_factory=Limits)
+    logs_requests: bool = True
+
+    @cached_property
+    def frame(self) -> Frame:
+        """What stands around every operation; operations on keys have to do with it, too."""
+        limits = self.limits
+        return Frame(
+            KeyRing(self.reads, self.now_ms, time.monotonic, Strangers(limits.unknown_keys_per_min, time.monotonic)),
+            KeyRates(limits, time.monotonic) if limits.rate_per_s else None,
+            RequestLog(self.now_ms) if self.logs_requests else None,
+        )

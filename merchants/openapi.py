@@ -9,11 +9,15 @@ import msgspec
 from gateway.core.public import PublicPayment
 from merchants.operations import JSON, PROBLEM_JSON, AnyOperation
 from merchants.problems import CATALOGUE
+from merchants.rates import LEFT_HEADER, POLICY_HEADER
 from merchants.shapes import Event, Health, OrderRequest, ProblemDocument, Welcome
+from merchants.versions import HEADER, VERSIONS
 
 VERSION: Final = "1.0.0"
 _REF: Final = "#/components/schemas/{name}"
-_EVERYWHERE: Final = ("unauthorized", "internal_error", "overloaded")
+_EVERYWHERE: Final = (
+    *("unsupported_version", "unauthorized", "insufficient_scope", "rate_limited", "internal_error", "overloaded"),
+)
 _WITH_BODY: Final = (
     *("malformed_json", "invalid_request", "unsupported_media_type", "body_too_large", "request_timeout"),
 )
@@ -28,6 +32,30 @@ OPEN_PATHS: Final[dict[str, tuple[str, str, type | None]]] = {
     "/openapi.json": ("readOpenapi", "This document", None),
 }
 """GET routes without a key: name, summary, shape (None: not one of ours)."""
+
+
+_ON_ALL: Final = ("Request-Id", HEADER, POLICY_HEADER, LEFT_HEADER)
+_HEADERS: Final[Json] = {
+    "Request-Id": {"description": "Names this request in the log.", "schema": {"type": "string"}},
+    HEADER: {"description": "The version that was served.", "schema": {"type": "string", "enum": list(VERSIONS)}},
+    POLICY_HEADER: {
+        "description": "So many requests (q) in so many seconds (w); only under a key, while there is a limit.",
+        "schema": {"type": "string", "examples": ['"default";q=200;w=2']},
+    },
+    LEFT_HEADER: {
+        "description": "So many are left (r); nothing is missing after so many seconds (t). As above.",
+        "schema": {"type": "string", "examples": ['"default";r=150;t=1']},
+    },
+    "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}},
+    "Idempotent-Replayed": {"description": "The answer was given before.", "schema": {"const": "true"}},
+}
+_VERSION: Final[Json] = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "Without it, the version that the key was made with.",
+    "schema": {"type": "string", "enum": list(VERSIONS)},
+}
 
 
 def openapi(operations: Sequence[AnyOperation]) -> bytes:
@@ -52,6 +80,8 @@ def openapi(operations: Sequence[AnyOperation]) -> bytes:
         "paths": _paths(operations, by_shape, components),
         "components": {
             "schemas": components,
+            "headers": _HEADERS,
+            "parameters": {HEADER: _VERSION},
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "sk_test_… or sk_live_…"}},
         },
         "webhooks": {"event": _webhook()},
@@ -71,7 +101,13 @@ def _paths(operations: Sequence[AnyOperation], by_shape: dict[Any, Json], compon
 
 def _operation(operation: AnyOperation, by_shape: dict[Any, Json], components: Json) -> Json:
     parameters = [_parameter(name, "path", {"type": "string"}) for name in re.findall(r"\{(\w+)\}", operation.path)]
-    document: Json = {"operationId": operation.name, "summary": operation.summary}
+    parameters.append({"$ref": f"#/components/parameters/{HEADER}"})
+    document: Json = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        # OpenAPI 3.1 lets other schemes than OAuth name what a key must be allowed.
+        "security": [{"key": [operation.scope]}],
+    }
     if operation.has_body:
         if operation.needs_key:
             parameters.append(
@@ -103,7 +139,9 @@ def _query(schema: Json, components: Json) -> list[Json]:
 def _responses(operation: AnyOperation, by_shape: dict[Any, Json]) -> Json:
     content = {JSON: {"schema": by_shape[operation.gives]}}
     statuses = {operation.status, 200, 202} if operation.needs_key and operation.status != 201 else {operation.status}
-    responses: Json = {str(status): {"description": "Done", "content": content} for status in sorted(statuses)}
+    headers = _headers(*_ON_ALL, *(("Idempotent-Replayed",) if operation.needs_key else ()))
+    done = {"description": "Done", "headers": headers, "content": content}
+    responses: Json = {str(status): done for status in sorted(statuses)}
     codes = (*_EVERYWHERE, *operation.problems)
     if operation.has_body:
         codes += _WITH_BODY
@@ -119,7 +157,16 @@ def _responses(operation: AnyOperation, by_shape: dict[Any, Json]) -> Json:
 
 def _problem(codes: Sequence[str]) -> Json:
     schema = {"$ref": _REF.format(name="ProblemDocument")}
-    return {"description": f"code: {', '.join(codes)}", "content": {PROBLEM_JSON: {"schema": schema}}}
+    may_wait = any(CATALOGUE[code].category == "capacity" for code in codes)
+    return {
+        "description": f"code: {', '.join(codes)}",
+        "headers": _headers(*_ON_ALL, *(("Retry-After",) if may_wait else ())),
+        "content": {PROBLEM_JSON: {"schema": schema}},
+    }
+
+
+def _headers(*names: str) -> Json:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def _open_operation(name: str, summary: str, schema: Json | None) -> Json:

@@ -22,8 +22,10 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from gateway.engine.batcher import Busy
 from gateway.engine.merchant_jobs import Answer
 from merchants import checks
-from merchants.keys import Caller, KeyRing
+from merchants.frame import Frame, Outcome
+from merchants.keys import Caller
 from merchants.problems import Refused, document
+from merchants.scopes import ALL, SCOPES
 from merchants.shapes import Request
 from merchants.strict_json import Reader, read_query
 
@@ -60,6 +62,8 @@ class Operation(Generic[In]):
     method: str
     path: str
     name: str
+    scope: str
+    """What a key must be allowed to do: one of `merchants.scopes.SCOPES`, and not `all`."""
     summary: str
     takes: type[In]
     gives: type
@@ -67,6 +71,10 @@ class Operation(Generic[In]):
     needs_key: bool = False
     problems: tuple[str, ...] = ()
     handle: Callable[[Call, In], Awaitable[Answer | msgspec.Struct]]
+
+    def __post_init__(self) -> None:
+        if self.scope == ALL or self.scope not in SCOPES:
+            raise ValueError(f"{self.name}: expected a scope of merchants.scopes, got {self.scope!r}")
 
     @property
     def has_body(self) -> bool:
@@ -76,14 +84,14 @@ class Operation(Generic[In]):
 AnyOperation = Operation[Any]  # Any: operations of all shapes in one list.
 
 
-def handler_of(operation: AnyOperation, keys: KeyRing) -> Handler:
+def handler_of(operation: AnyOperation, frame: Frame) -> Handler:
     """The aiohttp handler of *operation*."""
-    return _writing(operation, keys) if operation.has_body else _reading(operation, keys)
+    return _writing(operation, frame) if operation.has_body else _reading(operation, frame)
 
 
-def _reading(operation: AnyOperation, keys: KeyRing) -> Handler:
+def _reading(operation: AnyOperation, frame: Frame) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        caller = await keys.caller(request.headers.get("Authorization"))
+        caller = (await frame.admit(request, operation.scope)).caller
         query = read_query(operation.takes, request.query)
         call = Call(caller, request.match_info.get("id", ""))
         return _response(await operation.handle(call, query), operation.status)
@@ -91,19 +99,22 @@ def _reading(operation: AnyOperation, keys: KeyRing) -> Handler:
     return handle
 
 
-def _writing(operation: AnyOperation, keys: KeyRing) -> Handler:
+def _writing(operation: AnyOperation, frame: Frame) -> Handler:
     reader = Reader(operation.takes)
     prefix = f"{operation.method} {operation.path}\n"
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        caller = await keys.caller(request.headers.get("Authorization"))
-        key = checks.idempotency_key(request.headers.getall("Idempotency-Key", [])) if operation.needs_key else ""
+        visit = await frame.admit(request, operation.scope)
+        if operation.needs_key:
+            visit.key = checks.idempotency_key(request.headers.getall("Idempotency-Key", []))
         if request.query_string:
             raise Refused("invalid_request", "expected no query here")
-        body = reader.read(await read_body(request))
+        visit.body = await read_body(request)
+        body = reader.read(visit.body)
+        key = visit.key
         path_id = request.match_info.get("id", "")
         hashed = hashlib.sha256(f"{prefix}{path_id}\n".encode() + reader.canonical(body)).hexdigest() if key else ""
-        return _response(await operation.handle(Call(caller, path_id, key, hashed), body), operation.status)
+        return _response(await operation.handle(Call(visit.caller, path_id, key, hashed), body), operation.status)
 
     return handle
 
@@ -157,23 +168,29 @@ def new_request_id() -> str:
     return f"req_{uuid_utils.uuid7().hex}"
 
 
-def answer_everything(docs_url: str, on_request: OnRequest | None) -> Any:  # Any: aiohttp's middleware type is private.
+def answer_everything(
+    docs_url: str, on_request: OnRequest | None, frame: Frame
+) -> Any:  # Any: aiohttp's middleware type is private.
     """The one middleware: a Request-Id on every answer, and no answer but JSON when something is wrong."""
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         began_s = time.perf_counter()
         request_id = new_request_id()
+        code = ""
         try:
             response = await handler(request)
         except Exception as error:  # Whatever it is, the client gets a problem and not a stack.
             refused = _as_refused(error)
+            code = refused.code
             if refused.status == 500:
                 log.exception("request %s %s %s failed", request_id, request.method, route_of(request))
             response = problem_response(refused, docs_url, request_id)
         response.headers["Request-Id"] = request_id
+        route, took_s = route_of(request), time.perf_counter() - began_s
+        frame.finish(request, response, Outcome(request_id, route, code, took_s))
         if on_request is not None:
-            on_request(request.method, route_of(request), response.status, time.perf_counter() - began_s)
+            on_request(request.method, route, response.status, took_s)
         return response
 
     return answer

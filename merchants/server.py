@@ -11,6 +11,8 @@ from aiohttp import web
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
+from gateway.core.public import API_VERSION
+from merchants import versions
 from merchants.operations import new_request_id, problem_response
 from merchants.problems import Refused
 
@@ -78,6 +80,7 @@ def _problem(refused: Refused, docs_url: str) -> web.Response:
     request_id = new_request_id()
     response = problem_response(refused, docs_url, request_id)
     response.headers["Request-Id"] = request_id
+    response.headers[versions.HEADER] = API_VERSION
     response.force_close()
     return response
 

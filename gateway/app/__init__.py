@@ -104,7 +104,9 @@ class Gateway:
         keywords = Keywords(parts.zones(config), parts.currencies(config), parts.modes(config), spoken)
         self._sink = CarrierSink(self.batcher, keywords.handlers, parts.languages(config), spoken)
         self._pressure = Pressure(self.reads, list(config.carriers), self.clock.now_ms)
-        self._api = ApiServer(self._api_deps(), parts.listen(config))
+        deps = self._api_deps()
+        self._frame = deps.frame
+        self._api = ApiServer(deps, parts.listen(config))
         self._tasks: list[asyncio.Task[None]] = []
 
     def _wake(self, lane: str) -> None:
@@ -145,6 +147,8 @@ class Gateway:
             overloaded=self._pressure.retry_after_s,
             callbacks=tuple((name, route) for name, adapter in adapters for route in adapter.routes()),
             development=self.config.gateway.development,
+            limits=parts.limits(self.config),
+            logs_requests=self.config.api.request_log,
         )
 
     async def start(self) -> None:
@@ -184,7 +188,9 @@ class Gateway:
         self._run(self._pressure.run())
         lag = LoopLag()
         self._run(lag.run())
-        self.registry.register(GatewayCollector(self.batcher, self.lanes, self.bearers, lag, self.clock.now_ms))
+        self.registry.register(
+            GatewayCollector(self.batcher, self.lanes, self.bearers, lag, self.clock.now_ms, self._frame)
+        )
 
     def _check_schema(self) -> None:
         with self._writer.connect() as conn:

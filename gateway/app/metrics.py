@@ -12,6 +12,7 @@ from carriers import base
 from gateway.app.loop_lag import LoopLag
 from gateway.engine.batcher import Batcher
 from gateway.engine.lanes import LaneCounters, Lanes
+from merchants.frame import Frame
 
 BATCHER = (
     ("gateway_batches_total", "Batches committed.", "batches"),
@@ -19,6 +20,10 @@ BATCHER = (
     ("gateway_batch_retries_total", "Batches tried again.", "retries"),
     ("gateway_shed_total", "Jobs refused because the queue was full.", "shed"),
     ("gateway_quarantined_total", "Jobs that could not be applied.", "quarantined"),
+)
+API = (
+    ("gateway_rate_limited_total", "Requests refused because their key asked too often.", "rate_limited"),
+    ("gateway_request_log_dropped_total", "Requests that are missing in the request log.", "dropped"),
 )
 LANE_COUNTERS = (
     ("gateway_lane_executed_total", "Rows carried out.", "executed"),
@@ -34,7 +39,7 @@ OTHERS = (
     *("gateway_queue_depth", "gateway_queue_oldest_seconds", "gateway_lane_oldest_seconds", "gateway_bearer_up"),
     "gateway_loop_lag_p99_seconds",
 )
-NAMES = tuple(name for name, *_ in (*BATCHER, *LANE_COUNTERS, *LANE_GAUGES)) + OTHERS
+NAMES = tuple(name for name, *_ in (*BATCHER, *API, *LANE_COUNTERS, *LANE_GAUGES)) + OTHERS
 
 
 class GatewayCollector(Collector):
@@ -47,12 +52,14 @@ class GatewayCollector(Collector):
         bearers: Mapping[str, base.Bearer],
         lag: LoopLag,
         now_ms: Callable[[], int],
+        frame: Frame,
     ) -> None:
         self._batcher = batcher
         self._lanes = lanes
         self._bearers = bearers
         self._lag = lag
         self._now_ms = now_ms
+        self._frame = frame
 
     def describe(self) -> list[Metric]:
         return []
@@ -60,6 +67,8 @@ class GatewayCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         for name, text, attribute in BATCHER:
             yield CounterMetricFamily(name, text, value=getattr(self._batcher, attribute))
+        for name, text, attribute in API:
+            yield CounterMetricFamily(name, text, value=getattr(self._frame, attribute))
         yield GaugeMetricFamily("gateway_queue_depth", "Jobs that wait for a batch.", value=self._batcher.depth)
         oldest_s = self._batcher.oldest_waiting_s()
         yield GaugeMetricFamily("gateway_queue_oldest_seconds", "How long the oldest job has waited.", value=oldest_s)

@@ -20,6 +20,7 @@ from gateway.engine.texts import CarrierWords
 from gateway.store.outbox import LanePlan
 from gateway.store.queries import msisdn_of
 from gateway.store.reads import Reads
+from merchants.rates import Limits
 from merchants.routing import CarrierTerms
 
 NUMBERS_MAX = 100_000
@@ -66,6 +67,11 @@ def lane_plan(config: Config) -> LanePlan:
         charge={name: carrier.charge_lanes for name, carrier in config.carriers.items()},
         webhook=config.engine.webhook_lanes,
     )
+
+
+def limits(config: Config) -> Limits:
+    api = config.api
+    return Limits(rate_per_s=api.rate_per_s, burst=api.burst, unknown_keys_per_min=api.unknown_keys_per_min)
 
 
 def batch_settings(config: Config) -> BatchSettings:

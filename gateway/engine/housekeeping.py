@@ -14,6 +14,7 @@ from gateway.engine.batcher import Batcher
 from gateway.engine.carrier_jobs import MatchParkedReceipts
 from gateway.engine.deadlines import LANE
 from gateway.store import tables
+from gateway.store.request_log import forget_requests
 from gateway.store.unit import Unit
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,11 @@ PARKED_KEPT_MS = 3 * DAY_MS
 TEXTS_KEPT_MS = 90 * DAY_MS
 # The key, its hash and its payment are kept for ever: a repeat later than this is shown the payment as it is then.
 RESPONSES_KEPT_MS = 30 * DAY_MS
+# What merchants' developers asked for and were told.
+REQUESTS_KEPT_MS = 7 * DAY_MS
 FORGOTTEN_MAX = 1_000
+# A look; many more than can come in the two seconds between looks.
+REQUESTS_FORGOTTEN_MAX = 5_000
 
 
 class Housekeeping:
@@ -59,4 +64,5 @@ def _forget(unit: Unit) -> None:
     old = select(mo.id).where(mo.id < first_id_at("mo_", now_ms - TEXTS_KEPT_MS)).order_by(mo.id).limit(FORGOTTEN_MAX)
     conn.execute(delete(tables.mo).where(mo.id.in_(old.scalar_subquery())))
     answered = key.response.is_not(None) & (key.created_at_ms < now_ms - RESPONSES_KEPT_MS)
+    forget_requests(conn, now_ms - REQUESTS_KEPT_MS, REQUESTS_FORGOTTEN_MAX)
     conn.execute(update(tables.idempotency).where(answered).values(response=None))

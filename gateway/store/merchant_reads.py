@@ -1,4 +1,4 @@
-"""What the merchants' API reads and writes outside of payments' batches: keys, lists, records, events, endpoints.
+"""What the merchants' API reads and writes outside of payments' batches: lists, records, events, endpoints.
 
 Every look-up by id takes the merchant and the mode with it, so that nobody sees another's things. All reads are as of
 the last commit and lock nothing.
@@ -23,28 +23,6 @@ class Owner(msgspec.Struct, frozen=True):
 
     merchant_id: str
     mode: str
-
-
-class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An API key, without the key."""
-
-    id: str
-    merchant_id: str
-    mode: str
-    shop: str
-    expires_at_ms: int | None
-
-
-def key_by_hash(conn: Connection, sha256: str) -> KeyRow | None:
-    """The key with this hash, and its merchant's name."""
-    key, merchant = tables.api_key, tables.merchant
-    statement = (
-        select(key.c.id, key.c.merchant_id, key.c.mode, key.c.expires_at_ms, merchant.c.shop)
-        .join(merchant, merchant.c.id == key.c.merchant_id)
-        .where(key.c.sha256 == sha256)
-    )
-    row = conn.execute(statement).first()
-    return None if row is None else KeyRow(**row._mapping)
 
 
 def keyword_is_taken(conn: Connection, keyword: str) -> bool:

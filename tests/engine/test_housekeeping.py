@@ -1,9 +1,56 @@
 """What may be forgotten is forgotten in time, and nothing else."""
 
+from typing import Any
+
+import pytest
+
+from gateway.engine import housekeeping
 from gateway.engine.batcher import Call
-from gateway.engine.housekeeping import RESPONSES_KEPT_MS, TEXTS_KEPT_MS, _forget
+from gateway.engine.housekeeping import REQUESTS_KEPT_MS, RESPONSES_KEPT_MS, TEXTS_KEPT_MS, _forget
 from gateway.engine.merchant_jobs import Answer
+from gateway.store import tables
+from gateway.store.unit import Unit
 from tests.store.bench import a_create, a_store, a_text, rows
+
+
+def a_request(at_ms: int) -> dict[str, Any]:  # Any: a row's columns.
+    return {
+        "id": f"req_{at_ms:012x}{0:020x}",
+        "merchant_id": "mer_1",
+        "mode": "test",
+        "key_id": "key_1",
+        "method": "POST",
+        "route": "/v1/payments",
+        "object_id": "",
+        "status": 201,
+        "code": "",
+        "idempotency_key": "",
+        "request_body": "{}",
+        "response_body": "{}",
+        "took_ms": 1,
+        "at_ms": at_ms,
+    }
+
+
+def test_requests_are_kept_for_a_week_and_forgotten_bit_by_bit(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "REQUESTS_FORGOTTEN_MAX", 2)
+    with a_store(database_url) as store:
+        now_ms = store.apply([Call(lambda unit: unit.now_ms)]).applied[0].result
+        assert isinstance(now_ms, int)
+        ages_ms = [REQUESTS_KEPT_MS - 60_000, *(REQUESTS_KEPT_MS + n * 60_000 for n in (1, 2, 3))]
+
+        def log(unit: Unit) -> None:
+            for age_ms in ages_ms:
+                unit.put(tables.request_log, a_request(now_ms - age_ms))
+
+        store.apply([Call(log)])
+        left = []
+        for _ in range(3):
+            store.apply([Call(_forget)])
+            left.append(len(rows(database_url, "SELECT id FROM request_log")))
+        assert left == [2, 1, 1], "the oldest first"
 
 
 def test_texts_and_answers_are_kept_for_their_time_and_no_longer(database_url: str) -> None:

@@ -19,7 +19,7 @@ from gateway import failpoints
 from gateway.adapters import Port, kinds
 from gateway.app import metrics
 from gateway.cli.commands import app
-from gateway.config import CarrierSection, Config, EngineSection, GatewaySection, read
+from gateway.config import ApiSection, CarrierSection, Config, EngineSection, GatewaySection, read
 from gateway.core.payment import BreakKind, EventType
 from gateway.store import tables
 from tests.house.tree import ROOT
@@ -29,6 +29,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[gateway]": GatewaySection,
+    "[api]": ApiSection,
     "[engine]": EngineSection,
     "[carriers.<name>]": CarrierSection,
 }

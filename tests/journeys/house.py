@@ -23,7 +23,7 @@ from prometheus_client import generate_latest
 
 from gateway.app import Gateway
 from gateway.cli.admin import open_shop
-from gateway.config import CarrierSection, Config, EngineSection, GatewaySection, Secrets
+from gateway.config import ApiSection, CarrierSection, Config, EngineSection, GatewaySection, Secrets
 from gateway.engine.clock import Clock
 from merchants.keys import Merchant
 from simulators.billing import BillingSettings
@@ -75,6 +75,8 @@ def config_for(database: str, world: World, **carrier: Any) -> Config:  # Any: s
     }
     return Config(
         gateway=GatewaySection(database=database, listen="127.0.0.1:0", development=True),
+        # Journeys look again and again until something has happened, with one key.
+        api=ApiSection(rate_per_s=0),
         engine=EngineSection(pace_ms=2, lease_s=10.0, heartbeat_s=0.5, poll_s=0.1, webhook_timeout_s=1.0),
         carriers={"acme": CarrierSection(**{**section, **carrier})},
     )

@@ -29,6 +29,8 @@ from gateway.store.unit import Policy, Unit
 from merchants.api import Api, CarrierTerms
 from merchants.app import build
 from merchants.keys import Merchant, add_merchant
+from merchants.rates import Limits
+from merchants.upkeep import Upkeep
 
 T = TypeVar("T")
 
@@ -118,6 +120,17 @@ class Shop:
     async def read(self, payment: Json) -> Json:
         return (await self.call("GET", f"/v1/payments/{payment['id']}")).json
 
+    async def key(self, *scopes: str, **fields: Any) -> Json:
+        """A new key with these scopes; its `secret` is there."""
+        answer = await self.call("POST", "/v1/api_keys", {"name": "till", "scopes": scopes, **fields})
+        assert answer.status == 201, answer.body
+        return answer.json
+
+    async def noted(self) -> None:
+        """What the API noted about its own use is written."""
+        Upkeep(self.batcher, self.api.frame).offer()
+        await self.batcher.call(lambda unit: None)
+
     async def do(self, job: Job) -> object:
         return await self.batcher.offer(job)
 
@@ -204,6 +217,7 @@ async def open_shop(url: str, **settings: Any) -> AsyncIterator[Shop]:  # Any: f
             "registry": CollectorRegistry(),
             "on_request": lambda method, route, status, seconds: seen.append((method, route, status)),
             "development": True,
+            "limits": Limits(rate_per_s=0, unknown_keys_per_min=0),
             **settings,
         }
     )
