@@ -41,6 +41,15 @@ ADDED = {
         ("revoked_at_ms", sa.BigInteger(), None),
         ("last_used_at_ms", sa.BigInteger(), None),
     ),
+    "break": (
+        ("resolved_by", sa.String(), ""),
+        ("resolution", sa.Text(), ""),
+    ),
+    "quarantine": (
+        ("resolved_at_ms", sa.BigInteger(), None),
+        ("resolved_by", sa.String(), ""),
+        ("resolution", sa.Text(), ""),
+    ),
     "webhook_endpoint": (
         ("previous_secret", sa.String(), None),
         ("previous_until_ms", sa.BigInteger(), None),

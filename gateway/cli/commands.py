@@ -1,4 +1,4 @@
-"""The commands of `gateway`: serve, demo, migrate, check, merchant add, phone; those that explain are in `explainers`.
+"""The commands of `gateway`; those that explain are in `explainers`.
 
 Exit codes: 0 all is well; 1 it could not be done; 2 the command line or the configuration is wrong; 130 interrupted.
 Trouble is one line on standard error that says what was expected. Each command imports what it needs when it runs, so
@@ -37,6 +37,20 @@ app.add_typer(explainers.sms, name="sms")
 app.add_typer(explainers.reply, name="reply")
 app.add_typer(explainers.payment, name="payment")
 app.command("explain")(explainers.explain)
+breaks = typer.Typer(
+    help="Contradictions about money that no rule settles: a person decides.",
+    epilog="Example: gateway breaks list",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(breaks, name="breaks")
+quarantine = typer.Typer(
+    help="Jobs that could not be applied: each is a bug.",
+    epilog="Example: gateway quarantine list",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(quarantine, name="quarantine")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The TOML file; see docs/operations.md.")]
 
@@ -121,6 +135,122 @@ def _merchant_add(
     from gateway.cli import admin
 
     admin.add(config, name=name, shop=shop, keyword=keyword)
+
+
+@app.command("status")
+def _status(
+    config: ConfigOption = Path("gateway.toml"),
+    url: Annotated[str, typer.Option(help="Of the gateway to ask; else the file's `listen`.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Show on one screen how a running gateway and its database stand.
+
+    Exit 0: healthy. 1: something needs a person, and the last line says what.
+
+    Example: gateway status --config gateway.toml
+    """
+    from gateway.cli import status
+
+    status.run(config, url=url, as_json=as_json)
+
+
+AllOption = Annotated[bool, typer.Option("--all", help="Also those that are resolved.")]
+NoteOption = Annotated[str, typer.Option(help="What was found, and what was done.")]
+ByOption = Annotated[str, typer.Option(help="Who resolved it; else the user of this shell.")]
+
+
+@breaks.command("list")
+def _breaks_list(config: ConfigOption = Path("gateway.toml"), with_resolved: AllOption = False) -> None:
+    """List open breaks, oldest first.
+
+    Example: gateway breaks list --all
+    """
+    from gateway.cli import cases
+
+    cases.show(config, "break", with_resolved=with_resolved)
+
+
+@breaks.command("resolve")
+def _breaks_resolve(
+    break_id: Annotated[str, typer.Argument(help="As listed: brk_…")],
+    note: NoteOption,
+    by: ByOption = "",
+    config: ConfigOption = Path("gateway.toml"),
+) -> None:
+    """Put on record that a break is settled: who, when and how. It moves no money.
+
+    Example: gateway breaks resolve brk_… --note "Acme's report of 24/11 shows one charge"
+    """
+    from gateway.cli import cases
+
+    cases.settle(config, "break", break_id, note=note, by=by)
+
+
+@quarantine.command("list")
+def _quarantine_list(config: ConfigOption = Path("gateway.toml"), with_resolved: AllOption = False) -> None:
+    """List jobs in quarantine, oldest first.
+
+    Example: gateway quarantine list
+    """
+    from gateway.cli import cases
+
+    cases.show(config, "quarantine", with_resolved=with_resolved)
+
+
+@quarantine.command("resolve")
+def _quarantine_resolve(
+    job_id: Annotated[str, typer.Argument(help="As listed: qua_…")],
+    note: NoteOption,
+    by: ByOption = "",
+    config: ConfigOption = Path("gateway.toml"),
+) -> None:
+    """Put on record that a quarantined job is dealt with: who, when and how. It is not run again.
+
+    Example: gateway quarantine resolve qua_… --note "Reported; the text came again and was read"
+    """
+    from gateway.cli import cases
+
+    cases.settle(config, "quarantine", job_id, note=note, by=by)
+
+
+@app.command("verify")
+def _verify(config: ConfigOption = Path("gateway.toml")) -> None:
+    """Recompute all that the books promise: sums, the chain of seals, consents, feeds without a gap.
+
+    Exit 0: in order, and the newest seal is printed. 1: not, and each thing that does not hold is one line.
+
+    Example: gateway verify --config gateway.toml
+    """
+    from gateway.cli import books
+
+    books.check_books(config)
+
+
+@app.command("backup")
+def _backup(
+    file: Annotated[Path, typer.Argument(help="The copy; must not exist yet.")],
+    config: ConfigOption = Path("gateway.toml"),
+) -> None:
+    """Copy a SQLite database as of one moment, also while it is served.
+
+    Example: gateway backup backup-2026-11-25.db
+    """
+    from gateway.cli import books
+
+    books.copy(config, file)
+
+
+@app.command("restored")
+def _restored(config: ConfigOption = Path("gateway.toml")) -> None:
+    """Tell a database that was restored from a backup that it is older than the world.
+
+    Whatever waits in it may have been sent since: from then on orders are asked about before they are sent.
+
+    Example: gateway restored --config gateway.toml
+    """
+    from gateway.cli import books
+
+    books.distrust(config)
 
 
 @app.command("phone")

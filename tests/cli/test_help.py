@@ -10,6 +10,8 @@ from tests.cli.commands import Here
 COMMANDS = [
     *("", "serve", "demo", "migrate", "check", "texts", "merchant", "merchant add", "phone"),
     *("pdu", "pdu decode", "sms", "sms explain", "reply", "reply explain", "explain", "payment", "payment show"),
+    *("status", "verify", "backup"),
+    *("restored", "breaks", "breaks list", "breaks resolve", "quarantine", "quarantine list", "quarantine resolve"),
 ]
 
 

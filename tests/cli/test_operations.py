@@ -14,10 +14,11 @@ from tests.stores import reading
 
 
 def bash(script: str, cwd: Path) -> str:
-    """What *script* prints, with this Python as `python` and `python3`."""
+    """What *script* prints, with this Python's `gateway`."""
     found = shutil.which("bash")
     assert found is not None
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "GATEWAY_CODE_KEY": CODE_KEY}
     ran = subprocess.run(
         (found, "-euo", "pipefail", "-c", script), cwd=cwd, env=environment, capture_output=True, check=False
     )
@@ -28,7 +29,7 @@ def bash(script: str, cwd: Path) -> str:
 @pytest.mark.money
 def test_the_ledger_is_found_in_order(paid: Path) -> None:
     [script] = fenced(part(OPERATIONS, "Is the ledger in order?"), "sh")
-    assert bash(script, paid) == "in order\n"
+    assert bash(script, paid).startswith("in order: 1 entries, newest seal ")
 
 
 @pytest.mark.money

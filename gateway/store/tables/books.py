@@ -60,6 +60,8 @@ open_break = Table(
     Column("detail", Text, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     Column("resolved_at_ms", BigInteger),
+    Column("resolved_by", String, nullable=False, server_default=""),
+    Column("resolution", Text, nullable=False, server_default=""),
 )
 
 quarantine = Table(
@@ -70,4 +72,7 @@ quarantine = Table(
     Column("error", Text, nullable=False),
     Column("is_carrier_fact", Integer, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
+    Column("resolved_at_ms", BigInteger),
+    Column("resolved_by", String, nullable=False, server_default=""),
+    Column("resolution", Text, nullable=False, server_default=""),
 )

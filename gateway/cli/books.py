@@ -1,0 +1,75 @@
+"""`gateway verify`, `gateway backup`, `gateway restored`: are the books in order, copy them, trust a copy with care."""
+
+import contextlib
+import sqlite3
+import time
+from pathlib import Path
+
+from sqlalchemy import Engine, func, select
+
+from gateway.cli.database import with_database
+from gateway.cli.errors import CommandError
+from gateway.config import read
+from gateway.store import migrate, tables
+from gateway.store.backup import back_up, distrust_outbox, living
+from gateway.store.engine import DatabaseInUse, begin_write, hold_alone, is_sqlite, sqlite_path
+from gateway.store.seal import head
+from gateway.store.verify import verify
+
+SHOWN_MAX = 50
+
+
+def check_books(path: Path) -> None:
+    """Raise ConfigError, or CommandError if anything does not hold."""
+    config, _ = read(path)
+
+    def look(engine: Engine) -> tuple[list[str], str]:
+        with engine.connect() as conn:
+            migrate.expect_newest(conn)
+            newest, entries = head(conn), conn.execute(select(func.count()).select_from(tables.entry)).scalar_one()
+            return verify(conn), f"{entries} entries, newest seal {newest.position} {newest.hash}"
+
+    wrong, words = with_database(config, look, read_only=True)
+    for line in wrong[:SHOWN_MAX]:
+        print(line)
+    if wrong:
+        raise CommandError(f"the books are not in order: {len(wrong)} times; first: {wrong[0]}")
+    print(f"in order: {words}")
+
+
+def copy(path: Path, target: Path) -> None:
+    """Raise ConfigError or CommandError."""
+    config, _ = read(path)
+    if not is_sqlite(config.gateway.database):
+        raise CommandError("backup: expected a SQLite database; PostgreSQL has pg_basebackup and pg_dump", exit_code=2)
+    source = sqlite_path(config.gateway.database)
+    if not source.exists():
+        raise CommandError(f"there is no database {source}")
+    if target.exists():
+        raise CommandError(f"{target}: expected a name that is free; a backup overwrites nothing", exit_code=2)
+    try:
+        back_up(source, target)
+    except (OSError, sqlite3.Error) as error:
+        raise CommandError(f"the backup was not made: {error}") from error
+    print(f"{source} is backed up to {target}")
+
+
+def distrust(path: Path) -> None:
+    """Raise ConfigError or CommandError."""
+    config, _ = read(path)
+
+    def change(engine: Engine) -> int:
+        with begin_write(engine) as conn:
+            migrate.expect_newest(conn)
+            others = living(conn, time.time_ns() // 1_000_000)
+            if others:
+                raise CommandError(f"expected a database that nobody serves; stop {', '.join(others)} first")
+            return distrust_outbox(conn)
+
+    url = config.gateway.database
+    try:
+        with hold_alone(url) if is_sqlite(url) else contextlib.nullcontext():
+            rows = with_database(config, change, read_only=False)
+    except DatabaseInUse as error:
+        raise CommandError(str(error)) from error
+    print(f"{rows} orders, texts and webhooks wait, and each counts as maybe sent")

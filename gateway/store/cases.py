@@ -1,0 +1,67 @@
+"""Breaks and quarantined jobs, as the person sees them who must look at each: list them, and say how one was settled.
+
+Nothing here moves a payment. What was settled stays on record with who said so, when, and in which words.
+"""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, select, update
+
+from gateway.store import tables
+
+TABLES = {"break": tables.open_break, "quarantine": tables.quarantine}
+LISTED_MAX = 1_000
+NOTE_CHARACTERS_MAX = 1_000
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """One of them. `kind` of a quarantined job is `carrier_fact` or `own_job`."""
+
+    id: str
+    kind: str
+    payment_id: str | None
+    detail: str
+    at_ms: int
+    resolved_at_ms: int | None
+    resolved_by: str
+    resolution: str
+
+
+def list_cases(conn: Connection, name: str, *, with_resolved: bool = False) -> list[Case]:
+    """The open cases of table *name*, oldest first; with *with_resolved* also the others. At most `LISTED_MAX`."""
+    table = TABLES[name]
+    statement = select(table).order_by(table.c.at_ms, table.c.id).limit(LISTED_MAX)
+    if not with_resolved:
+        statement = statement.where(table.c.resolved_at_ms.is_(None))
+    return [_case(name, row) for row in conn.execute(statement)]
+
+
+def _case(name: str, row: Row[Any]) -> Case:  # Any: a row of one of the two tables.
+    is_break = name == "break"
+    return Case(
+        id=row.id,
+        kind=row.kind if is_break else ("carrier_fact" if row.is_carrier_fact else "own_job"),
+        payment_id=row.payment_id if is_break else None,
+        detail=row.detail if is_break else f"{row.error} in {row.job}",
+        at_ms=row.at_ms,
+        resolved_at_ms=row.resolved_at_ms,
+        resolved_by=row.resolved_by,
+        resolution=row.resolution,
+    )
+
+
+def resolve(conn: Connection, name: str, case_id: str, *, by: str, note: str, now_ms: int) -> Case:
+    """Record that a person settled the case. Raise LookupError if there is none, ValueError if it was settled before.
+
+    The first word stands: two people who settle the same break must learn of each other.
+    """
+    table = TABLES[name]
+    found = conn.execute(select(table).where(table.c.id == case_id).with_for_update()).first()
+    if found is None:
+        raise LookupError(f"expected the id of a {name} row, got {case_id!r}: there is none")
+    if found.resolved_at_ms is not None:
+        raise ValueError(f"{case_id} was resolved before, by {found.resolved_by or 'somebody'}: {found.resolution}")
+    settled = {"resolved_at_ms": now_ms, "resolved_by": by, "resolution": note}
+    conn.execute(update(table).where(table.c.id == case_id).values(**settled))
+    return msgspec.structs.replace(_case(name, found), **settled)
