@@ -7,7 +7,7 @@ Numbers: `at_ms` milliseconds since 1970 UTC; amounts in minor units with their 
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -179,6 +179,40 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     path: str
     answer: Callable[[Request], Awaitable[Response]]
+
+
+class LinkCounts(msgspec.Struct, kw_only=True):
+    """What one bearer counts over all its links since the process began, for the metrics. It decides nothing."""
+
+    up_since_ms: int | None = None
+    """None while it is down."""
+    window_used: int = 0
+    """Submits without an answer just now."""
+    window_size: int = 0
+    submitted: int = 0
+    """Parts that were taken."""
+    refused: int = 0
+    timed_out: int = 0
+    late_responses: int = 0
+    throttled: int = 0
+    """Pauses that the other side asked for."""
+    received: int = 0
+    """Texts of phones that are committed."""
+    receipts: int = 0
+    put_off: int = 0
+    """Requests of the other side that were answered with a temporary error."""
+    rejected: int = 0
+    """Texts whose sender is no phone."""
+    enquiries_failed: int = 0
+    """Links given up because nobody answered."""
+    reconnects: int = 0
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A bearer that counts; the others are shown with zeros."""
+
+    def counts(self) -> LinkCounts: ...
 
 
 class Bearer(Protocol):

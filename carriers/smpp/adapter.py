@@ -11,8 +11,7 @@ import random
 import ssl
 from collections.abc import Callable, Sequence
 
-from carriers.base import Mt, Refused, Route, Sink, SubmitResult
-from carriers.smpp.counters import Counters
+from carriers.base import LinkCounts, Mt, Refused, Route, Sink, SubmitResult
 from carriers.smpp.link import Link
 from carriers.smpp.mt import RETRY_AFTER_S, Composer
 from carriers.smpp.pace import Backoff
@@ -34,7 +33,7 @@ class Bearer:
     def __init__(
         self, carrier: str, settings: Settings, *, now_ms: Callable[[], int], on_up: Callable[[], None] = _nothing
     ) -> None:
-        self.counters = Counters()
+        self.counters = LinkCounts()
         self.concurrency = settings.concurrency
         self.hard_timeout_s = settings.hard_timeout_s
         self._carrier = carrier
@@ -53,6 +52,14 @@ class Bearer:
     def is_up(self) -> bool:
         """Bound, and not told by the SMSC to pause."""
         return self._link is not None and self._link.is_up()
+
+    def counts(self) -> LinkCounts:
+        """Since the process began, and how the link stands now."""
+        link, counters = self._link, self.counters
+        counters.window_size = self._settings.window
+        counters.window_used = 0 if link is None else link.window_used
+        counters.up_since_ms = link.bound_at_ms if link is not None and link.is_bound() else None
+        return counters
 
     async def submit(self, message: Mt) -> SubmitResult:
         """Send *message*; ends within `hard_timeout_s`."""

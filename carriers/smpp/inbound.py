@@ -13,8 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from carriers.base import Mo, Overloaded, Receipt, Sink
-from carriers.smpp.counters import Counters
+from carriers.base import LinkCounts, Mo, Overloaded, Receipt, Sink
 from carriers.smpp.mo import mo_of, receipt_of
 from carriers.smpp.settings import Settings
 from carriers.smpp.wire.concat import Joined, Reassembler, Repeated, read_segment
@@ -72,7 +71,7 @@ class Inbound:
         *,
         now_ms: Callable[[], int],
         answer: Answer,
-        counters: Counters,
+        counters: LinkCounts,
         tasks: "set[asyncio.Task[None]]",
     ) -> None:
         self._is_closing = False

@@ -9,8 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import Final, cast
 
-from carriers.base import Sink, SubmitResult
-from carriers.smpp.counters import Counters
+from carriers.base import LinkCounts, Sink, SubmitResult
 from carriers.smpp.inbound import Inbound, Owed
 from carriers.smpp.mt import Part, Transfer
 from carriers.smpp.outbound import Outbound
@@ -53,17 +52,20 @@ class Link(asyncio.Protocol):
         *,
         now_ms: Callable[[], int],
         on_up: Callable[[], None],
-        counters: Counters,
+        counters: LinkCounts,
         tasks: "set[asyncio.Task[None]]",
     ) -> None:
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
         self.ended: asyncio.Future[str] = self._loop.create_future()
         self.bound_at: float | None = None
+        self.bound_at_ms: int | None = None
+        """The same moment by the wall's clock."""
         self.bind_status = 0
         """What the SMSC refused the bind with."""
         self._carrier = carrier
         self._settings = settings
+        self._now_ms = now_ms
         self._on_up = on_up
         self._counters = counters
         self._session = Session(Role.ESME, settings.session(), now=now)
@@ -90,6 +92,11 @@ class Link(asyncio.Protocol):
     def is_up(self) -> bool:
         """Bound, and not told to be slower."""
         return self.is_bound() and not self._outbound.is_paused(self._loop.time())
+
+    @property
+    def window_used(self) -> int:
+        """Parts without an answer."""
+        return self._outbound.flying
 
     def is_full(self) -> bool:
         return self._outbound.is_full()
@@ -203,7 +210,7 @@ class Link(asyncio.Protocol):
     def _take_change(self, event: Event, now: float) -> None:
         match event:
             case Bound():
-                self.bound_at = now
+                self.bound_at, self.bound_at_ms = now, self._now_ms()
                 log.info("%s: bound to %s", self._carrier, event.system_id)
                 self._on_up()
             case BindRefused():
@@ -213,6 +220,7 @@ class Link(asyncio.Protocol):
                 self._reason = "unbound"
             case LinkBroken():
                 self._reason = event.reason
+                self._counters.enquiries_failed += event.is_unanswered
             case ProtocolViolation():
                 log.warning("%s: %s", self._carrier, event.reason)
             case _:

@@ -7,8 +7,7 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from carriers.base import SubmitResult
-from carriers.smpp.counters import Counters
+from carriers.base import LinkCounts, SubmitResult
 from carriers.smpp.mt import RETRY_AFTER_S, Part, Transfer
 from carriers.smpp.pace import THROTTLES, Throttle, TokenBucket
 from carriers.smpp.settings import Settings
@@ -24,7 +23,7 @@ NO_ROOM_RETRY_S: Final = 1.0
 class Outbound:
     """First come, first sent, part by part."""
 
-    def __init__(self, settings: Settings, session: Session, counters: Counters, now: float) -> None:
+    def __init__(self, settings: Settings, session: Session, counters: LinkCounts, now: float) -> None:
         self.flying = 0
         """Parts without an answer."""
         self.unwritten = 0
@@ -100,6 +99,7 @@ class Outbound:
         self._counters.refused += 1
         retry_after_s = RETRY_AFTER_S
         if status in THROTTLES:
+            self._counters.throttled += not self.is_paused(now)
             self._throttle.struck(now)
             self.is_pausing = True
             retry_after_s = self._throttle.until - now

@@ -15,10 +15,12 @@ from carriers import base
 from gateway import failpoints
 from gateway.app import parts
 from gateway.app.bearers import keep_bearer
+from gateway.app.lookout import Lookout
 from gateway.app.loop_lag import LoopLag
-from gateway.app.metrics import GatewayCollector
+from gateway.app.metrics import GatewayCollector, Parts
 from gateway.app.pressure import Pressure
 from gateway.app.sink import CarrierSink
+from gateway.app.tallies import Tallies
 from gateway.config import Config, Secrets
 from gateway.consumer.keywords import Keywords
 from gateway.engine.batcher import Batcher, Busy
@@ -34,7 +36,7 @@ from gateway.engine.sealer import Sealer
 from gateway.engine.texts import Texts
 from gateway.store import engine as database
 from gateway.store import migrate
-from gateway.store.apply import Store
+from gateway.store.apply import Batch, Store
 from gateway.store.leases import Leases
 from gateway.store.quarantine import Quarantine
 from gateway.store.reads import Reads
@@ -73,7 +75,7 @@ class Gateway:
             self.store.apply,
             settings=parts.batch_settings(config),
             quarantine=Quarantine(self._writer),
-            after_commit=lambda batch: self.lanes.hand_over(batch.rows),
+            after_commit=self._committed,
         )
         self.bearers = parts.bearers(config, self.clock.now_ms, on_up=self._wake)
         spoken = parts.spoken(config)
@@ -88,7 +90,8 @@ class Gateway:
         # Each start is an owner of its own: what a process of the same name began before it died may have been sent.
         self.owner = f"{config.gateway.process_name or 'gateway'}-{chance.token_hex(4)}"
         self._notifier = None if self._is_alone else LaneNotifier(parts.conninfo(url), self._wake)
-        executors = self._executors(texts)
+        self._tallies = Tallies(config.carriers)
+        executors = self._tallies.watch(self._executors(texts))
         parts.check_lease(config, executors)
         self.lanes = Lanes(
             self.owner,
@@ -104,10 +107,15 @@ class Gateway:
         keywords = Keywords(parts.zones(config), parts.currencies(config), parts.modes(config), spoken)
         self._sink = CarrierSink(self.batcher, keywords.handlers, parts.languages(config), spoken)
         self._pressure = Pressure(self.reads, list(config.carriers), self.clock.now_ms)
+        self._lookout = Lookout(self._lookups, plan.names(), self.clock.now_ms)
         deps = self._api_deps()
         self._frame = deps.frame
         self._api = ApiServer(deps, parts.listen(config))
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _committed(self, batch: Batch) -> None:
+        self.lanes.hand_over(batch.rows)
+        self._tallies.moved(batch.moves)
 
     def _wake(self, lane: str) -> None:
         self.lanes.wake(lane)
@@ -186,11 +194,20 @@ class Gateway:
         self._run(Sealer(self.batcher, self.lanes.owns).run())
         self._run(Housekeeping(self.batcher, self.lanes.owns).run())
         self._run(self._pressure.run())
+        self._run(self._lookout.run())
         lag = LoopLag()
         self._run(lag.run())
-        self.registry.register(
-            GatewayCollector(self.batcher, self.lanes, self.bearers, lag, self.clock.now_ms, self._frame)
+        watched = Parts(
+            batcher=self.batcher,
+            lanes=self.lanes,
+            bearers=self.bearers,
+            tallies=self._tallies,
+            lookout=self._lookout,
+            lag=lag,
+            commits=self.store.commits,
+            frame=self._frame,
         )
+        self.registry.register(GatewayCollector(watched))
 
     def _check_schema(self) -> None:
         with self._writer.connect() as conn:

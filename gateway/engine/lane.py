@@ -95,6 +95,8 @@ class Lane:
         self.is_behind = True
         """The database may hold due rows that are not in memory; new ones must queue behind them there."""
         self.executed = 0
+        self.retried = 0
+        """Of `executed`, those that had been tried before."""
         self.failures = 0
         self.stuck = 0
         """Rows whose outcome could not be recorded; they are not touched again by this process."""
@@ -233,6 +235,7 @@ class Lane:
             self._running -= 1
             self._start_ready()
         self.executed += 1
+        self.retried += row.tries > 0
         if await self._record(row, job):
             self._forget(row)
         self._free(row.group_key)
@@ -326,10 +329,6 @@ class Lane:
     @property
     def running(self) -> int:
         return self._running
-
-    def oldest_created_at_ms(self) -> int | None:
-        """When the oldest row in memory was written."""
-        return min((row.created_at_ms for row in self._known.values()), default=None)
 
 
 def _age(row: OutboxRow) -> int:

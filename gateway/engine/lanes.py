@@ -45,9 +45,9 @@ class LaneCounters(msgspec.Struct, frozen=True, kw_only=True):
     depth: int
     running: int
     executed: int
+    retried: int
     failures: int
     stuck: int
-    oldest_created_at_ms: int | None
 
 
 class Held(Protocol):
@@ -209,9 +209,9 @@ class Lanes:
                 depth=lane.depth,
                 running=lane.running,
                 executed=lane.executed,
+                retried=lane.retried,
                 failures=lane.failures,
                 stuck=lane.stuck,
-                oldest_created_at_ms=lane.oldest_created_at_ms(),
             )
             for name, lane in self._lanes.items()
         }

@@ -20,7 +20,8 @@ from gateway.store import tables
 from gateway.store.engine import begin_write, database_now_ms
 from gateway.store.identity import new_id
 from gateway.store.outbox import OutboxRow
-from gateway.store.unit import Needs, Policy, Unit
+from gateway.store.times import Times
+from gateway.store.unit import Move, Needs, Policy, Unit
 
 
 class Job(Protocol):
@@ -49,10 +50,12 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """A committed batch: an `Applied` for each job, and the outbox rows that it wrote."""
+    """A committed batch: an `Applied` for each job, and what it wrote."""
 
     applied: list[Applied]
     rows: list[OutboxRow]
+    moves: Sequence[Move] = ()
+    """Which payments came into another public state."""
 
 
 class RetryBatch(Exception):
@@ -78,6 +81,7 @@ class Store:
         self._policy = policy
         self._clock_offset_ms = clock_offset_ms
         self.owned_epoch = owned_epoch
+        self.commits = Times()
         self._is_remote = engine.dialect.name != "sqlite"
 
     def apply(self, jobs: Sequence[Job]) -> Batch:
@@ -97,12 +101,14 @@ class Store:
                     conn.execute(insert(tables.batch).values(id=batch_id, at_ms=unit.now_ms))
                 _pass_failpoints(jobs, "before_commit")
                 committing = True
+                began_s = time.perf_counter()
+            self.commits.note(time.perf_counter() - began_s)
         except DBAPIError as error:
             if not (committing and self._is_committed(batch_id, error)):
                 raise _sorted_out(error) from error
         _pass_failpoints(jobs, "after_commit")
         assert unit is not None
-        return Batch(results, unit.outbox_rows())
+        return Batch(results, unit.outbox_rows(), unit.moves)
 
     def _is_committed(self, batch_id: str, error: DBAPIError) -> bool:
         """After a lost answer to COMMIT: did it happen? Wait for the database; nothing else may be written before."""

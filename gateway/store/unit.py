@@ -7,7 +7,7 @@ table.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, Table
@@ -19,7 +19,7 @@ from gateway.store.effects import Effects
 from gateway.store.outbox import LanePlan, OutboxRow
 from gateway.store.rows import Consumer, Key, KeyRecord, MessageRow
 
-__all__ = ["Consumer", "Key", "KeyRecord", "MessageRow", "Needs", "Policy", "Unit"]
+__all__ = ["Consumer", "Key", "KeyRecord", "MessageRow", "Move", "Needs", "Policy", "Unit"]
 
 
 class Needs(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +51,18 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """By carrier, the number that asks come from: nobody may take it for a code."""
 
 
+class Move(NamedTuple):
+    """A payment came into a public state."""
+
+    carrier: str
+    state: str
+    reason: str | None
+
+
+def _move(payment: Payment) -> Move:
+    return Move(payment.carrier, payment.public_state, payment.reason)
+
+
 class Unit:
     """One batch's working set."""
 
@@ -61,6 +73,7 @@ class Unit:
         self.policy = policy
         self.now_ms = 0
         self._owned_epoch = owned_epoch
+        self.moves: list[Move] = []
         self._consumers: dict[str, Consumer] = {}
         self._by_msisdn: dict[str, Consumer] = {}
         self._payments: dict[str, Payment] = {}
@@ -158,6 +171,7 @@ class Unit:
         self._keep(payment)
         if payment.reference is not None:
             self._references[payment.merchant_id, payment.mode, payment.reference] = payment.id
+        self.moves.append(_move(payment))
         self._carry_out(payment, payment, open_payment(payment, ask), None)
 
     def decide(self, payment_id: str, event: Event) -> Decision:
@@ -165,6 +179,8 @@ class Unit:
         before = self._payments[payment_id]
         decision = decide(before, event, self.policy.rules[before.carrier])
         after = decision.payment
+        if after.public_state != before.public_state:
+            self.moves.append(_move(after))
         if after is not before:
             self._keep(after)
             if payment_id in self.created:

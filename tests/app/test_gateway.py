@@ -1,5 +1,6 @@
 """A whole gateway in this process: what can be seen of it from outside, and what it refuses to start with."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from gateway.app import Gateway, metrics
 from gateway.config import CarrierSection, Config, ConfigError, EngineSection, GatewaySection, Secrets
 from tests.journeys.house import Shop, a_shop
 
+HISTOGRAM = re.compile(r"(?<=_seconds)_(bucket|sum|count)$")
 SECRETS = Secrets(code_key=bytes(range(32)))
 DEFAULTS = EngineSection()
 LOOPBACK: dict[str, Any] = {"type": "loopback"}  # Any: TOML of an adapter.
@@ -70,7 +72,7 @@ async def test_every_metric_is_shown_and_counts(database_url: str, http: aiohttp
     key = a_shop(database_url).test_key
     async with started(config(database_url)) as gateway:
         before = await scraped(http, gateway)
-        assert before.keys() == set(metrics.NAMES)
+        assert {HISTOGRAM.sub("", name) for name in before} == set(metrics.NAMES)
         shop = Shop(http, gateway.url, key)
         paid = await shop.until_final((await shop.ask("+254700000555"))["id"])
         assert paid["status"] == "succeeded"
@@ -79,6 +81,11 @@ async def test_every_metric_is_shown_and_counts(database_url: str, http: aiohttp
     assert after["gateway_batch_events_total"][()] > before["gateway_batch_events_total"][()]
     assert after["gateway_lane_owned"] == dict.fromkeys(after["gateway_lane_owned"], 1)
     assert after["gateway_bearer_up"] == {("acme",): 1}
+    assert after["gateway_charges_total"]["acme", "charged"] == after["gateway_charge_seconds_count"]["acme",] == 1
+    assert after["gateway_texts_total"]["acme", "submitted"] >= 1
+    passed = {state for (_, state), count in after["gateway_payments_total"].items() if count}
+    assert passed == {"pending", "requires_consent", "processing", "succeeded"}
+    assert after["gateway_commit_seconds_count"][()] >= after["gateway_batches_total"][()] - 1
     for name in ("failures_total", "stuck"):
         assert set(after[f"gateway_lane_{name}"].values()) == {0}
     assert after["gateway_quarantined_total"][()] == after["gateway_shed_total"][()] == 0

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -161,7 +162,7 @@ HEALTHY = Standing(
     webhook_oldest_s=0.0,
 )
 LANE = HEALTHY.lanes[0]
-ILL = {
+ILL: dict[str, dict[str, Any]] = {  # Any: fields of a standing.
     "gateway at http://127.0.0.1:8080: unready": {"ready": "unready"},
     "carrier acme: the link is down": {"links": [LinkStanding(carrier="acme", state="down")]},
     "lane sms:acme:0: no process has it": {"lanes": [replace(LANE, lease_left_s=-1.0)]},

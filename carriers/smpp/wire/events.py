@@ -137,6 +137,8 @@ class LinkBroken:
     """The session ended otherwise. Flush what there is and close."""
 
     reason: str
+    is_unanswered: bool = False
+    """The peer did not answer an enquire_link."""
 
 
 @dataclass(frozen=True, slots=True)

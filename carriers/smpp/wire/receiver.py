@@ -229,8 +229,8 @@ class Receiver:
     def _is_over(self) -> bool:
         return self.state is State.CLOSED
 
-    def _break(self, reason: str, events: list[Event]) -> None:
-        self._end(LinkBroken(reason), events)
+    def _break(self, reason: str, events: list[Event], *, is_unanswered: bool = False) -> None:
+        self._end(LinkBroken(reason, is_unanswered), events)
 
     def _end(self, last: Event, events: list[Event]) -> None:
         self.state = State.CLOSED

@@ -194,7 +194,7 @@ class Session(Receiver):
             events.append(ResponseTimedOut(sequence, request.token))
         reason = self._timers.broken(self.state, now)
         if reason is not None:
-            self._break(reason, events)
+            self._break(reason, events, is_unanswered=self._timers.is_enquiry_overdue(now))
         elif self._timers.wants_enquiry(self.state, now):
             self._out += encode(Pdu("enquire_link", Status.ROK, self._window.next_sequence()))
             self._timers.enquired(now)

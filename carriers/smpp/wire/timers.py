@@ -54,9 +54,13 @@ class LinkTimers:
             return f"a PDU was not complete within {settings.pdu_read_timeout_s:g} s"
         if state not in BOUND and self._waiting_since is not None and now >= self._waiting_since + self._wait_s(state):
             return f"{state} for {self._wait_s(state):g} s"
-        if self._enquired_at is not None and now >= self._enquired_at + settings.enquire_link_timeout_s:
+        if self.is_enquiry_overdue(now):
             return f"no answer to enquire_link within {settings.enquire_link_timeout_s:g} s"
         return None
+
+    def is_enquiry_overdue(self, now: float) -> bool:
+        """An enquire_link was not answered in time."""
+        return self._enquired_at is not None and now >= self._enquired_at + self._settings.enquire_link_timeout_s
 
     def wants_enquiry(self, state: State, now: float) -> bool:
         """Silence has lasted long enough to try the link. Only while bound: others do not answer it."""

@@ -210,6 +210,7 @@ async def test_a_frozen_link_is_noticed_and_replaced() -> None:
         bench.plan.clear()
         await bench.up()
         assert isinstance(await bench.bearer.submit(an_mt()), Submitted)
+        assert bench.bearer.counts().enquiries_failed == 1
 
 
 async def test_a_text_taken_in_part_is_never_called_submitted(bench: Bench) -> None:

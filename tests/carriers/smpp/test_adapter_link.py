@@ -27,6 +27,9 @@ async def test_it_binds_as_a_transceiver_and_says_that_it_is_up() -> None:
         (record,) = bench.kind("bind")
         assert (record["command"], record["status"]) == ("bind_transceiver", 0)
         assert bench.ups == 1 and bench.bearer.is_up()
+        counts = bench.bearer.counts()
+        assert (counts.up_since_ms, counts.window_used, counts.window_size) == (NOW_MS, 0, some_settings()(1).window)
+    assert bench.bearer.counts().up_since_ms is None
 
 
 @pytest.mark.parametrize(
