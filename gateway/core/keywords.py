@@ -1,7 +1,8 @@
-"""Command grammars: STOP, START, HELP, HIST, RECEIPT, DISPUTE, REPORT and PAY, in every language that we know.
+"""Command grammars, in every language that we know.
 
-They are matched before any code is looked for, so that the number in a command can never be taken for a consent. What
-a command does is not known here, nor whether its shop or its ref exists.
+STOP, START, HELP, HIST, MORE, LANG, LIMIT, BAL, RECEIPT, DISPUTE, REPORT and PAY are matched before any code is looked
+for, so that the number in a command can never be taken for a consent. What a command does is not known here, nor
+whether its shop, its ref or its amount exists.
 """
 
 import re
@@ -15,8 +16,9 @@ from gateway.core.words import fold, latin, squeeze
 SHOP_CHARACTERS_MAX: Final = 20
 REF_CHARACTERS_MAX: Final = 12
 PAY_CHARACTERS_MAX: Final = 80
-"""A longer text is no command, and the grammar's patterns would spend their time on it."""
+"""Behind PAY or LIMIT. A longer text is no command, and the grammar's patterns would spend their time on it."""
 PAGES_MAX: Final = 99
+AMOUNT_CHARACTERS_MAX: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,36 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """`START`."""
+    """`START`: scope "" (everybody) or a shop's keyword in capitals."""
+
+    scope: str = ""
 
 
-Command = Pay | History | Receipt | Dispute | Report | Help | Stop | Start
+@dataclass(frozen=True, slots=True)
+class More:
+    """`MORE`: what comes behind the last page of HIST."""
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """`LANG SW`: a language by its primary subtag, "" for none or one that we have no word for."""
+
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`LIMIT 500`: the most that may be charged a day. The amount is as typed, "" for the question what it is."""
+
+    amount_text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """`BAL`: what was used of the limit."""
+
+
+Command = Pay | History | Receipt | Dispute | Report | Help | Stop | Start | More | Language | Limit | Balance
 
 # Words, numbers and single marks; a Han word beside a Latin one needs no space between them.
 _TOKEN: Final = re.compile(r"[0-9]+|[\u3400-\u9fff]+|[^\W\d_\u3400-\u9fff]+|[^\w\s]|_")
@@ -102,6 +130,10 @@ def read_command(text: str) -> Command | None:
         or _read_start(tokens)
         or _read_help(tokens)
         or _read_history(tokens, folded)
+        or _read_more(tokens)
+        or _read_language(tokens)
+        or _read_limit(tokens, folded)
+        or _read_balance(tokens)
         or _read_about_ref(tokens)
         or _read_pay(tokens, folded)
     )
@@ -128,6 +160,11 @@ def _read_stop(tokens: list[str]) -> Stop | None:
 def _scope(rest: list[str]) -> str:
     if rest and all(word in words.ALL for word in rest):
         return "ALL"
+    return _name(rest)
+
+
+def _name(rest: list[str]) -> str:
+    """What may be a shop's keyword in capitals, "" if it cannot be one."""
     named = 1 <= len(rest) <= 2 and all(_is_name(word) for word in rest)
     return " ".join(rest).upper()[:SHOP_CHARACTERS_MAX] if named else ""
 
@@ -137,7 +174,13 @@ def _is_name(word: str) -> bool:
 
 
 def _read_start(tokens: list[str]) -> Start | None:
-    return Start() if tokens[0] in words.START and not _meant(tokens[1:]) else None
+    if tokens[0] not in words.START:
+        return None
+    rest = _meant(tokens[1:])
+    if all(word in words.ALL for word in rest):
+        return Start()
+    name = _name(rest)
+    return Start(name) if name else None
 
 
 def _read_help(tokens: list[str]) -> Help | None:
@@ -161,6 +204,49 @@ def _read_history(tokens: list[str], folded: str) -> History | None:
     return None
 
 
+def _read_more(tokens: list[str]) -> More | None:
+    return More() if tokens[0] in words.MORE and not _meant(tokens[1:]) else None
+
+
+def _read_language(tokens: list[str]) -> Language | None:
+    begun = _begun(tokens, words.LANGUAGE)
+    if begun is None or len(begun) > 2 or any(is_negative(token) for token in begun):
+        return None
+    named = [code for code, names in words.LANGUAGE_NAMES.items() if not names.isdisjoint(begun)]
+    return Language(named[0] if len(named) == 1 else "")
+
+
+def _begun(tokens: list[str], verbs: frozenset[str]) -> list[str] | None:
+    """What is meant behind one of *verbs*; None if the text does not begin with one. `語言中文` is two words."""
+    first = tokens[0]
+    if first in verbs:
+        return _meant(tokens[1:])
+    cut = next((first[len(verb) :] for verb in verbs if not verb.isascii() and first.startswith(verb)), None)
+    return None if cut is None else _meant([cut, *tokens[1:]])
+
+
+def _read_limit(tokens: list[str], folded: str) -> Limit | None:
+    begun = _LIMIT_REST.match(" ".join(folded.split()))
+    if tokens[0] not in words.LIMIT or begun is None or any(is_negative(token) for token in tokens):
+        return None
+    if len(begun[1]) > PAY_CHARACTERS_MAX:
+        return None
+    rest = _A_DAY.sub("", _without_courtesy(begun[1]))
+    said = _meant([token for token in tokens_of(rest) if is_word(token)])
+    if not words.QUESTION_MARKS.isdisjoint(folded):
+        # A question changes nothing, and is answered by what holds.
+        return Limit() if len(said) <= 2 else None
+    if _LIMIT_AMOUNT.fullmatch(rest) is not None:
+        return Limit(rest)
+    return Limit(rest[:AMOUNT_CHARACTERS_MAX] if said else "") if len(said) <= 2 else None
+
+
+def _read_balance(tokens: list[str]) -> Balance | None:
+    begun = _begun(tokens, words.BALANCE)
+    is_one = begun is not None and len(begun) <= 2 and not any(is_negative(token) for token in begun)
+    return Balance() if is_one else None
+
+
 def _read_about_ref(tokens: list[str]) -> Receipt | Dispute | Report | History | None:
     first, rest = tokens[0], [token for token in tokens[1:] if token.isascii()]
     ref = "".join(rest)
@@ -175,14 +261,21 @@ def _read_about_ref(tokens: list[str]) -> Receipt | Dispute | Report | History |
     return None
 
 
+def _alternatives(table: frozenset[str]) -> str:
+    """A pattern of all words of *table*, the longest first; a Latin one must end where it ends."""
+    longest_first = sorted(table, key=len, reverse=True)
+    return "|".join(f"{word}(?![a-z])" if word.isascii() else word for word in longest_first)
+
+
 _CURRENCY: Final = "|".join(sorted((re.escape(mark) for mark in CURRENCY_MARKS), key=len, reverse=True))
 _AMOUNT: Final = rf"(?:(?:{_CURRENCY})\.? ?)?[0-9][0-9.,]*(?: [0-9]{{3}})*(?: ?(?:/=|/-|=))?(?: ?(?:{_CURRENCY})\.?)?"
+_LIMIT_AMOUNT: Final = re.compile(_AMOUNT)
+# A minus before the amount stays with it, and makes it none.
+_LIMIT_REST: Final = re.compile(rf"\W*(?:\w+\W+)*?(?:{_alternatives(words.LIMIT)})(?:[^\w-]|-(?![0-9]))*(.*)")
+_A_DAY: Final = re.compile(rf"[ ,]*\b(?:{_alternatives(words.A_DAY)})$")
 _SHOP_FIRST: Final = re.compile(rf"(?P<shop>.*?[^\W\d_].*?)[ :,-]+(?P<amount>{_AMOUNT})")
 _AMOUNT_FIRST: Final = re.compile(rf"(?P<amount>{_AMOUNT})[ :,-]+(?P<towards>\w+)[ :,-]+(?P<shop>\D*[^\W\d_]\D*)")
-_PAY_WORDS: Final = "|".join(
-    f"{word}(?![a-z])" if word.isascii() else word for word in sorted(words.PAY, key=len, reverse=True)
-)
-_PAY_REST: Final = re.compile(rf"\W*(?:\w+\W+)*?(?:{_PAY_WORDS})\W*(.*)")
+_PAY_REST: Final = re.compile(rf"\W*(?:\w+\W+)*?(?:{_alternatives(words.PAY)})\W*(.*)")
 
 
 def _read_pay(tokens: list[str], folded: str) -> Pay | None:

@@ -29,6 +29,10 @@ class Meaning(StrEnum):
     START = "start"
     HELP = "help"
     HISTORY = "history"
+    MORE = "more"
+    LANGUAGE = "language"
+    LIMIT = "limit"
+    BALANCE = "balance"
     RECEIPT = "receipt"
     PAY = "pay"
     DISPUTE = "dispute"
@@ -53,6 +57,10 @@ _COMMANDS: Final[dict[type[Command], Meaning]] = {
     keywords.Start: Meaning.START,
     keywords.Help: Meaning.HELP,
     keywords.History: Meaning.HISTORY,
+    keywords.More: Meaning.MORE,
+    keywords.Language: Meaning.LANGUAGE,
+    keywords.Limit: Meaning.LIMIT,
+    keywords.Balance: Meaning.BALANCE,
     keywords.Receipt: Meaning.RECEIPT,
     keywords.Pay: Meaning.PAY,
     keywords.Dispute: Meaning.DISPUTE,

@@ -157,6 +157,21 @@ HISTORY: Final = _table(
 RECEIPT: Final = _table("receipt, reciept, rcpt, risiti, stakabadhi, recu, justificatif, 收据, 收據, 收条, 小票")
 DISPUTE: Final = _table("dispute, mgogoro, litige, 争议, 爭議")
 REPORT: Final = _table("report, ripoti, signaler, 举报, 舉報")
+MORE: Final = _table("more, zaidi, suite, 更多")
+LANGUAGE: Final = _table("lang, language, lugha, langue, 语言, 語言")
+LANGUAGE_NAMES: Final[Mapping[str, frozenset[str]]] = {
+    "en": _table("en, eng, english, kiingereza, anglais, 英文, 英语, 英語"),
+    "sw": _table("sw, swa, swahili, kiswahili, 斯瓦希里, 斯瓦希里语, 斯瓦希里語"),
+    "fr": _table("fr, fra, french, francais, kifaransa, 法文, 法语, 法語"),
+    "zh": _table("zh, chinese, kichina, chinois, mandarin, 中文, 汉语, 漢語, 华语, 華語, 国语, 國語"),
+}
+"""By primary subtag, what people call a language. Whether we write it is not known here."""
+LIMIT: Final = _table("limit, kikomo, plafond, limite, 上限, 限额, 限額")
+BALANCE: Final = _table("bal, balance, salio, solde, 余额, 餘額")
+A_DAY: Final = _table(
+    "a day, per day, each day, every day, daily, kwa siku, kila siku, par jour, 每天, 每日, 一天, only, tu"
+)
+"""What may stand behind the amount of a limit without changing it."""
 PAY: Final = _table("pay, lipa, lipia, payer, payez, 付款, 支付, 付")
 TOWARDS: Final = _table("to, for, at, kwa, a, au, chez, 给, 給, 向")
 """Between an amount and a shop: `PAY 1250 TO ASHA`."""
@@ -182,7 +197,9 @@ def words_of(tables: Iterable[frozenset[str]]) -> frozenset[str]:
 CONSENT_WORDS: Final = words_of(AFFIRMATIVE.values())
 
 
-COMMAND_WORDS: Final = words_of((STOP, STOP_ALONE, START, HELP, HISTORY, RECEIPT, DISPUTE, REPORT, PAY))
+COMMAND_WORDS: Final = words_of(
+    (STOP, STOP_ALONE, START, HELP, HISTORY, MORE, LANGUAGE, LIMIT, BALANCE, RECEIPT, DISPUTE, REPORT, PAY)
+)
 _KEYWORDS: Final = CONSENT_WORDS | NEGATIVE | COMMAND_WORDS
 
 

@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.keywords import Dispute, Help, History, Pay, Receipt, Start, Stop
+from gateway.core.keywords import (
+    Balance,
+    Dispute,
+    Help,
+    History,
+    Language,
+    Limit,
+    More,
+    Pay,
+    Receipt,
+    Start,
+    Stop,
+)
 from gateway.core.reply import Meaning, Reply, read_reply
 
 CORPUS = Path(__file__).parent / "replies"
@@ -42,7 +54,7 @@ TRAPS = corpus("traps")
 def test_the_corpus_is_large_and_repeats_nothing() -> None:
     assert len(CONFIRMS) >= 120
     assert len(REFUSALS) >= 40
-    assert len(TRAPS) >= 140
+    assert len(TRAPS) >= 190
     for samples in (CONFIRMS, REFUSALS, TRAPS):
         keys = [(sample.text, tuple(sample.waiting)) for sample in samples]
         assert len(set(keys)) == len(keys), {key for key in keys if keys.count(key) > 1}
@@ -109,6 +121,12 @@ def test_a_bare_yes_counts_only_by_policy_and_for_one_waiting_request() -> None:
     [
         ("stop 4821", Meaning.STOP, Stop()),
         ("START", Meaning.START, Start()),
+        ("STOP ASHA", Meaning.STOP, Stop("ASHA")),
+        ("MORE", Meaning.MORE, More()),
+        ("LANG 4821", Meaning.LANGUAGE, Language()),
+        ("LIMIT 4821", Meaning.LIMIT, Limit("4821")),
+        ("limit 4821?", Meaning.LIMIT, Limit()),
+        ("bal 4821", Meaning.BALANCE, Balance()),
         ("help", Meaning.HELP, Help()),
         ("HIST", Meaning.HISTORY, History()),
         ("RISITI h8jtsgrc", Meaning.RECEIPT, Receipt("H8JTSGRC")),

@@ -68,7 +68,27 @@ def test_stop_words_refuse_where_they_do_not_stop() -> None:
     assert {"stop", "sitisha"} <= words.NEGATIVE
 
 
-@pytest.mark.parametrize("word", ["PAY", "Lipa", "SAWA", "no", "STOP", "付款", "code", "to", "zote", "0K", "Hapana"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "PAY",
+        "付款",
+        "Lipa",
+        "SAWA",
+        "no",
+        "STOP",
+        "更多",
+        "MORE",
+        "Zaidi",
+        "limit",
+        "BAL",
+        "code",
+        "to",
+        "zote",
+        "0K",
+        "Hapana",
+    ],
+)
 def test_words_that_replies_and_commands_use_are_no_shops_name(word: str) -> None:
     assert is_reserved(word) == (word != "0K")
 
