@@ -57,6 +57,7 @@ ADDED = {
     "consumer": (
         ("answers_at_ms", sa.BigInteger(), None),
         ("answers_count", sa.Integer(), "0"),
+        ("answers_minute_count", sa.Integer(), "0"),
         ("wrong_at_ms", sa.BigInteger(), None),
         ("wrong_count", sa.Integer(), "0"),
         ("locked_until_ms", sa.BigInteger(), None),

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import secrets as chance
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 
 from prometheus_client import CollectorRegistry
 
@@ -23,6 +23,7 @@ from gateway.app.sink import CarrierSink
 from gateway.app.tallies import Tallies
 from gateway.config import Config, Secrets
 from gateway.consumer.keywords import Keywords
+from gateway.core.asks import Catalogues
 from gateway.engine.batcher import Batcher, Busy
 from gateway.engine.carrier_jobs import DeadlineReached
 from gateway.engine.clock import Clock
@@ -104,8 +105,7 @@ class Gateway:
             notify_others=self._notifier.notify if self._notifier is not None else lambda names: None,
         )
         self.store.owned_epoch = self.lanes.owned_epoch
-        keywords = Keywords(parts.zones(config), parts.currencies(config), parts.modes(config), spoken)
-        self._sink = CarrierSink(self.batcher, keywords.handlers, parts.languages(config), spoken)
+        self._sink = CarrierSink(self.batcher, self._keywords(spoken).handlers, parts.languages(config), spoken)
         self._pressure = Pressure(self.reads, list(config.carriers), self.clock.now_ms)
         self._lookout = Lookout(self._lookups, plan.names(), self.clock.now_ms)
         deps = self._api_deps()
@@ -141,6 +141,10 @@ class Gateway:
         for k in range(self.config.engine.webhook_lanes):
             executors[f"webhook:{k}"] = self._webhooks
         return executors
+
+    def _keywords(self, spoken: Mapping[str, Catalogues]) -> Keywords:
+        config = self.config
+        return Keywords(parts.zones(config), parts.currencies(config), parts.modes(config), spoken)
 
     def _api_deps(self) -> Api:
         adapters: list[tuple[str, base.Bearer | base.Biller]] = [*self.bearers.items(), *self.billers.items()]

@@ -126,8 +126,8 @@ def read_command(text: str) -> Command | None:
     if not tokens:
         return None
     return (
-        _read_stop(tokens)
-        or _read_start(tokens)
+        _read_stop(tokens, folded)
+        or _read_start(tokens, folded)
         or _read_help(tokens)
         or _read_history(tokens, folded)
         or _read_more(tokens)
@@ -143,10 +143,10 @@ def _meant(tokens: list[str]) -> list[str]:
     return [token for token in tokens if token not in words.POLITE]
 
 
-def _read_stop(tokens: list[str]) -> Stop | None:
+def _read_stop(tokens: list[str], folded: str) -> Stop | None:
     first, rest = tokens[0], _meant(tokens[1:])
     if first in words.STOP:
-        return Stop("ALL" if first == "stopall" else _scope(rest))
+        return Stop("ALL" if first == "stopall" or _is_all(rest) else _shop_named(folded))
     if not rest and first in words.STOP_ALONE:
         return Stop()
     if tokens == ["opt", "out"]:
@@ -157,14 +157,17 @@ def _read_stop(tokens: list[str]) -> Stop | None:
     return None
 
 
-def _scope(rest: list[str]) -> str:
-    if rest and all(word in words.ALL for word in rest):
-        return "ALL"
-    return _name(rest)
+def _is_all(rest: list[str]) -> bool:
+    return bool(rest) and all(word in words.ALL for word in rest)
 
 
-def _name(rest: list[str]) -> str:
-    """What may be a shop's keyword in capitals, "" if it cannot be one."""
+# A shop's keyword may hold digits, SHOP24 for instance, which are tokens of their own elsewhere.
+_NAME_WORD: Final = re.compile(r"[a-z0-9]+|[^\W_a-z0-9]+")
+
+
+def _shop_named(folded: str) -> str:
+    """What stands behind STOP or START, in capitals, if it may be a shop's keyword; else ""."""
+    rest = _meant(_NAME_WORD.findall(folded))[1:]
     named = 1 <= len(rest) <= 2 and all(_is_name(word) for word in rest)
     return " ".join(rest).upper()[:SHOP_CHARACTERS_MAX] if named else ""
 
@@ -173,14 +176,14 @@ def _is_name(word: str) -> bool:
     return not word.isdecimal() and not words.is_reserved(word)
 
 
-def _read_start(tokens: list[str]) -> Start | None:
+def _read_start(tokens: list[str], folded: str) -> Start | None:
     if tokens[0] not in words.START:
         return None
     rest = _meant(tokens[1:])
-    if all(word in words.ALL for word in rest):
+    if not rest or _is_all(rest):
         return Start()
-    name = _name(rest)
-    return Start(name) if name else None
+    shop = _shop_named(folded)
+    return Start(shop) if shop else None
 
 
 def _read_help(tokens: list[str]) -> Help | None:

@@ -113,10 +113,11 @@ _POINT: Final = re.compile(_WHOLE + r"(?:\.(?P<part>\d{1,3}))?")
 _COMMA: Final = re.compile(r"(?P<whole>\d{1,13}|\d{1,3}(?: \d{3}){1,4}),(?P<part>\d{1,2})")
 
 
-def parse_amount(text: str, currency: str) -> int | None:
+def parse_amount(text: str, currency: str, *, least_minor: int = 1) -> int | None:
     """Minor units out of what a person types; None if it is no amount of *currency*, or could be read in two ways.
 
-    A point is always the decimal point: `1.250,50` and, where there are two places, `1.250` are left to the person.
+    Less than *least_minor* is no amount. A point is always the decimal point: `1.250,50` and, where there are two
+    places, `1.250` are left to the person.
     """
     places = exponent(currency)
     bare = _without_marks(_plain(text), currency)
@@ -134,7 +135,7 @@ def parse_amount(text: str, currency: str) -> int | None:
         part = ""
     whole = int(re.sub(r"\D", "", found["whole"]))
     minor = whole * 10**places + int(part.ljust(places, "0") or "0")
-    return minor if 1 <= minor <= AMOUNT_MINOR_MAX else None
+    return minor if least_minor <= minor <= AMOUNT_MINOR_MAX else None
 
 
 def _plain(text: str) -> str:

@@ -13,9 +13,17 @@ from gateway.core.language import Alphabet, Language
 from gateway.core.money import Money, format_money
 
 PAGE_UNITS_MAX: Final[Mapping[Alphabet, int]] = {"gsm": 126, "ucs2": 54}
-"""What a page may hold, by alphabet; the rest of the segment is the catalogue's `statement` around it."""
+"""What a page may hold, by alphabet; the rest of the segment is the catalogue's text around it."""
 PAGES_MAX: Final = 9
 SHOP_CHARACTERS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The text of a page, and how many lines stand on it."""
+
+    text: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,29 +48,30 @@ def receipt_fields(line: StatementLine, language: Language) -> dict[str, str]:
     }
 
 
-def pages(lines: Sequence[StatementLine], language: Language) -> list[str]:
-    """*lines* as page texts for the catalogue's `statement`, newest first as given; each fits one segment.
+def pages(lines: Sequence[StatementLine], language: Language, *, numbered: bool = True) -> list[Page]:
+    """*lines* as pages for the catalogue's `statement` and `statement_more`, as given; each fits one segment.
 
-    A page that has others beside it begins with `2/3`. No lines, no pages; more than nine pages are not made.
+    A page that has others beside it begins with `2/3` if *numbered*. No lines, no pages; more than nine are not made.
     """
     alphabet = language.alphabet
     texts = [_line(line, language) for line in lines]
-    whole = "\n".join(texts)
-    if not texts or _units(whole, alphabet) <= PAGE_UNITS_MAX[alphabet]:
-        return [whole] if texts else []
-    cut = _cut(texts, alphabet, PAGE_UNITS_MAX[alphabet] - len("1/9\n"))[:PAGES_MAX]
-    return [f"{number}/{len(cut)}\n{page}" for number, page in enumerate(cut, start=1)]
+    room = PAGE_UNITS_MAX[alphabet]
+    cut = _cut(texts, alphabet, room)
+    if not numbered or len(cut) <= 1:
+        return cut[:PAGES_MAX]
+    cut = _cut(texts, alphabet, room - len("1/9\n"))[:PAGES_MAX]
+    return [Page(f"{number}/{len(cut)}\n{page.text}", page.count) for number, page in enumerate(cut, start=1)]
 
 
-def _cut(texts: Sequence[str], alphabet: Alphabet, room: int) -> list[str]:
+def _cut(texts: Sequence[str], alphabet: Alphabet, room: int) -> list[Page]:
     """Join lines to pages of at most *room* units; a line longer than a page has it alone, cut off."""
-    cut: list[str] = []
+    cut: list[Page] = []
     for text in texts:
-        longer = f"{cut[-1]}\n{text}" if cut else text
+        longer = f"{cut[-1].text}\n{text}" if cut else text
         if cut and _units(longer, alphabet) <= room:
-            cut[-1] = longer
+            cut[-1] = Page(longer, cut[-1].count + 1)
         else:
-            cut.append(_fitting(text, alphabet, room))
+            cut.append(Page(_fitting(text, alphabet, room), 1))
     return cut
 
 

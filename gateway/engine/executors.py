@@ -66,6 +66,8 @@ class TextExecutor:
 
     async def run(self, row: OutboxRow, grant: Grant) -> TextDone:
         body = row.body
+        if body.get("is_mute"):
+            return TextDone(row, None)
         valid_until_ms: int | None = body["expires_at_ms"] if body["is_ask"] else None
         if body["is_ask"] and body["stopped"]:
             return TextDone(row, STOPPED)

@@ -1,8 +1,8 @@
 """What phones say: one text in, matched to a payment or a keyword inside the batch that commits it.
 
 Matching happens under the consumer's lock, so that a reply, a STOP and a new request cannot overtake each other. A
-reply counts only on the carrier that carried the ask. Every text is answered once; a text that we do not understand at
-most once a minute and five times a day, so that two machines cannot talk to each other for ever.
+reply counts only on the carrier that carried the ask. A text is answered once, as long as the phone has not had its
+share of answers; one that we do not understand at most once a minute and five times a day.
 
 What a keyword does is not known here: `gateway.consumer` hands in a handler for each.
 """
@@ -15,15 +15,9 @@ from sqlalchemy import select
 
 from carriers import base
 from gateway.core.asks import FALLBACK_LANGUAGE
-from gateway.core.payment import (
-    ConsumerStopped,
-    Payment,
-    ReplyConfirmed,
-    ReplyRefused,
-    State,
-    WrongCodeReplied,
-)
+from gateway.core.payment import Payment, ReplyConfirmed, ReplyRefused, State, WrongCodeReplied
 from gateway.core.reply import Meaning, Reply, read_reply
+from gateway.engine.loop_guard import may_answer
 from gateway.engine.merchant_jobs import derived, live_codes
 from gateway.store import tables
 from gateway.store.effects import Effects
@@ -58,9 +52,21 @@ class Inbound:
     def effects(self) -> Effects:
         return self.unit.effects
 
-    def answer(self, template: str, **fields: str) -> None:
-        """Queue one text back to the phone."""
+    def answer(self, template: str, **fields: str) -> bool:
+        """Queue one text back to the phone; False if it has had its share of answers."""
+        if not self.may_answer():
+            return False
+        self.send(template, **fields)
+        return True
+
+    def send(self, template: str, **fields: str) -> None:
+        """Queue one text back to a phone that `may_answer` counted it for."""
         self.effects.send_text(self.consumer.id, self.mo.carrier, template, self.language, fields)
+
+    def may_answer(self, *, beyond: int = 0) -> bool:
+        """Whether the phone may have one more answer, *beyond* its share if need be; it is counted."""
+        self.unit.touch(self.consumer)
+        return may_answer(self.consumer, self.unit.now_ms, beyond=beyond)
 
 
 @dataclass(slots=True)
@@ -189,7 +195,7 @@ def _wrong_code(inbound: Inbound, code: str) -> Payment | None:
             continue
         if derived(unit.policy.code_key, current) == code:
             template = _late_template(current)
-            if template is not None:
+            if template is not None and inbound.may_answer():
                 unit.effects.text_about(current, template)
             return current
     if inbound.waiting:
@@ -231,7 +237,7 @@ def _not_understood(inbound: Inbound) -> None:
     elif waiting:
         inbound.effects.text_about_two(waiting[-2], waiting[-1], "several")
     else:
-        inbound.answer("not_understood_nothing_waiting")
+        inbound.send("not_understood_nothing_waiting")
 
 
 def _may_answer(inbound: Inbound) -> bool:
@@ -241,7 +247,7 @@ def _may_answer(inbound: Inbound) -> bool:
     if last_ms is not None and now_ms - last_ms >= UNCLEAR_DAY_MS:
         consumer.unclear_count = 0
     too_soon = last_ms is not None and now_ms - last_ms < UNCLEAR_GAP_MS
-    if too_soon or consumer.unclear_count >= UNCLEAR_PER_DAY:
+    if too_soon or consumer.unclear_count >= UNCLEAR_PER_DAY or not inbound.may_answer():
         return False
     consumer.unclear_at_ms = now_ms
     consumer.unclear_count += 1
@@ -266,15 +272,3 @@ def _store(inbound: Inbound, payment: Payment | None) -> None:
             "at_ms": inbound.unit.now_ms,
         },
     )
-
-
-def stop(inbound: Inbound) -> int:
-    """STOP: no more asks to this phone; what waits is refused. Return how many requests that ended."""
-    unit, consumer = inbound.unit, inbound.consumer
-    waiting = unit.waiting(consumer.id)
-    if consumer.stopped_at_ms is None:
-        consumer.stopped_at_ms = unit.now_ms
-        unit.touch(consumer)
-    for payment in waiting:
-        unit.decide(payment.id, ConsumerStopped(at_ms=unit.now_ms, mo_id=inbound.mo_id))
-    return len(waiting)

@@ -336,12 +336,13 @@ def _age(row: OutboxRow) -> int:
 
 
 def _supersedes(newer: OutboxRow, older: OutboxRow) -> bool:
-    """A later text about a payment makes its earlier ones that have not left pointless; STOP all asks of its phone."""
+    """A later text about a payment makes its earlier ones that have not left pointless; STOP the asks of its phone."""
     is_later_text = newer.kind == older.kind == "sms" and newer.created_at_ms >= older.created_at_ms
     if not is_later_text or newer.id == older.id:
         return False
     if newer.body.get("ends_asks") and newer.group_key == older.group_key:
         # An ask that was written behind the STOP knows of it and ends its payment by itself.
-        return bool(older.body.get("is_ask")) and not older.body.get("stopped")
+        is_unaware = bool(older.body.get("is_ask")) and not older.body.get("stopped")
+        return is_unaware and newer.body.get("ends_asks_of", "") in ("", older.body.get("merchant_id"))
     is_about_the_same = newer.payment_id is not None and newer.payment_id == older.payment_id
     return bool(newer.body.get("supersedes")) and is_about_the_same

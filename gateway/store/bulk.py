@@ -35,6 +35,12 @@ def delete_rows(conn: Connection, table: Table, column: str, values: Sequence[st
         conn.exec_driver_sql(_delete(table, conn.dialect.name, column), (_json(list(values)),))
 
 
+def delete_same(conn: Connection, table: Table, rows: Sequence[Values]) -> None:
+    """Delete the rows of *table* that have the same columns as one of *rows*."""
+    if rows:
+        conn.exec_driver_sql(_delete_same(table, conn.dialect.name, tuple(rows[0])), (_rows(rows),))
+
+
 def select_in(
     conn: Connection, table: Table, column: str, values: Sequence[str], *, lock: bool = False, order_by: str = ""
 ) -> Sequence[Row[Any]]:  # Any: a row of the table.
@@ -115,6 +121,12 @@ def _update(table: Table, dialect: str, keys: tuple[str, ...], columns: tuple[st
 @cache
 def _delete(table: Table, dialect: str, column: str) -> str:
     return f'DELETE FROM "{table.name}" WHERE "{column}" {_among(dialect)}'
+
+
+@cache
+def _delete_same(table: Table, dialect: str, columns: tuple[str, ...]) -> str:
+    same = f"SELECT {_names(columns, 'r.')} FROM {_unfolded(table, dialect, columns)}"
+    return f'DELETE FROM "{table.name}" WHERE ({_names(columns)}) IN ({same})'
 
 
 @cache

@@ -173,9 +173,9 @@ class Effects:
         )
 
     def _send_ask(self, payment: Payment, effect: SendAsk) -> None:
-        consumer = self._unit.consumer_by_id(payment.consumer_id)
+        stopped = self._unit.is_stopped(payment.consumer_id, payment.merchant_id)
         body = self._about(payment, effect.template, supersedes=True)
-        body |= {"is_ask": True, "stopped": consumer.stopped_at_ms is not None}
+        body |= {"is_ask": True, "stopped": stopped, "merchant_id": payment.merchant_id}
         self._queue_text(ask_message_id(payment), payment.carrier, payment.consumer_id, payment.id, body)
 
     def _send_text(self, payment: Payment, effect: SendText) -> None:
@@ -222,8 +222,13 @@ class Effects:
         fields: dict[str, str],
         *,
         ends_asks: bool = False,
+        ends_asks_of: str = "",
+        is_mute: bool = False,
     ) -> None:
-        """A text that is about no single payment; *fields* fill the template. *ends_asks*: no older ask may leave."""
+        """A text that is about no single payment; *fields* fill the template.
+
+        *ends_asks*: no older ask may leave, or none of the merchant *ends_asks_of*. *is_mute*: that is all it does.
+        """
         body: dict[str, Any] = {
             "template": template,
             "is_ask": False,
@@ -232,6 +237,8 @@ class Effects:
             "carrier": carrier,
             "fields": fields,
             "ends_asks": ends_asks,
+            "ends_asks_of": ends_asks_of,
+            "is_mute": is_mute,
             "at_ms": self._unit.now_ms,
         }
         self._queue_text(new_id("msg_"), carrier, consumer_id, None, body)

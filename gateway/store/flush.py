@@ -57,7 +57,6 @@ _INSERT_ORDER: tuple[Table, ...] = (
     tables.webhook_endpoint,
     tables.webhook_attempt,
     tables.open_break,
-    tables.consumer_stop,
     tables.request_log,
     tables.export,
     tables.export_chunk,
@@ -78,6 +77,7 @@ def write(unit: "Unit") -> None:
     bulk.update_rows(conn, tables.attempt, "id", list(unit.ended_attempts.values()))
     _write_keys(unit)
     _write_consumers(unit)
+    _write_shop_stops(unit)
     for table in _INSERT_ORDER:
         bulk.insert_rows(conn, table, unit.inserts.pop(table, []), on_conflict_ignore=table in _MAY_BE_TOLD_TWICE)
     assert not unit.inserts, f"no place in the order for {[table.name for table in unit.inserts]}"
@@ -121,6 +121,7 @@ def _write_consumers(unit: "Unit") -> None:
             "unclear_count": consumer.unclear_count,
             "answers_at_ms": consumer.answers_at_ms,
             "answers_count": consumer.answers_count,
+            "answers_minute_count": consumer.answers_minute_count,
             "wrong_at_ms": consumer.wrong_at_ms,
             "wrong_count": consumer.wrong_count,
             "locked_until_ms": consumer.locked_until_ms,
@@ -133,6 +134,14 @@ def _write_consumers(unit: "Unit") -> None:
         for consumer in unit.touched_consumers()
     ]
     bulk.update_rows(unit.conn, tables.consumer, "id", rows)
+
+
+def _write_shop_stops(unit: "Unit") -> None:
+    put, lifted = unit.changed_shop_stops()
+    rows = [{"consumer_id": consumer, "merchant_id": merchant, "at_ms": unit.now_ms} for consumer, merchant in put]
+    gone = [{"consumer_id": consumer, "merchant_id": merchant} for consumer, merchant in lifted]
+    bulk.delete_same(unit.conn, tables.consumer_stop, gone)
+    bulk.insert_rows(unit.conn, tables.consumer_stop, rows)
 
 
 def _end_outbox(unit: "Unit") -> None:

@@ -81,6 +81,14 @@ def _new_consumer(msisdn: str, now_ms: int) -> dict[str, Any]:  # Any: a row's c
     return msgspec.structs.asdict(new) | {"generation": 1, "created_at_ms": now_ms}
 
 
+def shop_stops(conn: Connection, consumer_ids: Collection[str]) -> dict[str, set[str]]:
+    """Of each of these consumers, the merchants that may not ask it."""
+    found: dict[str, set[str]] = {consumer_id: set() for consumer_id in consumer_ids}
+    for row in bulk.select_in(conn, tables.consumer_stop, "consumer_id", sorted(consumer_ids)):
+        found[row.consumer_id].add(row.merchant_id)
+    return found
+
+
 def payments(conn: Connection, payment_ids: Collection[str], consumer_ids: Collection[str]) -> list[Payment]:
     """These payments, and what waits for an answer of these consumers; locked in the order of their ids."""
     if not payment_ids and not consumer_ids:

@@ -61,13 +61,23 @@ def consumer_payments(conn: Connection, consumer_id: str, *, limit: int) -> list
 
 
 def consumer_charges(
-    conn: Connection, consumer_id: str, *, limit: int, between_ms: tuple[int, int] | None = None
+    conn: Connection,
+    consumer_id: str,
+    *,
+    limit: int,
+    between_ms: tuple[int, int] | None = None,
+    older_than: str | None = None,
 ) -> list[Payment]:
-    """The newest payments that a phone was or may have been charged for; *between_ms* bounds when they ended."""
+    """The newest payments that a phone was or may have been charged for.
+
+    *between_ms* bounds when they ended, *older_than* names the payment behind which they begin.
+    """
     payment = tables.payment.c
     statement = select(tables.payment).where(
         (payment.consumer_id == consumer_id) & (payment.state.in_(_CHARGED) | payment.reversed_attempt_id.is_not(None))
     )
+    if older_than is not None:
+        statement = statement.where(payment.id < older_than)
     if between_ms is not None:
         at_ms = func.coalesce(payment.ended_at_ms, payment.created_at_ms)
         statement = statement.where((at_ms >= between_ms[0]) & (at_ms < between_ms[1]))

@@ -23,6 +23,7 @@ class Consumer(msgspec.Struct, kw_only=True):
     unclear_count: int
     answers_at_ms: int | None = None
     answers_count: int = 0
+    answers_minute_count: int = 0
     wrong_at_ms: int | None = None
     wrong_count: int = 0
     locked_until_ms: int | None = None

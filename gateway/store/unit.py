@@ -6,7 +6,7 @@ table.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -76,6 +76,8 @@ class Unit:
         self.moves: list[Move] = []
         self._consumers: dict[str, Consumer] = {}
         self._by_msisdn: dict[str, Consumer] = {}
+        self._shop_stops: dict[str, set[str]] = {}
+        self._shop_stops_before: dict[str, frozenset[str]] = {}
         self._payments: dict[str, Payment] = {}
         self._missing: set[str] = set()
         self._waiting: defaultdict[str, dict[str, None]] = defaultdict(dict)
@@ -101,6 +103,8 @@ class Unit:
         consumer_ids = {consumer for need in needs for consumer in need.consumer_ids}
         for consumer in load.consumers(self.conn, msisdns, consumer_ids):
             self._remember(consumer)
+        # Behind the locks: a stop that another process put a moment ago is seen.
+        self._know_shop_stops(self._consumers)
         self._references = load.references(self.conn, {ref for need in needs for ref in need.references})
         self._messages = load.messages(self.conn, {ids for need in needs for ids in need.message_ids})
         payment_ids = {payment for need in needs for payment in need.payment_ids}
@@ -134,6 +138,28 @@ class Unit:
             [consumer] = load.consumers(self.conn, set(), {consumer_id}, lock=False)
             self._remember(consumer)
         return consumer
+
+    def _know_shop_stops(self, consumer_ids: Collection[str]) -> None:
+        found = load.shop_stops(self.conn, consumer_ids)
+        self._shop_stops |= found
+        self._shop_stops_before |= {consumer_id: frozenset(shops) for consumer_id, shops in found.items()}
+
+    def shop_stops(self, consumer_id: str) -> set[str]:
+        """The merchants that this phone has stopped. Changes are written with the batch; only for a locked consumer."""
+        if consumer_id not in self._shop_stops:
+            self._know_shop_stops({consumer_id})
+        return self._shop_stops[consumer_id]
+
+    def is_stopped(self, consumer_id: str, merchant_id: str) -> bool:
+        """Whether this phone has told this merchant, or everybody, to ask no more."""
+        stopped_at_ms = self.consumer_by_id(consumer_id).stopped_at_ms
+        return stopped_at_ms is not None or merchant_id in self.shop_stops(consumer_id)
+
+    def changed_shop_stops(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """(consumer, merchant) of the stops that this batch put, and of those that it lifted."""
+        now = {(consumer, merchant) for consumer, shops in self._shop_stops.items() for merchant in shops}
+        before = {(consumer, merchant) for consumer, shops in self._shop_stops_before.items() for merchant in shops}
+        return sorted(now - before), sorted(before - now)
 
     def payment(self, payment_id: str) -> Payment | None:
         """The payment, locked; None if there is none."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from tests.cli.commands import CODE_KEY
 from tests.house.test_docs import OPERATIONS, fenced, part
 from tests.stores import reading
 

@@ -1,59 +1,12 @@
 """Keywords through the real store: what journeys cannot reach, because it happens in one batch or at New Year."""
 
-import time
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
-
 import pytest
 
 from carriers import base
-from gateway.app.parts import catalogues
-from gateway.consumer.keywords import Keywords
 from gateway.engine.inbox import MoReceived
-from gateway.store import tables
 from gateway.store.apply import Store
-from gateway.store.outbox import OutboxRow
-from gateway.store.unit import Unit
-from tests.store.bench import PHONE, POLICY, Odd, a_captured_payment, a_create, an_engine, applied, count, rows
-
-NAIROBI = ZoneInfo("Africa/Nairobi")
-KEYWORDS = Keywords({"acme": NAIROBI}, {"acme": "KES"}, {"acme": "test"}, {"acme": catalogues()})
-NEW_YEAR = datetime(2027, 12, 31, 21, 30, tzinfo=UTC)
-"""Half past midnight of the first of January in Nairobi."""
-
-
-@pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    offset_ms = int((NEW_YEAR.timestamp() - time.time()) * 1000)
-    with an_engine(database_url) as engine:
-        opened = Store(engine, POLICY, clock_offset_ms=lambda: offset_ms)
-        applied(opened, Odd(_add_shop))
-        yield opened
-
-
-def _add_shop(unit: Unit) -> None:
-    shop = {"id": "mer_1", "name": "Asha Ltd", "shop": "Mama Asha", "keyword": "ASHA", "created_at_ms": 1}
-    unit.put(tables.merchant, shop)
-
-
-def texted(words: str, msisdn: str = PHONE) -> MoReceived:
-    mo = base.Mo(carrier="acme", msisdn=msisdn, to="22345", text=words, read_at_ms=1)
-    return MoReceived(mo, KEYWORDS.handlers)
-
-
-@pytest.mark.parametrize(("languages", "spoken"), [(("en",), "en"), (("en", "sw"), "sw"), (None, "sw")])
-def test_a_phone_is_answered_in_a_language_that_its_carrier_speaks(
-    store: Store, languages: tuple[str, ...] | None, spoken: str
-) -> None:
-    mo = base.Mo(carrier="acme", msisdn=PHONE, to="22345", text="HELP", read_at_ms=1)
-    [row] = applied(store, MoReceived(mo, KEYWORDS.handlers, "sw", languages)).rows
-    assert row.body["language"] == spoken
-
-
-def said(store: Store, *words: str) -> list[OutboxRow]:
-    """What is sent back to texts that come in one batch."""
-    return [row for row in applied(store, *(texted(one) for one in words)).rows if row.kind == "sms"]
+from tests.consumer.bench import KEYWORDS, said, texted
+from tests.store.bench import PHONE, a_captured_payment, a_create, applied, count, rows
 
 
 @pytest.mark.money

@@ -143,8 +143,17 @@ async def test_an_ask_that_was_written_behind_a_stop_is_kept_to_end_its_payment(
         assert lane.depth == 2 and desk.dropped == []
 
 
-def an_ask(row_id: str, *, group_key: str = "phone", stopped: bool = False) -> OutboxRow:
-    return a_row(row_id, payment_id=row_id, group_key=group_key, body={"is_ask": True, "stopped": stopped})
+async def test_the_answer_to_stop_of_one_shop_leaves_the_asks_of_others() -> None:
+    async with lane_alone() as (lane, desk):
+        lane.accept([an_ask("Asha's", merchant_id="mer_1"), an_ask("Juma's", merchant_id="mer_2")])
+        lane.accept([a_row("stopped", group_key="phone", body={"ends_asks": True, "ends_asks_of": "mer_1"})])
+        await desk.until(lambda: bool(desk.dropped))
+        assert desk.dropped == ["Asha's"]
+
+
+def an_ask(row_id: str, *, group_key: str = "phone", stopped: bool = False, merchant_id: str = "mer_1") -> OutboxRow:
+    body = {"is_ask": True, "stopped": stopped, "merchant_id": merchant_id}
+    return a_row(row_id, payment_id=row_id, group_key=group_key, body=body)
 
 
 @asynccontextmanager

@@ -47,6 +47,7 @@ KEYWORDS = [
     "pay",
     "STOP",
     "HIST",
+    *("MORE", "LANG", "LIMIT", "BAL", "ZAIDI", "KIKOMO", "SOLDE"),
     "NDIO",
     "ALL",
     "12",

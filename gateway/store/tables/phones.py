@@ -15,9 +15,11 @@ consumer = Table(
     # Auto replies to texts that were not understood: one a minute, so that two machines cannot talk for ever.
     Column("unclear_at_ms", BigInteger),
     Column("unclear_count", Integer, nullable=False, server_default="0"),
-    # All auto replies of the present minute and day: whoever repeats a keyword by machine is left alone in the end.
+    # All auto replies: when their present minute began, and how many there were in its day and in itself. Whoever
+    # repeats a keyword by machine is left alone in the end.
     Column("answers_at_ms", BigInteger),
     Column("answers_count", Integer, nullable=False, server_default="0"),
+    Column("answers_minute_count", Integer, nullable=False, server_default="0"),
     # Wrong codes of the present day, over all payments.
     Column("wrong_at_ms", BigInteger),
     Column("wrong_count", Integer, nullable=False, server_default="0"),

@@ -1,0 +1,102 @@
+"""LIMIT and BAL: what the phone's owner lets be charged a day.
+
+That it is kept to is the business of each new request, not of this page.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from gateway.core.asks import WORST_CASE, Catalogues
+from gateway.core.keywords import Limit
+from gateway.core.limits import own_limit
+from gateway.core.money import Money, format_money, parse_amount
+from gateway.engine.inbox import Inbound
+from gateway.engine.texts import day_time
+from gateway.store.usage import used_by_phone
+
+# Whoever has the phone in hand for a moment cannot raise the limit and use it.
+RAISE_AFTER_MS: Final = 24 * 3600 * 1000
+MINUTE_MS: Final = 60_000
+
+
+class Limits:
+    """The handlers, for one set of carriers."""
+
+    def __init__(
+        self, zones: Mapping[str, ZoneInfo], currencies: Mapping[str, str], catalogues: Mapping[str, Catalogues]
+    ) -> None:
+        """All by carrier."""
+        self._zones = zones
+        self._catalogues = catalogues
+        self._currencies = currencies
+
+    def limit(self, inbound: Inbound) -> None:
+        command = inbound.reply.command
+        assert isinstance(command, Limit)
+        if not command.amount_text:
+            self.balance(inbound)
+            return
+        currency = self._currencies[inbound.mo.carrier]
+        minor = parse_amount(command.amount_text, currency, least_minor=0)
+        if minor is None or len(_printed(inbound, minor, currency)) > WORST_CASE["limit"]:
+            inbound.answer("limit_format")
+            return
+        self._set(inbound, minor, currency)
+
+    def balance(self, inbound: Inbound) -> None:
+        """What counts now, and what was used of it today."""
+        currency = self._currencies[inbound.mo.carrier]
+        limit, used = _present(inbound, currency), self._used(inbound, currency)
+        if limit is None:
+            inbound.answer("limit_none", used=used)
+        else:
+            inbound.answer("limit", limit=_printed(inbound, limit, currency), used=used)
+
+    def _set(self, inbound: Inbound, minor: int, currency: str) -> None:
+        consumer, present = inbound.consumer, _present(inbound, currency)
+        printed = _printed(inbound, minor, currency)
+        inbound.unit.touch(consumer)
+        consumer.limit_currency = currency
+        if present is None or minor <= present:
+            consumer.limit_minor, consumer.limit_next_minor, consumer.limit_next_at_ms = minor, None, None
+            inbound.answer("limit_set", limit=printed, used=self._used(inbound, currency))
+            return
+        at_ms = _raised_at_ms(inbound, minor)
+        consumer.limit_minor, consumer.limit_next_minor, consumer.limit_next_at_ms = present, minor, at_ms
+        carrier = inbound.mo.carrier
+        language = self._catalogues[carrier].language(inbound.language)
+        inbound.answer("limit_later", limit=printed, time=day_time(at_ms, self._zones[carrier], language))
+
+    def _used(self, inbound: Inbound, currency: str) -> str:
+        since_ms = _midnight_ms(inbound.unit.now_ms, self._zones[inbound.mo.carrier])
+        _, used = used_by_phone(inbound.unit.conn, inbound.consumer.id, since_ms=since_ms, currency=currency)
+        return _printed(inbound, used, currency)
+
+
+def _present(inbound: Inbound, currency: str) -> int | None:
+    """The limit that counts now. One in another currency limits nothing here."""
+    consumer = inbound.consumer
+    if consumer.limit_currency != currency:
+        return None
+    return own_limit(consumer.limit_minor, consumer.limit_next_minor, consumer.limit_next_at_ms, inbound.unit.now_ms)
+
+
+def _raised_at_ms(inbound: Inbound, minor: int) -> int:
+    """When a higher limit begins, in whole minutes: the printed time is the true one."""
+    consumer, now_ms = inbound.consumer, inbound.unit.now_ms
+    next_minor, next_at_ms = consumer.limit_next_minor, consumer.limit_next_at_ms
+    if next_at_ms is not None and now_ms < next_at_ms and next_minor is not None and minor <= next_minor:
+        return next_at_ms  # No more than was asked for before: it has waited since then.
+    return -(-(now_ms + RAISE_AFTER_MS) // MINUTE_MS) * MINUTE_MS
+
+
+def _midnight_ms(now_ms: int, zone: ZoneInfo) -> int:
+    """When the present day of *zone* began."""
+    now = datetime.fromtimestamp(now_ms // 1000, UTC).astimezone(zone)
+    return int(now.replace(hour=0, minute=0, second=0, microsecond=0, fold=0).timestamp()) * 1000
+
+
+def _printed(inbound: Inbound, minor: int, currency: str) -> str:
+    return format_money(Money(minor, currency), inbound.language)

@@ -1,0 +1,117 @@
+"""LIMIT, BAL and LANG: the owner's own settings, what counts when, and what was used today."""
+
+import pytest
+
+from gateway.store.apply import Store
+from tests.consumer.bench import Clock, answer, changed, said, texts_of, the_consumer
+from tests.store.bench import PHONE, a_captured_payment, a_create, a_text, applied
+
+A_DAY_S = 24 * 3600
+
+
+def limit_of(store: Store) -> tuple[int | None, str, int | None]:
+    consumer = the_consumer(store)
+    return consumer.limit_minor, consumer.limit_currency, consumer.limit_next_minor
+
+
+def test_a_first_limit_and_a_lower_one_count_at_once(store: Store) -> None:
+    assert answer(store, "LIMIT") == "limit_none used=KES 0.00"
+    assert answer(store, "LIMIT 500") == "limit_set limit=KES 500.00 used=KES 0.00"
+    assert answer(store, "kikomo 300/= kwa siku") == "limit_set limit=KES 300.00 used=KES 0.00"
+    assert limit_of(store) == (30_000, "KES", None)
+    assert answer(store, "LIMIT") == answer(store, "BAL") == "limit limit=KES 300.00 used=KES 0.00"
+
+
+def test_a_higher_limit_counts_from_the_printed_time_on(store: Store, clock: Clock) -> None:
+    said(store, "LIMIT 300")
+    told = answer(store, "LIMIT 1,000")
+    assert told.startswith("limit_later limit=KES 1,000.00 time=02/01 00:3")
+    assert limit_of(store) == (30_000, "KES", 100_000)
+    clock.advance(A_DAY_S - 60)
+    assert answer(store, "LIMIT") == "limit limit=KES 300.00 used=KES 0.00"
+    clock.advance(121)
+    assert answer(store, "LIMIT") == "limit limit=KES 1,000.00 used=KES 0.00"
+    assert answer(store, "LIMIT 900") == "limit_set limit=KES 900.00 used=KES 0.00"
+    assert limit_of(store) == (90_000, "KES", None)
+
+
+def test_a_higher_limit_asked_for_again_keeps_its_time_and_a_still_higher_one_waits_anew(
+    store: Store, clock: Clock
+) -> None:
+    said(store, "LIMIT 300")
+    first = answer(store, "LIMIT 1000")
+    clock.advance(3600)
+    assert answer(store, "LIMIT 1000") == first
+    assert answer(store, "LIMIT 1001").startswith("limit_later limit=KES 1,001.00 time=02/01 01:3")
+
+
+def test_a_lower_limit_takes_back_a_higher_one_that_has_not_begun(store: Store, clock: Clock) -> None:
+    said(store, "LIMIT 300", "LIMIT 1000", "LIMIT 300")
+    clock.advance(A_DAY_S + 61)
+    assert answer(store, "LIMIT") == "limit limit=KES 300.00 used=KES 0.00"
+
+
+@pytest.mark.parametrize("zero", ["0", "KES 0", "0.00", "٠", "00"])
+def test_limit_0_is_a_limit_and_may_be_raised_again_like_any_other(store: Store, zero: str) -> None:
+    assert answer(store, f"LIMIT {zero}") == "limit_set limit=KES 0.00 used=KES 0.00"
+    assert answer(store, "LIMIT 5").startswith("limit_later")
+
+
+@pytest.mark.parametrize("amount", ["ten", "-5", "1.234", "USD 5", "4821 yes", "99999999999999", "10000000000"])
+def test_what_is_no_amount_changes_no_limit(store: Store, amount: str) -> None:
+    said(store, "LIMIT 500")
+    assert answer(store, f"LIMIT {amount}") == "limit_format"
+    assert limit_of(store) == (50_000, "KES", None)
+
+
+def test_a_question_changes_no_limit(store: Store) -> None:
+    said(store, "LIMIT 500")
+    assert answer(store, "LIMIT 4821?") == "limit limit=KES 500.00 used=KES 0.00"
+
+
+def test_a_limit_in_another_currency_limits_nothing_here(store: Store) -> None:
+    said(store, "LIMIT 500")
+    changed(store, lambda consumer: setattr(consumer, "limit_currency", "TZS"))
+    assert answer(store, "LIMIT") == "limit_none used=KES 0.00"
+    assert answer(store, "LIMIT 700") == "limit_set limit=KES 700.00 used=KES 0.00"
+
+
+@pytest.mark.money
+def test_what_was_used_counts_what_is_paid_and_what_waits_but_not_what_ended_or_was_yesterday(
+    store: Store, clock: Clock
+) -> None:
+    # An hour behind the ids' own clock: what is made now was made on this day, even at midnight.
+    clock.offset_ms = -3600 * 1000
+    a_captured_payment(store, "k-1")
+    assert answer(store, "BAL") == "limit_none used=KES 1,250.00"
+    applied(store, a_create("k-2"))
+    applied(store, a_create("k-3", msisdn="+254700000002"))
+    assert answer(store, "BAL") == "limit_none used=KES 2,500.00"
+    applied(store, a_text("0"))
+    assert answer(store, "BAL") == "limit_none used=KES 1,250.00"
+    clock.offset_ms = A_DAY_S * 1000
+    assert answer(store, "BAL") == "limit_none used=KES 0.00"
+
+
+def test_a_language_is_remembered_and_wins_over_the_merchants(store: Store) -> None:
+    [told] = said(store, "LANG SW")
+    assert (told.body["language"], told.body["fields"]) == ("sw", {"choices": "EN, FR, SW, ZH"})
+    [ask] = texts_of(applied(store, a_create("k-1", language="en")))
+    assert ask.body["language"] == "sw"
+    assert said(store, "HELP")[0].body["language"] == "sw"
+    assert said(store, "LUGHA KICHINA")[0].body["language"] == "zh-Hant"
+
+
+@pytest.mark.parametrize("words", ["LANG", "LANG XX", "LANG DE", "lang please", "LANG EN SW"])
+def test_a_language_that_is_not_offered_changes_nothing(store: Store, words: str) -> None:
+    said(store, "LANG SW")
+    [told] = said(store, words)
+    assert (told.body["template"], told.body["language"]) == ("language", "sw")
+    assert the_consumer(store, PHONE).language == "sw"
+
+
+def test_what_waits_already_goes_on_in_its_own_language(store: Store) -> None:
+    applied(store, a_create("k-1"))
+    said(store, "LANG SW")
+    [refused] = texts_of(applied(store, a_text("0")))
+    assert refused.body["language"] == "en"
