@@ -8,7 +8,7 @@ from aiohttp.typedefs import Handler
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from carriers import base
-from merchants import api_keys, feed, payments, requests
+from merchants import api_keys, balance, feed, payments, requests
 from merchants.deps import Api
 from merchants.openapi import OPEN_PATHS, openapi
 from merchants.operations import (
@@ -30,12 +30,8 @@ CALLBACK_RETRY_AFTER_S = 5.0
 
 def operations(api: Api) -> list[AnyOperation]:
     """Everything that merchants can do."""
-    return [
-        *payments.operations(api),
-        *feed.operations(api),
-        *api_keys.operations(api),
-        *requests.operations(api),
-    ]
+    areas = (payments, feed, balance, api_keys, requests)
+    return [operation for area in areas for operation in area.operations(api)]
 
 
 def build(api: Api) -> web.Application:

@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("amount_minor", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("account", "mode", "currency"),
     )
+    op.create_index("balance_snapshot_position", "balance_snapshot", ["position"])
 
 
 ADDED = {

@@ -11,7 +11,7 @@ PREFIXES: Final = frozenset(
     {
         *("pay_", "att_", "evt_", "ord_", "rev_", "ref_", "con_", "mer_", "key_"),
         *("we_", "mo_", "msg_", "ent_", "brk_", "bat_", "ful_", "csm_"),
-        *("obx_", "dlr_", "qua_"),
+        *("obx_", "dlr_", "qua_", "exp_"),
     }
 )
 """The closed list of what an id can begin with."""
@@ -38,6 +38,14 @@ def encode_id(prefix: str, raw: bytes) -> str:
 def first_id_at(prefix: str, at_ms: int) -> str:
     """An id that sorts before every id made at *at_ms* or later, by the clock of whoever made it."""
     return encode_id(prefix, (at_ms << 80).to_bytes(ID_BYTES, "big"))
+
+
+def made_at_ms(made: str) -> int:
+    """When the id *made* was made, by the clock of whoever made it. Only for ids out of UUIDv7, as all new ones are."""
+    number = 0
+    for character in made[-ID_CHARACTERS:]:
+        number = number << 5 | _LOWER.index(character)
+    return number >> 80
 
 
 def is_id(text: str, prefix: str) -> bool:

@@ -1,7 +1,7 @@
 """Ledger entries: which accounts a payment's money touches, and in which direction.
 
 An entry is a list of legs that sums to zero. A leg's amount is signed: debit positive, credit negative. Entries are
-only ever added; the store holds them append-only and seals them. Balances and seals are not built here.
+only ever added; the store holds them append-only, seals them and adds them up. None of that is done here.
 """
 
 import msgspec
@@ -36,6 +36,11 @@ def carrier_receivable(carrier: str) -> str:
 def merchant_pending(merchant_id: str) -> str:
     """What we owe a merchant and may not pay out yet (a liability)."""
     return f"merchant:{merchant_id}:pending"
+
+
+def merchant_available(merchant_id: str) -> str:
+    """What we owe a merchant and may pay out (a liability)."""
+    return f"merchant:{merchant_id}:available"
 
 
 SUSPENSE = "suspense"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from gateway.core.ids import first_id_at
 from gateway.engine.batcher import Batcher
 from gateway.engine.clock import wall_ms
+from gateway.store.balances import count_sealed
 from gateway.store.seal import LOOK_BACK_MS, seal_next
 from gateway.store.unit import Unit
 
@@ -15,16 +16,24 @@ log = logging.getLogger(__name__)
 LANE = "sealer"
 PAUSE_S = 5.0
 ENTRIES_MAX = 1_000
+# How often the latest entries are gone through once more, for those that came into sight behind younger ones.
+LOOK_AGAIN_MS = LOOK_BACK_MS // 2
 
 
 class Sealer:
-    """Chains what was posted since the last look."""
+    """Chains what was posted since the last look, and counts it into the balances."""
 
-    def __init__(self, batcher: Batcher, owns: Callable[[str], bool]) -> None:
+    def __init__(self, batcher: Batcher, owns: Callable[[str], bool], *, now_ms: Callable[[], int] = wall_ms) -> None:
+        """*now_ms* is the clock that new ids are made by."""
         self._batcher = batcher
         self._owns = owns
-        self._after_id = ""
+        self._now_ms = now_ms
+        self._forget()
         self.sealed = 0
+
+    def _forget(self) -> None:
+        self._after_id = ""
+        self._round_began_ms = self._now_ms()
 
     async def run(self) -> None:
         """Seal until cancelled."""
@@ -43,15 +52,18 @@ class Sealer:
         An owner goes through all entries once; from then on only those of the last minutes can be unsealed.
         """
         if not self._owns(LANE):
-            self._after_id = ""
+            self._forget()
             return False
-        sealed, last_id = await self._batcher.call(self._seal_next, wake=False)
+        sealed, last_id, counted = await self._batcher.call(self._seal_next, wake=False)
         self.sealed += sealed
         if last_id is not None:
             self._after_id = last_id
-            return True
-        self._after_id = first_id_at("ent_", wall_ms() - LOOK_BACK_MS)
-        return False
+        elif self._now_ms() - self._round_began_ms >= LOOK_AGAIN_MS:
+            # What the round that ends now could not see has no older id: see LOOK_BACK_MS.
+            self._after_id = first_id_at("ent_", self._round_began_ms - LOOK_BACK_MS)
+            self._round_began_ms = self._now_ms()
+        return last_id is not None or counted == ENTRIES_MAX
 
-    def _seal_next(self, unit: Unit) -> tuple[int, str | None]:
-        return seal_next(unit.conn, after_id=self._after_id, limit=ENTRIES_MAX)
+    def _seal_next(self, unit: Unit) -> tuple[int, str | None, int]:
+        sealed, last_id = seal_next(unit.conn, after_id=self._after_id, limit=ENTRIES_MAX)
+        return sealed, last_id, count_sealed(unit.conn, limit=ENTRIES_MAX)

@@ -36,7 +36,7 @@ def head(conn: Connection) -> Head:
 def seal_next(conn: Connection, *, after_id: str, limit: int) -> tuple[int, str | None]:
     """Seal what is unsealed among the next *limit* entries behind *after_id*.
 
-    Return how many were sealed and the last entry that was looked at; None if there was none.
+    Return how many were sealed and the last entry that was looked at; None if there is nothing behind it.
     """
     entry, seal = tables.entry, tables.ledger_seal
     page = conn.execute(
@@ -49,7 +49,7 @@ def seal_next(conn: Connection, *, after_id: str, limit: int) -> tuple[int, str 
     unsealed = [row for row in page if row.position is None]
     if unsealed:
         _seal(conn, unsealed)
-    return len(unsealed), page[-1].id if page else None
+    return len(unsealed), page[-1].id if len(page) == limit else None
 
 
 def _seal(conn: Connection, entries: Sequence[Row[Any]]) -> None:  # Any: rows of `entry`.

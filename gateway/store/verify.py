@@ -67,6 +67,20 @@ RULES = (
         ),
     ),
     (
+        "balance differs from its entries",
+        (
+            "SELECT account FROM (SELECT account, mode, currency, amount_minor FROM balance_snapshot"
+            " UNION ALL SELECT l.account, e.mode, e.currency, -l.amount_minor FROM ledger_seal s"
+            " JOIN entry e ON e.id = s.entry_id JOIN leg l ON l.entry_id = s.entry_id"
+            " WHERE s.position <= (SELECT max(position) FROM balance_snapshot)) AS counted"
+            " GROUP BY account, mode, currency HAVING sum(amount_minor) <> 0"
+        ),
+    ),
+    (
+        "balance that counts what is not sealed",
+        "SELECT account FROM balance_snapshot WHERE position NOT IN (SELECT position FROM ledger_seal)",
+    ),
+    (
         "hole in a payment's transitions",
         (
             "SELECT payment_id FROM transition GROUP BY payment_id HAVING max(version) - min(version) + 1 <> count(*)"

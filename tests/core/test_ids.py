@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.ids import ALPHABET, PREFIXES, encode_id, is_id, normalise_ref, receipt_ref
+from gateway.core.ids import (
+    ALPHABET,
+    PREFIXES,
+    encode_id,
+    first_id_at,
+    is_id,
+    made_at_ms,
+    normalise_ref,
+    receipt_ref,
+)
 from gateway.core.keywords import Receipt, read_command
 
 RAW = st.binary(min_size=16, max_size=16)
@@ -32,6 +41,11 @@ def test_ids_are_the_base_32_of_their_bytes(raw: bytes, body: str) -> None:
 def test_ids_sort_as_their_bytes_and_are_different_for_different_bytes(one: bytes, other: bytes) -> None:
     assert (encode_id("evt_", one) < encode_id("evt_", other)) == (one < other)
     assert (encode_id("evt_", one) == encode_id("evt_", other)) == (one == other)
+
+
+@given(st.integers(min_value=0, max_value=2**48 - 1))
+def test_an_id_tells_when_it_was_made(at_ms: int) -> None:
+    assert made_at_ms(first_id_at("ent_", at_ms)) == at_ms
 
 
 @given(RAW, st.sampled_from(sorted(PREFIXES)))

@@ -36,10 +36,13 @@ balance_snapshot = Table(
     Column("account", String, nullable=False),
     Column("mode", String, nullable=False),
     Column("currency", String, nullable=False),
-    # Counts the entries that are sealed up to here.
+    # Counts the entries that are sealed up to here: every seal is counted in its turn, so none of this account follows
+    # between here and the largest position of the table.
     Column("position", BigInteger, nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
     PrimaryKeyConstraint("account", "mode", "currency"),
+    # The largest says how far all of them have counted.
+    Index("balance_snapshot_position", "position"),
 )
 
 ledger_seal = Table(
