@@ -5,7 +5,7 @@ Each check raises `Refused`; the caller gets the text as it is to be stored.
 
 import ipaddress
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from merchants.problems import Refused, refused_fields
 from merchants.shapes import FieldError, FulfilmentRequest, PaymentRequest
 from merchants.targets import PORTS, is_public
 
+_EXPECTED_MOMENT: Final = "expected RFC 3339, like 2026-11-23T10:15:30Z"
 _KEY: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 
@@ -44,11 +45,7 @@ def _visible(field: str, text: str) -> FieldError | None:
 
 def payment(request: PaymentRequest, languages: Collection[str]) -> None:
     """What is wrong with *request* apart from number and carrier, all in one go."""
-    errors = [
-        *(_visible("metadata", name) for name in request.metadata),
-        # A line break may stand in metadata; what cannot be stored everywhere may not.
-        *(_no_nul(f"metadata.{name}", value) for name, value in request.metadata.items()),
-    ]
+    errors = _wrong_metadata(request.metadata)
     if request.reference is not None:
         errors.append(_visible("reference", request.reference))
     if request.currency not in EXPONENTS:
@@ -59,6 +56,28 @@ def payment(request: PaymentRequest, languages: Collection[str]) -> None:
     found = [error for error in errors if error is not None]
     if found:
         raise refused_fields(*found)
+
+
+def metadata(changes: Mapping[str, str | None]) -> None:
+    """Keys can be shown, values can be stored."""
+    found = [error for error in _wrong_metadata(changes) if error is not None]
+    if found:
+        raise refused_fields(*found)
+
+
+def _wrong_metadata(changes: Mapping[str, str | None]) -> list[FieldError | None]:
+    return [
+        *(_visible("metadata", name) for name in changes),
+        # A line break may stand in metadata; what cannot be stored everywhere may not.
+        *(_no_nul(f"metadata.{name}", value) for name, value in changes.items() if value is not None),
+    ]
+
+
+def moment(field: str, text: str) -> int:
+    """RFC 3339 as milliseconds since 1970."""
+    if not _is_moment(text):
+        raise refused_fields(FieldError(field=field, message=_EXPECTED_MOMENT))
+    return max(0, round(datetime.fromisoformat(text).timestamp() * 1000))
 
 
 def _no_nul(field: str, text: str) -> FieldError | None:
@@ -77,7 +96,7 @@ def fulfilment(request: FulfilmentRequest) -> None:
     texts = {"what": request.what, "carrier": request.carrier, "tracking": request.tracking}
     errors = [_visible(field, text) for field, text in texts.items() if text is not None]
     if request.when is not None and not _is_moment(request.when):
-        errors.append(FieldError(field="when", message="expected RFC 3339, like 2026-11-23T10:15:30Z"))
+        errors.append(FieldError(field="when", message=_EXPECTED_MOMENT))
     found = [error for error in errors if error is not None]
     if found:
         raise refused_fields(*found)

@@ -70,7 +70,7 @@ class Payments:
         retry_after_s = self._overloaded(carrier)
         if retry_after_s is not None:
             raise overloaded(retry_after_s)
-        return _answered(await self._batcher.offer(job))
+        return answered(await self._batcher.offer(job))
 
     async def capture(self, call: Call, request: Nothing) -> Answer:
         return await self._change(CapturePayment, call)
@@ -80,7 +80,7 @@ class Payments:
 
     async def fulfil(self, call: Call, request: FulfilmentRequest) -> Answer:
         checks.fulfilment(request)
-        _check_id(call)
+        check_payment_id(call)
         job = FulfilPayment(
             merchant_id=call.caller.merchant_id,
             mode=call.caller.mode,
@@ -89,10 +89,10 @@ class Payments:
             body_hash=call.body_hash,
             body={name: value for name, value in msgspec.structs.asdict(request).items() if value is not None},
         )
-        return _answered(await self._batcher.offer(job))
+        return answered(await self._batcher.offer(job))
 
     async def _change(self, kind: type[ChangePayment], call: Call) -> Answer:
-        _check_id(call)
+        check_payment_id(call)
         job = kind(
             merchant_id=call.caller.merchant_id,
             mode=call.caller.mode,
@@ -100,10 +100,10 @@ class Payments:
             key=call.key,
             body_hash=call.body_hash,
         )
-        return _answered(await self._batcher.offer(job))
+        return answered(await self._batcher.offer(job))
 
     async def read(self, call: Call, query: Nothing) -> PublicPayment:
-        _check_id(call)
+        check_payment_id(call)
         shown = await self._reads(lambda conn: merchant_reads.payment(conn, call.caller.owner, call.id))
         if shown is None:
             raise no_such("payment", call.id)
@@ -129,7 +129,7 @@ class Payments:
         return PaymentPage(data=page, has_more=has_more, next=page[-1].id if has_more else None)
 
     async def timeline(self, call: Call, query: Nothing) -> Timeline:
-        _check_id(call)
+        check_payment_id(call)
         record = await self._reads(lambda conn: merchant_reads.record(conn, call.caller.owner, call.id))
         if record is None:
             raise no_such("payment", call.id)
@@ -140,12 +140,12 @@ def _public(shown: merchant_reads.Shown) -> PublicPayment:
     return public_payment(shown.payment, mask(shown.msisdn))
 
 
-def _check_id(call: Call) -> None:
+def check_payment_id(call: Call) -> None:
     if not is_id(call.id, "pay_"):
         raise no_such("payment", call.id)
 
 
-def _answered(outcome: object) -> Answer:
+def answered(outcome: object) -> Answer:
     if isinstance(outcome, Problem):
         raise Refused(
             outcome.code,
@@ -157,7 +157,7 @@ def _answered(outcome: object) -> Answer:
     return outcome
 
 
-_CHANGED = ("not_found", "invalid_state", "idempotency_mismatch")
+CHANGE_PROBLEMS = ("not_found", "invalid_state", "idempotency_mismatch")
 
 
 def operations(api: Api) -> list[AnyOperation]:
@@ -234,7 +234,7 @@ def _changing(payments: Payments) -> list[AnyOperation]:
             gives=PublicPayment,
             status=202,
             needs_key=True,
-            problems=_CHANGED,
+            problems=CHANGE_PROBLEMS,
             handle=payments.capture,
         ),
         Operation(
@@ -246,7 +246,7 @@ def _changing(payments: Payments) -> list[AnyOperation]:
             takes=Nothing,
             gives=PublicPayment,
             needs_key=True,
-            problems=_CHANGED,
+            problems=CHANGE_PROBLEMS,
             handle=payments.cancel,
         ),
         Operation(
@@ -258,7 +258,7 @@ def _changing(payments: Payments) -> list[AnyOperation]:
             takes=FulfilmentRequest,
             gives=PublicPayment,
             needs_key=True,
-            problems=(*_CHANGED, "already_fulfilled"),
+            problems=(*CHANGE_PROBLEMS, "already_fulfilled"),
             handle=payments.fulfil,
         ),
     ]

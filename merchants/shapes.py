@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from gateway.core.money import AMOUNT_MINOR_MAX
 from gateway.core.payment import Capture, EventType, PublicState
 from gateway.core.public import API_VERSION, PublicPayment
+from gateway.engine.merchant_jobs import METADATA_KEYS_MAX
 
 PAGE_DEFAULT = 20
 PAGE_MAX = 100
@@ -54,7 +55,7 @@ class PaymentRequest(Request, frozen=True, kw_only=True):
     carrier: Annotated[str, Meta(max_length=64, description="If the prefix would choose another.")] | None = None
     expires_in_s: Annotated[int, Meta(ge=60, le=86_400, description="How long the phone may take to answer.")] = 600
     language: Annotated[str, Meta(max_length=8, description="Of texts, if the phone chose none.")] | None = None
-    metadata: Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=20)] = {}
+    metadata: Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=METADATA_KEYS_MAX)] = {}
 
 
 class FulfilmentRequest(Request, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""What merchants ask of payments, as jobs of the batch: create, capture, cancel, fulfil.
+"""What merchants ask of payments, as jobs of the batch: create, capture, cancel, fulfil, annotate.
 
 Each resolves to an `Answer` (the exact bytes that a repeat under the same Idempotency-Key gets again) or a `Problem`
 (a code of the error catalogue). No job calls outside: the ask, the charge and the webhook leave through the outbox.
@@ -26,6 +26,7 @@ from gateway.store.effects import new_payment_names
 from gateway.store.unit import Key, KeyRecord, Needs, Unit
 
 MINUTE_MS = 60_000
+METADATA_KEYS_MAX = 50
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -173,7 +174,7 @@ def _printed_deadline(now_ms: int, expires_in_ms: int) -> int:
 
 @dataclass(slots=True, kw_only=True)
 class ChangePayment:
-    """What the merchant's other three requests have in common."""
+    """What the merchant's other requests have in common."""
 
     merchant_id: str
     mode: str
@@ -285,3 +286,22 @@ class FulfilPayment(ChangePayment):
 
     def refusal(self, payment: Payment) -> str:
         return f"the payment is {payment.public_state}; only a succeeded payment is fulfilled"
+
+
+@dataclass(slots=True, kw_only=True)
+class AnnotatePayment(ChangePayment):
+    """`POST /v1/payments/{id}`: merge metadata, in any state of the payment."""
+
+    changes: dict[str, str | None] = field(default_factory=dict)
+    """None takes the key away."""
+
+    route: ClassVar[str] = "metadata"
+
+    def change(self, unit: Unit, payment: Payment) -> int | Problem:
+        merged = {**payment.metadata, **self.changes}
+        kept = {name: value for name, value in merged.items() if value is not None}
+        if len(kept) > METADATA_KEYS_MAX:
+            detail = f"metadata: expected at most {METADATA_KEYS_MAX} keys, together they would be {len(kept)}"
+            return Problem("invalid_request", detail)
+        unit.annotate(payment.id, kept)
+        return 200

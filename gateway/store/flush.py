@@ -73,6 +73,7 @@ def write(unit: "Unit") -> None:
     conn = unit.conn
     # Changed before created: a payment that ends in this batch leaves its reference free for one that begins in it.
     bulk.update_rows(conn, tables.payment, "id", [_mutable(payment) for payment in unit.current(unit.changed)])
+    bulk.update_rows(conn, tables.payment, "id", [_noted(payment) for payment in unit.current(unit.annotated)])
     bulk.insert_rows(conn, tables.payment, [payment_row(payment) for payment in unit.created.values()])
     bulk.update_rows(conn, tables.attempt, "id", list(unit.ended_attempts.values()))
     _write_keys(unit)
@@ -90,6 +91,11 @@ def write(unit: "Unit") -> None:
 def _mutable(payment: Payment) -> dict[str, Any]:  # Any: a row's columns.
     row = payment_row(payment)
     return {column: row[column] for column in _MUTABLE}
+
+
+def _noted(payment: Payment) -> dict[str, Any]:  # Any: a row's columns.
+    # Apart from `_MUTABLE`: metadata can be large, and no step of a payment should write them again.
+    return {"id": payment.id, "metadata": payment_row(payment)["metadata"]}
 
 
 def _write_keys(unit: "Unit") -> None:

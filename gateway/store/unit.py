@@ -86,6 +86,7 @@ class Unit:
         self._messages: dict[tuple[str, str], list[MessageRow]] = {}
         self.created: dict[str, Payment] = {}
         self.changed: dict[str, None] = {}
+        self.annotated: dict[str, None] = {}
         self.touched: dict[str, None] = {}
         self.effects = Effects(self)
         self.inserts: defaultdict[Table, list[dict[str, Any]]] = defaultdict(list)  # Any: a row's columns.
@@ -215,6 +216,15 @@ class Unit:
                 self.changed[payment_id] = None
         self._carry_out(before, after, decision, event)
         return decision
+
+    def annotate(self, payment_id: str, metadata: dict[str, str]) -> None:
+        """Give a loaded payment these metadata. They are its merchant's note: no event, no new version."""
+        after = msgspec.structs.replace(self._payments[payment_id], metadata=metadata)
+        self._keep(after)
+        if payment_id in self.created:
+            self.created[payment_id] = after
+        else:
+            self.annotated[payment_id] = None
 
     def _carry_out(self, before: Payment, after: Payment, decision: Decision, event: Event | None) -> None:
         if event is not None and after is not before:
