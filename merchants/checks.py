@@ -80,6 +80,23 @@ def moment(field: str, text: str) -> int:
     return max(0, round(datetime.fromisoformat(text).timestamp() * 1000))
 
 
+def period(after: str | None, before: str | None) -> tuple[int | None, int | None]:
+    """`created_after` and `created_before` as milliseconds since 1970."""
+    after_ms = None if after is None else moment("created_after", after)
+    before_ms = None if before is None else moment("created_before", before)
+    if after_ms is not None and before_ms is not None and after_ms >= before_ms:
+        raise refused_fields(FieldError(field="created_before", message="expected a time later than created_after"))
+    return after_ms, before_ms
+
+
+def printable(**texts: str | None) -> None:
+    """Texts that are compared hold nothing that no stored one can."""
+    errors = [_visible(field, text) for field, text in texts.items() if text is not None]
+    found = [error for error in errors if error is not None]
+    if found:
+        raise refused_fields(*found)
+
+
 def _no_nul(field: str, text: str) -> FieldError | None:
     return FieldError(field=field, message="expected no NUL") if "\0" in text else None
 

@@ -18,7 +18,7 @@ from gateway.store.unit import Unit
 from merchants import checks
 from merchants.deps import Api
 from merchants.operations import AnyOperation, Call, Operation, no_such
-from merchants.problems import Refused
+from merchants.problems import Refused, refused_fields
 from merchants.shapes import (
     Endpoint,
     EndpointDeleted,
@@ -26,6 +26,7 @@ from merchants.shapes import (
     EndpointRequest,
     EventPage,
     EventQuery,
+    FieldError,
     Nothing,
     RawEventPage,
 )
@@ -46,6 +47,8 @@ class Feed:
 
     async def events(self, call: Call, query: EventQuery) -> RawEventPage:
         """The bytes of each event are those that its webhooks carry."""
+        if query.type is not None or query.payment_id is not None:
+            return await self._chosen_events(call.caller.owner, query)
         found = await self._reads(
             lambda conn: merchant_reads.events(
                 conn, call.caller.owner, after_seq=query.after_seq, limit=query.limit + 1
@@ -56,6 +59,25 @@ class Feed:
             data=[msgspec.Raw(row.body.encode()) for row in page],
             has_more=len(found) > query.limit,
             next_after_seq=page[-1].seq if page else query.after_seq,
+        )
+
+    async def _chosen_events(self, owner: Owner, query: EventQuery) -> RawEventPage:
+        if query.payment_id is not None and not is_id(query.payment_id, "pay_"):
+            raise refused_fields(FieldError(field="payment_id", message="expected a payment's id"))
+        page = await self._reads(
+            lambda conn: merchant_reads.chosen_events(
+                conn,
+                owner,
+                after_seq=query.after_seq,
+                limit=query.limit,
+                kind=query.type,
+                payment_id=query.payment_id,
+            )
+        )
+        return RawEventPage(
+            data=[msgspec.Raw(row.body.encode()) for row in page.rows],
+            has_more=page.has_more,
+            next_after_seq=page.looked_to_seq,
         )
 
     async def add_endpoint(self, call: Call, request: EndpointRequest) -> Endpoint:

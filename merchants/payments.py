@@ -6,8 +6,7 @@ What is decided is decided by jobs inside the batch (`gateway.engine.merchant_jo
 import msgspec
 
 from gateway.core.ids import is_id
-from gateway.core.msisdn import mask
-from gateway.core.public import PublicPayment, public_payment
+from gateway.core.public import PublicPayment
 from gateway.engine.merchant_jobs import (
     Answer,
     CancelPayment,
@@ -18,13 +17,14 @@ from gateway.engine.merchant_jobs import (
     Problem,
 )
 from gateway.store import merchant_reads
+from gateway.store.payment_lists import payments
 from merchants import checks
 from merchants.deps import Api
 from merchants.operations import AnyOperation, Call, Operation, no_such, overloaded
-from merchants.problems import Refused, refused_fields
+from merchants.payment_lists import payment_page, public, wanted_payments
+from merchants.problems import Refused
 from merchants.routing import Routing
 from merchants.shapes import (
-    FieldError,
     FulfilmentRequest,
     Nothing,
     PaymentPage,
@@ -107,26 +107,13 @@ class Payments:
         shown = await self._reads(lambda conn: merchant_reads.payment(conn, call.caller.owner, call.id))
         if shown is None:
             raise no_such("payment", call.id)
-        return _public(shown)
+        return public(shown)
 
     async def list(self, call: Call, query: PaymentQuery) -> PaymentPage:
-        if query.starting_after is not None and not is_id(query.starting_after, "pay_"):
-            raise refused_fields(FieldError(field="starting_after", message="expected a payment's id"))
-        if query.reference is not None and not query.reference.isprintable():
-            raise refused_fields(FieldError(field="reference", message="expected printable characters only"))
-        found = await self._reads(
-            lambda conn: merchant_reads.payments(
-                conn,
-                call.caller.owner,
-                limit=query.limit + 1,
-                before_id=query.starting_after,
-                status=query.status,
-                reference=query.reference,
-            )
+        wanted = wanted_payments(query)
+        return await payment_page(
+            self._reads, query, lambda conn, **page: payments(conn, call.caller.owner, wanted, **page)
         )
-        page = [_public(shown) for shown in found[: query.limit]]
-        has_more = len(found) > query.limit
-        return PaymentPage(data=page, has_more=has_more, next=page[-1].id if has_more else None)
 
     async def timeline(self, call: Call, query: Nothing) -> Timeline:
         check_payment_id(call)
@@ -134,10 +121,6 @@ class Payments:
         if record is None:
             raise no_such("payment", call.id)
         return timeline(record)
-
-
-def _public(shown: merchant_reads.Shown) -> PublicPayment:
-    return public_payment(shown.payment, mask(shown.msisdn))
 
 
 def check_payment_id(call: Call) -> None:
@@ -162,14 +145,14 @@ CHANGE_PROBLEMS = ("not_found", "invalid_state", "idempotency_mismatch")
 
 def operations(api: Api) -> list[AnyOperation]:
     """Routes below `/v1/payments`."""
-    payments = Payments(api)
-    return [*_making_and_reading(payments), *_changing(payments)]
+    handlers = Payments(api)
+    return [*_making_and_reading(handlers), *_changing(handlers)]
 
 
 _ONE = "/v1/payments/{id}"
 
 
-def _making_and_reading(payments: Payments) -> list[AnyOperation]:
+def _making_and_reading(handlers: Payments) -> list[AnyOperation]:
     return [
         Operation(
             method="POST",
@@ -185,7 +168,7 @@ def _making_and_reading(payments: Payments) -> list[AnyOperation]:
                 *("invalid_msisdn", "no_carrier", "currency_not_supported"),
                 *("reference_in_use", "idempotency_mismatch"),
             ),
-            handle=payments.create,
+            handle=handlers.create,
         ),
         Operation(
             method="GET",
@@ -195,7 +178,7 @@ def _making_and_reading(payments: Payments) -> list[AnyOperation]:
             summary="List payments, newest first",
             takes=PaymentQuery,
             gives=PaymentPage,
-            handle=payments.list,
+            handle=handlers.list,
         ),
         Operation(
             method="GET",
@@ -206,7 +189,7 @@ def _making_and_reading(payments: Payments) -> list[AnyOperation]:
             takes=Nothing,
             gives=PublicPayment,
             problems=("not_found",),
-            handle=payments.read,
+            handle=handlers.read,
         ),
         Operation(
             method="GET",
@@ -217,12 +200,12 @@ def _making_and_reading(payments: Payments) -> list[AnyOperation]:
             takes=Nothing,
             gives=Timeline,
             problems=("not_found",),
-            handle=payments.timeline,
+            handle=handlers.timeline,
         ),
     ]
 
 
-def _changing(payments: Payments) -> list[AnyOperation]:
+def _changing(handlers: Payments) -> list[AnyOperation]:
     return [
         Operation(
             method="POST",
@@ -235,7 +218,7 @@ def _changing(payments: Payments) -> list[AnyOperation]:
             status=202,
             needs_key=True,
             problems=CHANGE_PROBLEMS,
-            handle=payments.capture,
+            handle=handlers.capture,
         ),
         Operation(
             method="POST",
@@ -247,7 +230,7 @@ def _changing(payments: Payments) -> list[AnyOperation]:
             gives=PublicPayment,
             needs_key=True,
             problems=CHANGE_PROBLEMS,
-            handle=payments.cancel,
+            handle=handlers.cancel,
         ),
         Operation(
             method="POST",
@@ -259,6 +242,6 @@ def _changing(payments: Payments) -> list[AnyOperation]:
             gives=PublicPayment,
             needs_key=True,
             problems=(*CHANGE_PROBLEMS, "already_fulfilled"),
-            handle=payments.fulfil,
+            handle=handlers.fulfil,
         ),
     ]

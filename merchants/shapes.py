@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from gateway.core.money import AMOUNT_MINOR_MAX
-from gateway.core.payment import Capture, EventType, PublicState
+from gateway.core.payment import Capture, EventType, PublicState, Reason
 from gateway.core.public import API_VERSION, PublicPayment
 from gateway.engine.merchant_jobs import METADATA_KEYS_MAX
 
@@ -77,17 +77,40 @@ class FulfilmentRequest(Request, frozen=True, kw_only=True):
     tracking: Annotated[str, Meta(max_length=128)] | None = None
 
 
-class PaymentQuery(Request, frozen=True, kw_only=True):
-    """A page of payments, newest first."""
+Moment = Annotated[str, Meta(max_length=40, description="RFC 3339.", extra_json_schema={"format": "date-time"})]
+Amount = Annotated[int, Meta(ge=0, le=AMOUNT_MINOR_MAX, description="Minor units.")]
+
+
+class PageQuery(Request, frozen=True, kw_only=True):
+    """A page of payments, newest first; beside `starting_after` or `ending_before`, not both."""
 
     limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT
     starting_after: Annotated[PaymentId, Meta(description="The last id of the page before.")] | None = None
+    ending_before: Annotated[PaymentId, Meta(description="The first id of the page behind.")] | None = None
+
+
+class PaymentQuery(PageQuery, frozen=True, kw_only=True):
+    """Which payments."""
+
+    created_after: Annotated[Moment, Meta(description="RFC 3339; from this moment on.")] | None = None
+    created_before: Annotated[Moment, Meta(description="RFC 3339; up to this moment, without it.")] | None = None
     status: PublicState | None = None
+    reason: Reason | None = None
+    carrier: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    currency: Annotated[str, Meta(min_length=3, max_length=3)] | None = None
     reference: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    amount_min: Amount | None = None
+    amount_max: Amount | None = None
+
+
+class ConsumerRecordsRequest(PageQuery, frozen=True, kw_only=True):
+    """Whose payments with you; the number stands in a body and never in a link."""
+
+    msisdn: Annotated[str, Meta(max_length=64, description="The phone, in E.164.", examples=["+254700000001"])]
 
 
 class PaymentPage(Struct, frozen=True, kw_only=True):
-    """`next` is the `starting_after` of the next page; null on the last one."""
+    """`next` is what to send as `starting_after` (or again as `ending_before`) next; null on the last page."""
 
     object: Literal["list"] = "list"
     data: list[PublicPayment]
@@ -169,10 +192,12 @@ class Event(Struct, frozen=True, kw_only=True):
 
 
 class EventQuery(Request, frozen=True, kw_only=True):
-    """Events behind `after_seq`, oldest first."""
+    """Events behind `after_seq`, oldest first. Only a reading without `type` and `payment_id` has no gaps."""
 
     after_seq: Annotated[int, Meta(ge=0, le=2**53)] = 0
     limit: Annotated[int, Meta(ge=1, le=EVENTS_MAX)] = EVENTS_DEFAULT
+    type: EventType | None = None
+    payment_id: PaymentId | None = None
 
 
 class EventPage(Struct, frozen=True, kw_only=True):

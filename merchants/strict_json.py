@@ -90,7 +90,16 @@ def _whole_numbers(shape: type[Request]) -> frozenset[str]:
     """The fields of *shape* that are integers."""
     described = msgspec.inspect.type_info(shape)
     assert isinstance(described, msgspec.inspect.StructType)
-    return frozenset(field.encode_name for field in described.fields if isinstance(field.type, msgspec.inspect.IntType))
+    return frozenset(field.encode_name for field in described.fields if _is_whole(field.type))
+
+
+def _is_whole(kind: msgspec.inspect.Type) -> bool:
+    """An integer, or an integer that may be left out."""
+    if isinstance(kind, msgspec.inspect.Metadata):
+        return _is_whole(kind.type)
+    if isinstance(kind, msgspec.inspect.UnionType):
+        return any(_is_whole(one) for one in kind.types)
+    return isinstance(kind, msgspec.inspect.IntType)
 
 
 def _read(name: str, text: str, whole: frozenset[str]) -> int | str:

@@ -19,6 +19,13 @@ def upgrade() -> None:
             op.add_column(table, column)
     op.create_index("api_key_by_merchant", "api_key", ["merchant_id", "mode"])
     op.create_index("leg_by_account", "leg", ["account", "entry_id"])
+    op.create_index(
+        "payment_by_state",
+        "payment",
+        ["merchant_id", "mode", "state", "id"],
+        sqlite_where=sa.text("state <> 'captured'"),
+        postgresql_where=sa.text("state <> 'captured'"),
+    )
     _make_attempts()
     _make_logs_and_exports()
     _make_limits()
@@ -199,6 +206,7 @@ def downgrade() -> None:
     )
     for table in MADE:
         op.drop_table(table)
+    op.drop_index("payment_by_state", "payment")
     op.drop_index("leg_by_account", "leg")
     op.drop_index("api_key_by_merchant", "api_key")
     for table, columns in ADDED.items():

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, func, insert, select, update
 
-from gateway.core.payment import PUBLIC_STATES, Payment, PublicState
+from gateway.core.payment import EventType, Payment
 from gateway.core.public import with_number
 from gateway.store import tables
 from gateway.store.queries import payment_from_row
@@ -42,40 +42,20 @@ class Shown(msgspec.Struct, frozen=True):
     msisdn: str
 
 
-_SHOWN = select(tables.payment, tables.consumer.c.msisdn).join(
+SHOWN = select(tables.payment, tables.consumer.c.msisdn).join(
     tables.consumer, tables.consumer.c.id == tables.payment.c.consumer_id
 )
 
 
-def _owned(owner: Owner) -> Any:  # Any: SQLAlchemy's clause types say nothing more.
+def owned(owner: Owner) -> Any:  # Any: SQLAlchemy's clause types say nothing more.
+    """The clause that lets nobody see another's payments."""
     return and_(tables.payment.c.merchant_id == owner.merchant_id, tables.payment.c.mode == owner.mode)
 
 
 def payment(conn: Connection, owner: Owner, payment_id: str) -> Shown | None:
     """The payment, if it is the owner's."""
-    row = conn.execute(_SHOWN.where(_owned(owner), tables.payment.c.id == payment_id)).first()
+    row = conn.execute(SHOWN.where(owned(owner), tables.payment.c.id == payment_id)).first()
     return None if row is None else Shown(payment_from_row(row), row.msisdn)
-
-
-def payments(
-    conn: Connection,
-    owner: Owner,
-    *,
-    limit: int,
-    before_id: str | None = None,
-    status: PublicState | None = None,
-    reference: str | None = None,
-) -> list[Shown]:
-    """The owner's payments, newest first, at most *limit*."""
-    column = tables.payment.c
-    statement = _SHOWN.where(_owned(owner)).order_by(column.id.desc()).limit(limit)
-    if before_id is not None:
-        statement = statement.where(column.id < before_id)
-    if status is not None:
-        statement = statement.where(column.state.in_([s for s, public in PUBLIC_STATES.items() if public is status]))
-    if reference is not None:
-        statement = statement.where(column.reference == reference)
-    return [Shown(payment_from_row(row), row.msisdn) for row in conn.execute(statement)]
 
 
 def owner_of(conn: Connection, payment_id: str) -> Owner | None:
@@ -210,6 +190,50 @@ def events(conn: Connection, owner: Owner, *, after_seq: int, limit: int) -> lis
         .limit(limit)
     )
     return [FeedRow(row.seq, _body(row)) for row in conn.execute(statement)]
+
+
+# How much of the feed one request looks through for what it wants.
+EVENTS_LOOKED_AT_MAX = 10_000
+
+
+class FeedPage(msgspec.Struct, frozen=True):
+    """Some events, and up to where the feed was looked through for them."""
+
+    rows: list[FeedRow]
+    looked_to_seq: int
+    has_more: bool
+
+
+def chosen_events(
+    conn: Connection,
+    owner: Owner,
+    *,
+    after_seq: int,
+    limit: int,
+    kind: EventType | None = None,
+    payment_id: str | None = None,
+) -> FeedPage:
+    """At most *limit* events behind *after_seq* of a kind or a payment, oldest first."""
+    event = tables.event.c
+    last_seq = _last_seq(conn, owner)
+    end_seq = last_seq if payment_id is not None else min(last_seq, after_seq + EVENTS_LOOKED_AT_MAX)
+    statement = _with_numbers(event.seq).where(event.merchant_id == owner.merchant_id, event.mode == owner.mode)
+    if kind is not None:
+        statement = statement.where(event.type == kind)
+    if payment_id is not None:
+        statement = statement.where(event.payment_id == payment_id)
+    ordered = statement.where(event.seq > after_seq, event.seq <= end_seq).order_by(event.seq).limit(limit + 1)
+    rows = [FeedRow(row.seq, _body(row)) for row in conn.execute(ordered)]
+    if len(rows) > limit:
+        return FeedPage(rows[:limit], rows[limit - 1].seq, True)
+    return FeedPage(rows, max(after_seq, end_seq), end_seq < last_seq)
+
+
+def _last_seq(conn: Connection, owner: Owner) -> int:
+    """The newest event's number; 0 before the first. Every event up to it is in sight."""
+    feed = tables.feed.c
+    statement = select(feed.last_seq).where(feed.merchant_id == owner.merchant_id, feed.mode == owner.mode)
+    return conn.execute(statement).scalar_one_or_none() or 0
 
 
 def event_body(conn: Connection, event_id: str) -> str | None:
