@@ -111,6 +111,15 @@ def test_stop_acts_on_a_phone_that_has_had_its_answers_and_is_confirmed_once(
     assert filled(said(store, stop)[0]).startswith("stopped")
 
 
+def test_a_machine_that_answers_each_text_with_start_and_stop_is_soon_alone(store: Store, clock: Clock) -> None:
+    answers = 0
+    while told := said(store, "START", "STOP"):
+        answers += len(told)
+        assert answers <= ANSWERS_PER_MINUTE + 1
+        clock.advance(0.1)
+    assert answers > 2
+
+
 def test_a_stop_that_changes_nothing_gets_no_answer_beyond_the_share(store: Store) -> None:
     said(store, "STOP ASHA", *["HELP"] * (ANSWERS_PER_MINUTE - 1))
     assert said(store, "STOP ASHA") == []

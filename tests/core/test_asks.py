@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import gateway.core
 from gateway.core.asks import KEYS, WORST_CASE, Catalogues, load_catalogues
 from gateway.core.gsm import BASE, encode_ucs2, is_gsm, segment
-from gateway.core.keywords import Help, History, Receipt, Start, Stop, read_command
+from gateway.core.keywords import Help, History, Language, Limit, More, Receipt, Start, Stop, read_command
 from gateway.core.reply import Meaning, read_reply
 from gateway.core.statement import PAGE_UNITS_MAX
 from gateway.core.words import ECHO, fold
@@ -212,6 +212,20 @@ def test_what_a_text_tells_people_to_reply_is_understood(catalogues: Catalogues,
         ("sw", "started", "STOP", Stop()),
         ("en", "help", "HIST", History()),
         ("sw", "help", "HISTORIA", History()),
+        ("en", "statement_more", "MORE", More()),
+        ("sw", "statement_more", "ZAIDI", More()),
+        ("en", "more_nothing", "HIST", History()),
+        ("sw", "more_nothing", "HISTORIA", History()),
+        ("en", "language", "LANG", Language()),
+        ("sw", "language", "LANG", Language()),
+        ("en", "limit", "LIMIT", Limit()),
+        ("sw", "limit", "KIKOMO", Limit()),
+        ("en", "limit_format", "LIMIT 500", Limit("500")),
+        ("sw", "limit_format", "KIKOMO 500", Limit("500")),
+        ("en", "stopped_shop", "START ASHA", Start("ASHA")),
+        ("sw", "stopped_shop", "ANZA ASHA", Start("ASHA")),
+        ("en", "started_shop", "STOP ASHA", Stop("ASHA")),
+        ("sw", "started_shop", "STOP ASHA", Stop("ASHA")),
         ("en", "paid", "RECEIPT H8JTSGRC", Receipt("H8JTSGRC")),
         ("sw", "paid", "RISITI H8JTSGRC", Receipt("H8JTSGRC")),
         ("fr", "stopped", "DEMARRER", Start()),

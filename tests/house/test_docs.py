@@ -202,7 +202,7 @@ def test_tables_and_columns_of_the_pages_exist() -> None:
 
 
 def test_the_texts_of_the_dialogues_are_those_of_the_catalogues() -> None:
-    patterns = [re.compile(r"\d\d/\d\d .+ [0-9A-Z]{8}")]  # A line of a statement.
+    patterns = [re.compile(r"\d\d/\d\d .+ [0-9A-Z]{8}|\d/\d")]  # A line of a statement, or its page's number.
     for file in (resources.files("gateway.core") / "catalogues").iterdir():
         for key, text in tomllib.loads(file.read_text(encoding="utf-8"))["texts"].items():
             if key != "statement":

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.journey
 A_MINUTE_S = 61
 TEN_MINUTES_S = 601
 A_DAY_S = 24 * 3600 + 1
+KEYWORDS = ("HELP", "LANG", "LIMIT", "MORE", "STOP", "START", "STOP ASHA", "START ASHA", "PAY ASHA 10", "RECEIPT 1")
 REF = re.compile(r"\b[0-9A-HJKMNP-TV-Z]{8}\b")
 
 
@@ -161,8 +162,36 @@ async def test_two_machines_do_not_talk_to_each_other_for_ever(home: House) -> N
             home.text(phone, reply or f"FWD: {inbox[answered]}")
         raise AssertionError(f"{reply!r} was answered for ever: {await home.texts(phone)}")
 
-    await together(*(machine(reply) for reply in ("", "I am away", "DISPUTE 0M6NZR2X", "?", "0", "no")))
+    await together(*(machine(reply) for reply in ("", "I am away", "DISPUTE 0M6NZR2X", "?", "0", "no", *KEYWORDS)))
     assert home.evidence.charges() == []
+
+
+@pytest.mark.money
+async def test_a_phone_reads_on_chooses_its_language_limits_itself_and_stops_a_shop(home: House) -> None:
+    phone = a_number()
+    refs = [await paid(home, phone, amount=100 * amount) for amount in range(1, 6)]
+    first = await answer_to(home, phone, "HIST")
+    assert first.startswith("1/2\n") and "Older: MORE" in first
+    second = await answer_to(home, phone, "MORE")
+    assert REF.findall(f"{first} {second}") == refs[::-1] and "MORE" not in second
+    assert "nothing more to show" in await answer_to(home, phone, "more")
+    assert "tutakuandikia kwa Kiswahili" in await answer_to(home, phone, "LANG SW")
+    home.advance(A_MINUTE_S)
+    assert "Hujaweka kikomo" in await answer_to(home, phone, "SALIO")
+    await paid(home, phone)
+    assert "KULIPA jibu" in await home.text_with(phone, "inaomba")
+    assert "in English" in await answer_to(home, phone, "lugha english")
+    assert "at most KES 99,999.00 a day" in await answer_to(home, phone, "LIMIT 99,999")
+    assert "rises to KES 100,000.00 a day, but not before" in await answer_to(home, phone, "LIMIT KES 100000")
+    assert "Your limit is KES 99,999.00 a day. Used today: KES " in await answer_to(home, phone, "BAL")
+    home.advance(A_MINUTE_S)
+    assert "Stopped: Mama Asha" in await answer_to(home, phone, "stop asha")
+    asked = await home.shop.until_final((await home.shop.ask(phone))["id"])
+    assert (asked["status"], asked["reason"]) == ("failed", "unavailable")
+    assert "To allow it again text START ASHA" in await answer_to(home, phone, "PAY ASHA 10")
+    assert "Mama Asha can ask you for money again" in await answer_to(home, phone, "START ASHA")
+    await paid(home, phone)
+    assert len(home.evidence.charges(phone)) == 7
 
 
 @pytest.mark.money

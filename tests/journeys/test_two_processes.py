@@ -244,7 +244,10 @@ async def test_forty_equal_posts_at_both_make_one_payment_and_one_answer(pair: P
     assert len(pair.evidence.rows("SELECT id FROM payment")) == 1
 
 
-async def test_a_phone_that_said_stop_is_not_asked_though_requests_arrive_elsewhere(pair: Pair) -> None:
+@pytest.mark.parametrize(("words", "told_so"), [("STOP", "Stopped: no shop"), ("STOP ASHA", "Stopped: Mama Asha")])
+async def test_a_phone_that_said_stop_is_not_asked_though_requests_arrive_elsewhere(
+    pair: Pair, words: str, told_so: str
+) -> None:
     quiet, far = a_number("002"), pair.shops[pair.other(pair.owner(BIND))]
     some_at_once = asyncio.Semaphore(4)
 
@@ -254,13 +257,13 @@ async def test_a_phone_that_said_stop_is_not_asked_though_requests_arrive_elsewh
 
     asking = [asyncio.create_task(ask(quiet if n % 2 else a_number())) for n in range(100)]
     await pair.world.handsets.wait_for_texts(quiet, 3, WAIT_S)
-    pair.world.handsets.send(quiet, SHORT_CODE, "STOP")
+    pair.world.handsets.send(quiet, SHORT_CODE, words)
     asked = await asyncio.gather(*asking)
     await pair.settled()
     texts = pair.evidence.texts()[quiet]
-    assert [text.startswith("Stopped") for text in texts] == [False] * (len(texts) - 1) + [True]
+    assert [text.startswith(told_so) for text in texts] == [False] * (len(texts) - 1) + [True]
     assert 4 <= len(texts) < 51, "too late to prove anything"
-    [stop] = [one for one in pair.evidence.records("smsc", "mo") if one["text"] == "STOP"]
+    [stop] = [one for one in pair.evidence.records("smsc", "mo") if one["text"] == words]
     [told] = [one for one in pair.evidence.records("smsc", "mo.answered") if one["number"] == stop["number"]]
     submits = [one for one in pair.evidence.records("smsc", "submit") if one["msisdn"] == quiet]
     assert sum(one["seq"] > told["seq"] for one in submits) <= 1, "only the answer to STOP may come behind its commit"
