@@ -7,7 +7,7 @@ import re
 
 _VERB = r"(?i:reply|jibu|r[ée]pondez|send|text|enter|confirm with|回)"
 # A run of digits that is not a part of an amount, a time, a date, a number or a reference.
-_ALONE = r"(?<![A-Za-z0-9.,:/+#-])(?P<code>[0-9]{6}|[0-9]{4})(?![A-Za-z0-9]|[.,:/-][0-9])"
+_ALONE = r"(?<![A-Za-z0-9.,:/+#-])(?<![0-9] )(?P<code>[0-9]{6}|[0-9]{4})(?![A-Za-z0-9]|[.,:/-][0-9]| [0-9]{3})"
 # Capitals after the verb are a command ("Reply DISPUTE 4411"), a full stop ends what the verb speaks of.
 _ASKED = re.compile(_VERB + r"(?:\s+0\b)?[^0-9A-Z.?!;\n]{0,24}" + _ALONE)
 _ANY_ALONE = re.compile(_ALONE)
