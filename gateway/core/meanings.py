@@ -23,7 +23,9 @@ REASONS: Final[Mapping[Reason, ReasonRow]] = {
     Reason.CANCELLED: ReasonRow("you took it back", "as you like", True),
     Reason.WRONG_CODE: ReasonRow("three wrong codes", "ask again: the new request has a new code", True),
     Reason.UNREACHABLE: ReasonRow("the ask cannot reach the phone", "ask again later", True),
-    Reason.UNAVAILABLE: ReasonRow("this phone takes no requests", "do not ask again; offer another way to pay", False),
+    Reason.UNAVAILABLE: ReasonRow(
+        "this phone takes no requests, or none of yours", "do not ask again; offer another way to pay", False
+    ),
     Reason.INSUFFICIENT_FUNDS: ReasonRow("not enough money, twice or too late", "ask again after a top-up", True),
     Reason.LIMIT_EXCEEDED: ReasonRow(
         "a limit of the carrier or of the law", "ask again later, or for a smaller amount", True
