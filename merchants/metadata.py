@@ -4,8 +4,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from gateway.core.payment import METADATA_KEYS_MAX
 from gateway.core.public import PublicPayment
-from gateway.engine.merchant_jobs import METADATA_KEYS_MAX, AnnotatePayment, Answer
+from gateway.engine.merchant_jobs import AnnotatePayment, Answer
 from merchants import checks
 from merchants.deps import Api
 from merchants.operations import AnyOperation, Call, Operation

@@ -9,9 +9,8 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from gateway.core.money import AMOUNT_MINOR_MAX
-from gateway.core.payment import Capture, EventType, PublicState, Reason
+from gateway.core.payment import METADATA_KEYS_MAX, Capture, EventType, PublicState, Reason
 from gateway.core.public import API_VERSION, PublicPayment
-from gateway.engine.merchant_jobs import METADATA_KEYS_MAX
 
 PAGE_DEFAULT = 20
 PAGE_MAX = 100

@@ -51,6 +51,9 @@ PUBLIC_STATES: Final[Mapping[State, PublicState]] = {
     State.REVERSED: PublicState.REVERSED,
 }
 
+METADATA_KEYS_MAX: Final = 50
+"""A merchant's own notes on one payment."""
+
 FINAL_STATES: Final = frozenset({State.CAPTURED, State.ENDED, State.REVERSED})
 WAITING_STATES: Final = frozenset({State.CREATED, State.AWAITING_CONSENT})
 

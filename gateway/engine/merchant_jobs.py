@@ -12,6 +12,7 @@ import msgspec
 from gateway.core.codes import amount_spellings, choose_code
 from gateway.core.money import Money
 from gateway.core.payment import (
+    METADATA_KEYS_MAX,
     CancelRequested,
     Capture,
     CaptureRequested,
@@ -26,7 +27,6 @@ from gateway.store.effects import new_payment_names
 from gateway.store.unit import Key, KeyRecord, Needs, Unit
 
 MINUTE_MS = 60_000
-METADATA_KEYS_MAX = 50
 
 
 class Answer(msgspec.Struct, frozen=True):
