@@ -15,23 +15,18 @@ from gateway.core.public import rfc3339
 from gateway.engine.batcher import Call as BatchCall
 from gateway.store import api_keys
 from gateway.store.api_keys import KeyRow
-from gateway.store.merchant_reads import Owner
 from gateway.store.unit import Unit
+from merchants import key_book
 from merchants.checks import clean_text
 from merchants.deps import Api
-from merchants.keys import NAME_CHARACTERS_MAX, new_key
+from merchants.key_book import EXPIRES_MAX_S, EXPIRES_MIN_S, OVERLAP_DEFAULT_S, OVERLAP_MAX_S, Made, TooManyKeys
+from merchants.keys import NAME_CHARACTERS_MAX
 from merchants.operations import AnyOperation, Call, Operation, no_such
 from merchants.problems import Refused
-from merchants.scopes import KEYS_WRITE, Scope, allows, beyond
+from merchants.scopes import KEYS_WRITE, Scope, beyond
 from merchants.shapes import Nothing, Request
 
 T = TypeVar("T")
-
-KEYS_MAX: Final = 64
-OVERLAP_DEFAULT_S: Final = 86_400
-OVERLAP_MAX_S: Final = 30 * 86_400
-EXPIRES_MIN_S: Final = 60
-EXPIRES_MAX_S: Final = 10 * 365 * 86_400
 
 
 class KeyRequest(Request, frozen=True, kw_only=True):
@@ -94,10 +89,16 @@ class Keys:
         _expect_held(call, request.scopes)
 
         def add(unit: Unit) -> ApiKey | Refused:
-            keys = api_keys.working_keys(unit.conn, call.caller.owner, unit.now_ms, lock=True)
-            expires_in_s = request.expires_in_s
-            expires_at_ms = None if expires_in_s is None else unit.now_ms + expires_in_s * 1000
-            return make_key(unit, call.caller.owner, keys, name, request.scopes, expires_at_ms)
+            return _made(
+                lambda: key_book.make(
+                    unit.conn,
+                    call.caller.owner,
+                    name=name,
+                    scopes=request.scopes,
+                    expires_in_s=request.expires_in_s,
+                    now_ms=unit.now_ms,
+                )
+            )
 
         return await self._in_batch(add)
 
@@ -112,10 +113,7 @@ class Keys:
             # Its new secret is given to the caller, who must not win anything by it.
             if beyond(old.scopes, call.caller.scopes):
                 return _escalation(old.scopes, call)
-            made = make_key(unit, call.caller.owner, keys, old.name, sorted(old.scopes), None)
-            if not isinstance(made, Refused):
-                api_keys.end_key(unit.conn, old.id, unit.now_ms + request.overlap_s * 1000)
-            return made
+            return _made(lambda: key_book.rotate(unit.conn, old, overlap_s=request.overlap_s, now_ms=unit.now_ms))
 
         made = await self._in_batch(rotate)
         self._ring.forget(call.id)
@@ -129,7 +127,7 @@ class Keys:
             key = _one(keys, call.id)
             if key is None:
                 return no_such("key", call.id)
-            if is_last(key, keys):
+            if key_book.is_last(key, keys):
                 return Refused("last_key")
             api_keys.revoke_key(unit.conn, key.id, unit.now_ms)
             return ApiKeyRevoked(id=key.id)
@@ -146,27 +144,13 @@ class Keys:
         return outcome
 
 
-def make_key(
-    unit: Unit, owner: Owner, keys: list[KeyRow], name: str, scopes: list[str] | list[Scope], expires_at_ms: int | None
-) -> ApiKey | Refused:
-    """Store a new key beside the owner's *keys*."""
-    if len(keys) >= KEYS_MAX:
+def _made(make: Callable[[], Made]) -> ApiKey | Refused:
+    """What is told of a key that *make* makes."""
+    try:
+        made = make()
+    except TooManyKeys:
         return Refused("too_many_keys")
-    secret, row = new_key(owner, unit.now_ms, name=name, scopes=scopes, expires_at_ms=expires_at_ms)
-    api_keys.insert_key(unit.conn, row)
-    [made] = [key for key in api_keys.working_keys(unit.conn, owner, unit.now_ms) if key.id == row["id"]]
-    return msgspec.structs.replace(_shown(made), secret=secret)
-
-
-def is_last(key: KeyRow, keys: list[KeyRow]) -> bool:
-    """Whether without *key* none of *keys* that may make keys would last as long as it."""
-    if not allows(key.scopes, KEYS_WRITE):
-        return False
-    others = [other for other in keys if other.id != key.id and allows(other.scopes, KEYS_WRITE)]
-    return not any(
-        other.expires_at_ms is None or (key.expires_at_ms is not None and other.expires_at_ms >= key.expires_at_ms)
-        for other in others
-    )
+    return msgspec.structs.replace(_shown(made.row), secret=made.secret)
 
 
 def _one(keys: list[KeyRow], key_id: str) -> KeyRow | None:

@@ -171,7 +171,7 @@ def new_key(
     owner: merchant_reads.Owner,
     now_ms: int,
     *,
-    name: str = "",
+    name: str,
     scopes: Collection[str] = (ALL,),
     expires_at_ms: int | None = None,
 ) -> tuple[str, dict[str, Any]]:  # Any: a row's columns.
@@ -208,7 +208,7 @@ def add_merchant(conn: Connection, *, name: str, shop: str, keyword: str, now_ms
         raise ValueError(f"keyword: {keyword} belongs to another merchant")
     merchant_id = new_id("mer_")
     (test_key, test_row), (live_key, live_row) = (
-        new_key(merchant_reads.Owner(merchant_id, mode), now_ms) for mode in MODES
+        new_key(merchant_reads.Owner(merchant_id, mode), now_ms, name="first key") for mode in MODES
     )
     row = {"id": merchant_id, "name": name, "shop": shop, "keyword": keyword, "created_at_ms": now_ms}
     merchant_reads.insert_merchant(conn, row, [test_row, live_row])

@@ -1,4 +1,4 @@
-"""The commands of `gateway`; those that explain are in `explainers`.
+"""The commands of `gateway`; those that explain are in `explainers`, those on keys in `key_commands`.
 
 Exit codes: 0 all is well; 1 it could not be done; 2 the command line or the configuration is wrong; 130 interrupted.
 Trouble is one line on standard error that says what was expected. Each command imports what it needs when it runs, so
@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import explainers
+from gateway.cli import explainers, key_commands
 from gateway.cli.errors import CommandError
 from gateway.config import ConfigError
 from gateway.core.bounds import PORT_MAX
@@ -32,6 +32,7 @@ merchant = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(merchant, name="merchant")
+app.add_typer(key_commands.key, name="key")
 app.add_typer(explainers.pdu, name="pdu")
 app.add_typer(explainers.sms, name="sms")
 app.add_typer(explainers.reply, name="reply")

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, select, text
 
 from gateway.store import tables
-from merchants import api_keys
+from merchants import key_book
 from merchants.keys import REMEMBERED_FOR_S, KeyRing
 from merchants.rates import Strangers
 from tests.merchants.shop import Shop, in_batch
@@ -195,7 +195,7 @@ async def test_keys_of_others_and_of_the_other_mode_do_not_exist(shop: Shop) -> 
 
 
 async def test_there_are_not_too_many_keys(sqlite_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api_keys, "KEYS_MAX", 3)
+    monkeypatch.setattr(key_book, "KEYS_MAX", 3)
     made = [await sqlite_shop.key("payments:read") for _ in range(2)]
     for path in ("/v1/api_keys", f"/v1/api_keys/{made[0]['id']}/rotate"):
         body = {} if path.endswith("rotate") else {"name": "x", "scopes": ["payments:read"]}

@@ -1,0 +1,103 @@
+"""What operators do with merchants' keys, straight in the database, beside processes that serve."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from gateway.cli.errors import CommandError
+from gateway.config import read
+from gateway.core.public import rfc3339
+from gateway.store import api_keys, migrate
+from gateway.store.api_keys import KeyRow
+from gateway.store.engine import begin_write, connect
+from gateway.store.merchant_reads import Owner
+from merchants import key_book
+from merchants.keys import MODES
+
+
+def add(path: Path, *, merchant: str, mode: str, name: str, scopes: list[str], expires_in_s: int | None) -> None:
+    """Raise ConfigError or CommandError, as all of these do."""
+    if mode not in MODES:
+        raise CommandError(f"mode: expected {' or '.join(MODES)}, got {mode!r}", exit_code=2)
+    now_ms = _now_ms()
+    with _database(path) as conn:
+        owner = Owner(_merchant_id(conn, merchant), mode)
+        made = key_book.make(conn, owner, name=name, scopes=scopes, expires_in_s=expires_in_s, now_ms=now_ms)
+    _print_secret(made)
+
+
+def list_keys(path: Path, *, merchant: str) -> None:
+    with _database(path) as conn:
+        merchant_id = _merchant_id(conn, merchant)
+        rows = [row for mode in MODES for row in api_keys.working_keys(conn, Owner(merchant_id, mode), _now_ms())]
+    for row in rows:
+        print(_line(row))
+    if not rows:
+        print("no keys that work")
+
+
+def rotate(path: Path, *, key_id: str, overlap_s: int) -> None:
+    now_ms = _now_ms()
+    with _database(path) as conn:
+        made = key_book.rotate(conn, _working(conn, key_id, now_ms), overlap_s=overlap_s, now_ms=now_ms)
+    _print_secret(made)
+    print(f"{key_id} works until {rfc3339(now_ms + overlap_s * 1000)} at most.")
+
+
+def revoke(path: Path, *, key_id: str) -> None:
+    now_ms = _now_ms()
+    with _database(path) as conn:
+        api_keys.revoke_key(conn, _working(conn, key_id, now_ms).id, now_ms)
+    print(f"{key_id} is revoked; processes that serve take it for five seconds more at most.")
+
+
+@contextmanager
+def _database(path: Path) -> Iterator[Connection]:
+    """One writing transaction; what goes wrong in it is told in one line."""
+    config, _ = read(path)
+    engine = connect(config.gateway.database)
+    try:
+        with begin_write(engine) as conn:
+            migrate.expect_newest(conn)
+            yield conn
+    except ValueError as error:
+        raise CommandError(str(error), exit_code=2) from error
+    except (migrate.NotMigrated, key_book.TooManyKeys) as error:
+        raise CommandError(str(error)) from error
+    except DBAPIError as error:
+        raise CommandError(f"the database cannot be used: {error.orig}") from error
+    finally:
+        engine.dispose()
+
+
+def _merchant_id(conn: Connection, named: str) -> str:
+    found = api_keys.merchant_ids(conn, named)
+    if not found:
+        raise CommandError(f"merchant: expected the id or the keyword of a merchant, got {named!r}", exit_code=2)
+    return found[0]
+
+
+def _working(conn: Connection, key_id: str, now_ms: int) -> KeyRow:
+    row = api_keys.key_by_id(conn, key_id)
+    if row is None or (row.expires_at_ms is not None and row.expires_at_ms <= now_ms):
+        raise CommandError(f"key: expected the id of a key that works, got {key_id!r}", exit_code=2)
+    return row
+
+
+def _print_secret(made: key_book.Made) -> None:
+    print(f"id      {made.row.id}\nsecret  {made.secret}")
+    print("Keep the secret: it is stored as a hash only and cannot be shown again.")
+
+
+def _line(row: KeyRow) -> str:
+    used = "never used" if row.last_used_at_ms is None else f"used {rfc3339(row.last_used_at_ms)[:13]}h"
+    ends = "" if row.expires_at_ms is None else f"  ends {rfc3339(row.expires_at_ms)}"
+    return f"{row.id}  {row.prefix}…{row.last4}  {used}{ends}  {row.name!r}  {' '.join(sorted(row.scopes))}"
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
