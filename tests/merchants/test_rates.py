@@ -1,5 +1,6 @@
 """Rate limits: a bucket for each key, one for each address with unknown keys, and the headers that tell."""
 
+import asyncio
 import re
 
 import pytest
@@ -103,6 +104,12 @@ async def test_an_address_with_unknown_keys_is_not_looked_at_for_ever(sqlite_url
         # A key that worked here before is welcome, also when it must be looked up again.
         shop.api.frame.keys._now_s = lambda: 1e9 + REMEMBERED_FOR_S
         assert (await shop.call("GET", "/v1/payments")).status == 200
+
+
+async def test_the_first_requests_of_a_new_key_may_come_all_at_once(sqlite_url: str) -> None:
+    async with open_shop(sqlite_url, limits=Limits(rate_per_s=0, unknown_keys_per_min=1)) as shop:
+        answers = await asyncio.gather(*(shop.call("GET", "/v1/payments") for _ in range(40)))
+        assert {answer.status for answer in answers} == {200}
 
 
 def refused(strangers: Strangers, address: str) -> bool:
