@@ -137,7 +137,7 @@ def _query(schema: Json, components: Json) -> list[Json]:
 
 
 def _responses(operation: AnyOperation, by_shape: dict[Any, Json]) -> Json:
-    content = {JSON: {"schema": by_shape[operation.gives]}}
+    content = {operation.media.partition(";")[0]: {"schema": by_shape[operation.gives]}}
     statuses = {operation.status, 200, 202} if operation.needs_key and operation.status != 201 else {operation.status}
     headers = _headers(*_ON_ALL, *(("Idempotent-Replayed",) if operation.needs_key else ()))
     done = {"description": "Done", "headers": headers, "content": content}

@@ -9,7 +9,7 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -44,6 +44,16 @@ OnRequest = Callable[[str, str, int, float], None]
 """Method, route, status, seconds."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """An answer that is no JSON, in pieces: whoever reads it slowly holds one of them in memory."""
+
+    media: str
+    filename: str
+    pieces: AsyncIterator[bytes]
+    """May raise ConnectionError: the reader then sees that it has not got everything."""
+
+
 class Call(msgspec.Struct, frozen=True):
     """What an operation knows besides the decoded body."""
 
@@ -70,7 +80,9 @@ class Operation(Generic[In]):
     status: int = 200
     needs_key: bool = False
     problems: tuple[str, ...] = ()
-    handle: Callable[[Call, In], Awaitable[Answer | msgspec.Struct]]
+    media: str = JSON
+    """What the answer is. Not JSON: the handler gives a `Content`."""
+    handle: Callable[[Call, In], Awaitable[Answer | msgspec.Struct | Content]]
 
     def __post_init__(self) -> None:
         if self.scope == ALL or self.scope not in SCOPES:
@@ -145,7 +157,13 @@ def _check_media_type(request: web.Request) -> None:
         raise Refused("unsupported_media_type")
 
 
-def _response(outcome: Answer | msgspec.Struct, status: int) -> web.Response:
+def _response(outcome: Answer | msgspec.Struct | Content, status: int) -> web.Response:
+    if isinstance(outcome, Content):
+        headers = {
+            "Content-Type": outcome.media,
+            "Content-Disposition": f'attachment; filename="{outcome.filename}"',
+        }
+        return web.Response(body=outcome.pieces, status=status, headers=headers)
     if isinstance(outcome, Answer):
         headers = {"Content-Type": JSON, "Idempotent-Replayed": "true"} if outcome.replayed else {"Content-Type": JSON}
         return web.Response(body=outcome.body, status=outcome.status, headers=headers)

@@ -161,6 +161,22 @@ CATALOGUE: Final[Mapping[str, Row]] = {
         "No other key with the scope keys:write would last as long as this one.",
         "Make or rotate one first. The gateway's operators can revoke it all the same.",
     ),
+    "too_many_exports": Row(
+        409,
+        "conflict",
+        False,
+        "There are as many exports as may be",
+        "A merchant has at most 10 in each mode; each goes by itself after seven days.",
+        "Delete one that is no longer needed.",
+    ),
+    "export_not_ready": Row(
+        409,
+        "conflict",
+        True,
+        "The export has no content yet",
+        "It is still being written, or it has failed; the detail says which.",
+        "Read the export until its status is ready.",
+    ),
     "body_too_large": Row(
         413,
         "request",

@@ -132,12 +132,20 @@ def _make_logs_and_exports() -> None:
         sa.Column("query", sa.Text(), nullable=False),
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("row_count", sa.BigInteger(), nullable=False),
+        sa.Column("reached", sa.String(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("ended_at_ms", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("export_by_merchant", "export", ["merchant_id", "mode", "id"])
+    op.create_index(
+        "export_deleted",
+        "export",
+        ["id"],
+        sqlite_where=sa.text("status = 'deleted'"),
+        postgresql_where=sa.text("status = 'deleted'"),
+    )
     op.create_table(
         "export_chunk",
         sa.Column("export_id", sa.String(), nullable=False),

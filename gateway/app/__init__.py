@@ -39,11 +39,13 @@ from gateway.store import engine as database
 from gateway.store import migrate
 from gateway.store.apply import Batch, Store
 from gateway.store.leases import Leases
+from gateway.store.outbox import EXPORT_LANE
 from gateway.store.quarantine import Quarantine
 from gateway.store.reads import Reads
 from gateway.store.unit import Policy
 from merchants.api import ApiServer
 from merchants.deps import Api
+from merchants.export_lane import ExportExecutor
 from merchants.webhooks import WebhookExecutor
 
 log = logging.getLogger(__name__)
@@ -140,6 +142,7 @@ class Gateway:
                 )
         for k in range(self.config.engine.webhook_lanes):
             executors[f"webhook:{k}"] = self._webhooks
+        executors[EXPORT_LANE] = ExportExecutor(self.reads, self.batcher)
         return executors
 
     def _keywords(self, spoken: Mapping[str, Catalogues]) -> Keywords:

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Connection, delete, select, text, update
 
 from gateway.core.ids import first_id_at
 from gateway.engine.batcher import Batcher
@@ -34,6 +34,9 @@ REQUESTS_KEPT_MS = 7 * DAY_MS
 FORGOTTEN_MAX = 1_000
 # A look; many more than can come in the two seconds between looks.
 REQUESTS_FORGOTTEN_MAX = 5_000
+EXPORTS_KEPT_MS = 7 * DAY_MS
+# A chunk is large: what is taken away at once must not keep payments waiting, but it must go faster than it comes.
+CHUNKS_FORGOTTEN_MAX = 50
 
 
 class Housekeeping:
@@ -66,3 +69,22 @@ def _forget(unit: Unit) -> None:
     answered = key.response.is_not(None) & (key.created_at_ms < now_ms - RESPONSES_KEPT_MS)
     forget_requests(conn, now_ms - REQUESTS_KEPT_MS, REQUESTS_FORGOTTEN_MAX)
     conn.execute(update(tables.idempotency).where(answered).values(response=None))
+    _forget_export(conn, now_ms)
+
+
+def _forget_export(conn: Connection, now_ms: int) -> None:
+    """A portion of one that was deleted or has become too old; the rest of it next time."""
+    export, chunk = tables.export.c, tables.export_chunk.c
+    # In the words of the partial index, so that it is used.
+    deleted = select(export.id).where(text("status = 'deleted'"))
+    old = select(export.id).where(export.id < first_id_at("exp_", now_ms - EXPORTS_KEPT_MS))
+    for found in (deleted, old):
+        export_id = conn.execute(found.order_by(export.id).limit(1)).scalar_one_or_none()
+        if export_id is None:
+            continue
+        portion = select(chunk.n).where(chunk.export_id == export_id).limit(CHUNKS_FORGOTTEN_MAX)
+        gone = conn.execute(
+            delete(tables.export_chunk).where(chunk.export_id == export_id, chunk.n.in_(portion.scalar_subquery()))
+        )
+        if gone.rowcount < CHUNKS_FORGOTTEN_MAX:
+            conn.execute(delete(tables.export).where(export.id == export_id))

@@ -1,7 +1,8 @@
 """The shape of an outbox row, and which lane an effect leaves through.
 
 A row is written in the transaction that wants the effect, and deleted in the one that records its outcome. Lanes are
-named `<kind>:<carrier>:<k>` (or `webhook:<k>`); the same phone, payment or endpoint always takes the same lane.
+named `<kind>:<carrier>:<k>` (or `webhook:<k>`, `export:0`); the same phone, payment or endpoint always takes the same
+lane.
 """
 
 from collections.abc import Mapping
@@ -10,6 +11,8 @@ from zlib import crc32
 
 import msgspec
 
+EXPORT_LANE = "export:0"
+
 
 class OutboxRow(msgspec.Struct, kw_only=True):
     """One thing to do outside."""
@@ -17,7 +20,7 @@ class OutboxRow(msgspec.Struct, kw_only=True):
     id: str
     lane: str
     kind: str
-    """sms, charge, inquire, reverse, webhook."""
+    """sms, charge, inquire, reverse, webhook, export."""
     group_key: str
     """Rows with the same key leave one after another."""
     payment_id: str | None
@@ -57,7 +60,7 @@ class LanePlan(msgspec.Struct, frozen=True, kw_only=True):
         """Every lane that some process must own."""
         sms = [f"sms:{carrier}:{k}" for carrier, lanes in self.sms.items() for k in range(lanes)]
         charge = [f"charge:{carrier}:{k}" for carrier, lanes in self.charge.items() for k in range(lanes)]
-        return [*sms, *charge, *(f"webhook:{k}" for k in range(self.webhook)), "deadlines", "sealer"]
+        return [*sms, *charge, *(f"webhook:{k}" for k in range(self.webhook)), EXPORT_LANE, "deadlines", "sealer"]
 
 
 def _spread(key: str, lanes: int) -> int:

@@ -144,12 +144,21 @@ export = Table(
     Column("mode", String, nullable=False),
     Column("kind", String, nullable=False),  # payments, events
     Column("query", Text, nullable=False),
-    Column("status", String, nullable=False),  # pending, running, ready, failed
+    Column("status", String, nullable=False),  # pending, running, ready, failed, deleted
     Column("row_count", BigInteger, nullable=False),
+    # The last row that a chunk has: a payment's id, an event's seq. "" before the first.
+    Column("reached", String, nullable=False),
     Column("detail", Text, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("ended_at_ms", BigInteger),
     Index("export_by_merchant", "merchant_id", "mode", "id"),
+    # Their chunks are taken away in small portions.
+    Index(
+        "export_deleted",
+        "id",
+        sqlite_where=text("status = 'deleted'"),
+        postgresql_where=text("status = 'deleted'"),
+    ),
 )
 
 export_chunk = Table(
