@@ -1,5 +1,6 @@
 """A whole gateway in this process: what can be seen of it from outside, and what it refuses to start with."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -89,6 +90,28 @@ async def test_every_metric_is_shown_and_counts(database_url: str, http: aiohttp
     for name in ("failures_total", "stuck"):
         assert set(after[f"gateway_lane_{name}"].values()) == {0}
     assert after["gateway_quarantined_total"][()] == after["gateway_shed_total"][()] == 0
+
+
+async def test_an_export_is_written_by_its_lane(database_url: str, http: aiohttp.ClientSession) -> None:
+    key = a_shop(database_url).test_key
+    headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": "e-1"}
+    async with started(config(database_url)) as gateway:
+        shop = Shop(http, gateway.url, key)
+        paid = await shop.until_final((await shop.ask("+254700000555"))["id"])
+        path = f"{gateway.url}/v1/exports"
+        async with http.post(path, json={"kind": "payments"}, headers=headers) as answer:
+            assert answer.status == 202
+            export = await answer.json()
+        async with asyncio.timeout(20):
+            while export["status"] != "ready":
+                await asyncio.sleep(0.02)
+                async with http.get(f"{path}/{export['id']}", headers=headers) as answer:
+                    export = await answer.json()
+        async with http.get(f"{path}/{export['id']}/content", headers=headers) as answer:
+            assert (answer.status, answer.headers["Transfer-Encoding"]) == (200, "chunked")
+            [_, line] = (await answer.text()).splitlines()
+        assert line.startswith(f"{paid['id']},") and ",succeeded," in line
+        assert gateway.lanes.counters()["export:0"].executed == 1
 
 
 async def test_readyz_says_which_link_is_down_and_goes_on_taking_requests(

@@ -29,7 +29,7 @@ def test_amounts_have_the_places_of_their_currency() -> None:
     assert (decimal(None, "KES"), decimal(1, "???"), decimal(1, None)) == ("", "", "")
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0")), min_size=2, max_size=5))
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")), min_size=2, max_size=5))
 def test_a_parser_reads_back_what_was_written_and_no_cell_begins_a_formula(texts: list[str]) -> None:
     cells = [cell(text) for text in texts]
     written = line(cells)

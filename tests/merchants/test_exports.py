@@ -3,10 +3,12 @@
 import asyncio
 import csv
 import io
+from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 from aiohttp import ClientPayloadError
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import OperationalError
 
 from gateway.engine.batcher import Call
@@ -22,6 +24,8 @@ from merchants.export_lane import ExportExecutor, next_chunk
 from tests.merchants.shop import Answered, Json, Shop, in_batch
 
 PAYMENTS = 2_500
+
+T = TypeVar("T")
 
 
 class Always:
@@ -256,8 +260,7 @@ async def test_an_export_deleted_in_the_midst_is_written_no_further_and_its_chun
 async def left(shop: Shop) -> tuple[int, int]:
     """Rows of `export` and `export_chunk`."""
 
-    def count(conn: object) -> tuple[int, int]:
-        assert hasattr(conn, "execute")
+    def count(conn: Connection) -> tuple[int, int]:
         first, second = (conn.execute(select(table)).all() for table in (tables.export, tables.export_chunk))
         return len(first), len(second)
 
@@ -291,7 +294,7 @@ async def test_content_that_vanishes_while_it_is_read_breaks_off(shop: Shop) -> 
 
 
 async def test_a_database_that_is_away_gives_the_row_back(shop: Shop) -> None:
-    async def away(fn: object) -> object:
+    async def away(fn: Callable[[Connection], T]) -> T:
         raise OperationalError("SELECT", {}, Exception("away"))
 
     await order(shop)
