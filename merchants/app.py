@@ -8,7 +8,19 @@ from aiohttp.typedefs import Handler
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from carriers import base
-from merchants import api_keys, balance, consumer_records, exports, feed, metadata, payments, requests
+from merchants import (
+    api_keys,
+    attempts,
+    balance,
+    consumer_records,
+    endpoints,
+    exports,
+    feed,
+    metadata,
+    payments,
+    replay,
+    requests,
+)
 from merchants.deps import Api
 from merchants.openapi import OPEN_PATHS, openapi
 from merchants.operations import (
@@ -30,7 +42,10 @@ CALLBACK_RETRY_AFTER_S = 5.0
 
 def operations(api: Api) -> list[AnyOperation]:
     """Everything that merchants can do."""
-    areas = (payments, metadata, consumer_records, exports, feed, balance, api_keys, requests)
+    areas = (
+        *(payments, metadata, consumer_records, exports, feed, endpoints, attempts, replay),
+        *(balance, api_keys, requests),
+    )
     return [operation for area in areas for operation in area.operations(api)]
 
 

@@ -177,6 +177,22 @@ CATALOGUE: Final[Mapping[str, Row]] = {
         "It is still being written, or it has failed; the detail says which.",
         "Read the export until its status is ready.",
     ),
+    "endpoint_disabled": Row(
+        409,
+        "conflict",
+        False,
+        "The webhook endpoint is disabled",
+        "It answered 410, or you disabled it; nothing is sent there.",
+        "Take it back with POST /v1/webhook_endpoints/{id} and disabled: false, then replay.",
+    ),
+    "replay_running": Row(
+        409,
+        "conflict",
+        True,
+        "A replay to this endpoint is under way",
+        "A stretch of the feed is replayed to an endpoint only after every earlier replay to it has ended.",
+        "Look at the endpoint's attempts; ask again once it is through.",
+    ),
     "body_too_large": Row(
         413,
         "request",

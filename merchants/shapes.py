@@ -6,7 +6,7 @@ refuse fields that they do not know. The payment itself is `gateway.core.public.
 
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import Meta, Raw, Struct
 
 from gateway.core.money import AMOUNT_MINOR_MAX
 from gateway.core.payment import METADATA_KEYS_MAX, Capture, EventType, PublicState, Reason
@@ -215,36 +215,6 @@ class RawEventPage(Struct, frozen=True, kw_only=True):
     data: list[Raw]
     has_more: bool
     next_after_seq: int
-
-
-class EndpointRequest(Request, frozen=True, kw_only=True):
-    """Where events are to be posted."""
-
-    url: Annotated[str, Meta(min_length=1, max_length=2048, examples=["https://shop.example/hooks/payments"])]
-    types: Annotated[list[EventType], Meta(max_length=64, description="Empty: all.")] = []
-
-
-class Endpoint(Struct, frozen=True, kw_only=True):
-    """A webhook endpoint. `secret` is shown once, in the answer that makes it."""
-
-    id: str
-    object: str = "webhook_endpoint"
-    mode: str
-    url: str
-    types: list[EventType]
-    created_at: str
-    disabled_at: str | None
-    secret: str | UnsetType = UNSET
-
-
-class EndpointList(Struct, frozen=True, kw_only=True):
-    object: Literal["list"] = "list"
-    data: list[Endpoint]
-
-
-class EndpointDeleted(Struct, frozen=True, kw_only=True):
-    id: str
-    deleted: bool = True
 
 
 class FieldError(Struct, frozen=True, kw_only=True):

@@ -209,7 +209,7 @@ def _webhooks(record: Record) -> list[tuple[int, TimelineItem]]:
                 f"{row.type} {row.status}",
                 "gateway",
                 row.event_id,
-                f"{row.endpoint_id}, try {row.tries}" + (f"; {row.detail}" if row.detail else ""),
+                f"{row.endpoint_id}, try {row.tries}, {row.took_ms} ms" + (f"; {row.detail}" if row.detail else ""),
             ),
         )
         for row in record.deliveries

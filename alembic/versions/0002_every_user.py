@@ -93,7 +93,7 @@ def _make_attempts() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("webhook_attempt_by_event", "webhook_attempt", ["event_id"])
-    op.create_index("webhook_attempt_by_endpoint", "webhook_attempt", ["endpoint_id", "at_ms", "id"])
+    op.create_index("webhook_attempt_by_endpoint", "webhook_attempt", ["endpoint_id", "status", "at_ms", "id"])
     op.create_index("webhook_attempt_age", "webhook_attempt", ["at_ms"])
     op.execute(
         "INSERT INTO webhook_attempt (id, event_id, endpoint_id, status, tries, took_ms, detail, at_ms)"

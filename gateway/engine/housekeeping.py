@@ -31,12 +31,16 @@ TEXTS_KEPT_MS = 90 * DAY_MS
 RESPONSES_KEPT_MS = 30 * DAY_MS
 # What merchants' developers asked for and were told.
 REQUESTS_KEPT_MS = 7 * DAY_MS
-FORGOTTEN_MAX = 1_000
 # A look; many more than can come in the two seconds between looks.
 REQUESTS_FORGOTTEN_MAX = 5_000
 EXPORTS_KEPT_MS = 7 * DAY_MS
 # A chunk is large: what is taken away at once must not keep payments waiting, but it must go faster than it comes.
 CHUNKS_FORGOTTEN_MAX = 50
+# The events themselves stay in the feed.
+ATTEMPTS_KEPT_MS = 30 * DAY_MS
+FORGOTTEN_MAX = 1_000
+# Every payment leaves several: less than this could not keep pace with a busy day of a month ago.
+ATTEMPTS_FORGOTTEN_MAX = 5_000
 
 
 class Housekeeping:
@@ -66,6 +70,11 @@ def _forget(unit: Unit) -> None:
     conn.execute(delete(tables.orphan_receipt).where(parked.at_ms < now_ms - PARKED_KEPT_MS))
     old = select(mo.id).where(mo.id < first_id_at("mo_", now_ms - TEXTS_KEPT_MS)).order_by(mo.id).limit(FORGOTTEN_MAX)
     conn.execute(delete(tables.mo).where(mo.id.in_(old.scalar_subquery())))
+    tries = tables.webhook_attempt.c
+    old = select(tries.id).where(tries.at_ms < now_ms - ATTEMPTS_KEPT_MS).order_by(tries.at_ms)
+    conn.execute(
+        delete(tables.webhook_attempt).where(tries.id.in_(old.limit(ATTEMPTS_FORGOTTEN_MAX).scalar_subquery()))
+    )
     answered = key.response.is_not(None) & (key.created_at_ms < now_ms - RESPONSES_KEPT_MS)
     forget_requests(conn, now_ms - REQUESTS_KEPT_MS, REQUESTS_FORGOTTEN_MAX)
     conn.execute(update(tables.idempotency).where(answered).values(response=None))

@@ -138,6 +138,8 @@ RACED = frozenset(
         *("idempotency_pkey", "payment_live_reference", "consumer_msisdn", "mo_provider", "feed_pkey"),
         # Two seal for a moment if the first was frozen just before it sealed.
         *("ledger_seal_pkey", "ledger_seal_entry_id_key", "balance_snapshot_pkey"),
+        # Two owners of a lane, one of them late, both put off the same webhook of a replay.
+        "outbox_pkey",
     }
 )
 _RETRYABLE_SQLSTATES = frozenset({"40001", "40P01", "25006", "25P03", "55P03"})

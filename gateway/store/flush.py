@@ -13,7 +13,7 @@ from gateway.core.payment import Payment
 from gateway.core.public import API_VERSION, rfc3339, without_number
 from gateway.store import bulk, tables
 from gateway.store.effects import FeedEvent
-from gateway.store.outbox import OutboxRow
+from gateway.store.outbox import OutboxRow, webhook_row
 from gateway.store.queries import payment_row
 
 if TYPE_CHECKING:
@@ -203,7 +203,16 @@ def _write_feed(unit: "Unit") -> None:
         )
         for endpoint in endpoints.get(feed_key, ()):
             if not endpoint.types or event.type in endpoint.types:
-                _queue_webhook(unit, event, endpoint.id, body)
+                unit.queue(
+                    webhook_row(
+                        unit.policy.lanes,
+                        event_id=event.id,
+                        payment_id=event.payment_id,
+                        endpoint_id=endpoint.id,
+                        now_ms=unit.now_ms,
+                        payload=body,
+                    )
+                )
     bulk.insert_rows(unit.conn, tables.event, rows)
 
 
@@ -261,20 +270,3 @@ def _endpoints(unit: "Unit", merchants: set[str]) -> dict[tuple[str, str], list[
             types = frozenset(msgspec.json.decode(row.types, type=list[str]))
             found.setdefault((row.merchant_id, row.mode), []).append(_Endpoint(row.id, types))
     return found
-
-
-def _queue_webhook(unit: "Unit", event: FeedEvent, endpoint_id: str, body: bytes) -> None:
-    unit.queue(
-        OutboxRow(
-            id=f"{event.id}-{endpoint_id}",
-            lane=unit.policy.lanes.webhook_lane(endpoint_id),
-            kind="webhook",
-            group_key=f"{endpoint_id}/{event.payment_id or event.id}",
-            payment_id=event.payment_id,
-            consumer_id=None,
-            body={"event_id": event.id, "endpoint_id": endpoint_id},
-            due_at_ms=unit.now_ms,
-            created_at_ms=unit.now_ms,
-            payload=body,
-        )
-    )

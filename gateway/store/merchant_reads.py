@@ -1,4 +1,4 @@
-"""What the merchants' API reads and writes outside of payments' batches: lists, records, events, endpoints.
+"""What the merchants' API reads and writes outside of payments' batches: lists, records, events.
 
 Every look-up by id takes the merchant and the mode with it, so that nobody sees another's things. All reads are as of
 the last commit and lock nothing.
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, insert, select
 
 from gateway.core.payment import EventType, Payment
 from gateway.core.public import with_number
@@ -156,10 +156,11 @@ def _deliveries(conn: Connection, payment_id: str) -> Rows:
         select(delivery, event.c.type)
         .join(event, event.c.id == delivery.c.event_id)
         .where(event.c.payment_id == payment_id)
-        .order_by(delivery.c.at_ms)
+        # The newest, should there be more: what became of an event in the end says most.
+        .order_by(delivery.c.at_ms.desc(), delivery.c.tries.desc())
         .limit(_ROWS_MAX)
     )
-    return conn.execute(statement).all()
+    return conn.execute(statement).all()[::-1]
 
 
 def _waiting(conn: Connection, payment_id: str) -> Rows:
@@ -184,12 +185,12 @@ def events(conn: Connection, owner: Owner, *, after_seq: int, limit: int) -> lis
     """The owner's events behind *after_seq*, oldest first."""
     event = tables.event.c
     statement = (
-        _with_numbers(event.seq)
+        with_numbers(event.seq)
         .where(event.merchant_id == owner.merchant_id, event.mode == owner.mode, event.seq > after_seq)
         .order_by(event.seq)
         .limit(limit)
     )
-    return [FeedRow(row.seq, _body(row)) for row in conn.execute(statement)]
+    return [FeedRow(row.seq, body_of(row)) for row in conn.execute(statement)]
 
 
 # How much of the feed one request looks through for what it wants.
@@ -217,13 +218,13 @@ def chosen_events(
     event = tables.event.c
     last_seq = _last_seq(conn, owner)
     end_seq = last_seq if payment_id is not None else min(last_seq, after_seq + EVENTS_LOOKED_AT_MAX)
-    statement = _with_numbers(event.seq).where(event.merchant_id == owner.merchant_id, event.mode == owner.mode)
+    statement = with_numbers(event.seq).where(event.merchant_id == owner.merchant_id, event.mode == owner.mode)
     if kind is not None:
         statement = statement.where(event.type == kind)
     if payment_id is not None:
         statement = statement.where(event.payment_id == payment_id)
     ordered = statement.where(event.seq > after_seq, event.seq <= end_seq).order_by(event.seq).limit(limit + 1)
-    rows = [FeedRow(row.seq, _body(row)) for row in conn.execute(ordered)]
+    rows = [FeedRow(row.seq, body_of(row)) for row in conn.execute(ordered)]
     if len(rows) > limit:
         return FeedPage(rows[:limit], rows[limit - 1].seq, True)
     return FeedPage(rows, max(after_seq, end_seq), end_seq < last_seq)
@@ -238,62 +239,18 @@ def _last_seq(conn: Connection, owner: Owner) -> int:
 
 def event_body(conn: Connection, event_id: str) -> str | None:
     """An event's JSON by its id; for those who deliver it, not for merchants."""
-    row = conn.execute(_with_numbers().where(tables.event.c.id == event_id)).first()
-    return None if row is None else _body(row)
+    row = conn.execute(with_numbers().where(tables.event.c.id == event_id)).first()
+    return None if row is None else body_of(row)
 
 
-def _with_numbers(*columns: ColumnElement[Any]) -> Select[Any]:  # Any: whatever is asked for besides.
+def with_numbers(*columns: ColumnElement[Any]) -> Select[Any]:  # Any: whatever is asked for besides.
+    """Events with what `body_of` needs."""
     event, consumer = tables.event, tables.consumer
     joined = event.outerjoin(consumer, consumer.c.id == event.c.consumer_id)
     return select(*columns, event.c.body, consumer.c.msisdn).select_from(joined)
 
 
-def _body(row: Row[Any]) -> str:  # Any: a row of `_with_numbers`.
+def body_of(row: Row[Any]) -> str:  # Any: a row of `with_numbers`.
+    """The event's JSON, the number in its place."""
     body: str = row.body
     return body if row.msisdn is None else with_number(body, row.msisdn)
-
-
-def endpoints(conn: Connection, owner: Owner) -> Rows:
-    """The owner's endpoints, oldest first."""
-    endpoint = tables.webhook_endpoint.c
-    statement = (
-        select(tables.webhook_endpoint)
-        .where(endpoint.merchant_id == owner.merchant_id, endpoint.mode == owner.mode)
-        .order_by(endpoint.id)
-    )
-    return conn.execute(statement).all()
-
-
-def count_endpoints(conn: Connection, owner: Owner) -> int:
-    endpoint = tables.webhook_endpoint.c
-    statement = (
-        select(func.count())
-        .select_from(tables.webhook_endpoint)
-        .where(endpoint.merchant_id == owner.merchant_id, endpoint.mode == owner.mode)
-    )
-    return conn.execute(statement).scalar_one()
-
-
-def endpoint(conn: Connection, endpoint_id: str) -> Row[Any] | None:
-    """An endpoint by its id; for those who deliver to it."""
-    return conn.execute(select(tables.webhook_endpoint).where(tables.webhook_endpoint.c.id == endpoint_id)).first()
-
-
-def delete_endpoint(conn: Connection, owner: Owner, endpoint_id: str) -> bool:
-    """True if there was one and it was the owner's."""
-    column = tables.webhook_endpoint.c
-    statement = delete(tables.webhook_endpoint).where(
-        column.id == endpoint_id, column.merchant_id == owner.merchant_id, column.mode == owner.mode
-    )
-    return conn.execute(statement).rowcount == 1
-
-
-def disable_endpoint(conn: Connection, endpoint_id: str, at_ms: int) -> None:
-    """Send it nothing more; the first time counts."""
-    column = tables.webhook_endpoint.c
-    statement = (
-        update(tables.webhook_endpoint)
-        .where(column.id == endpoint_id, column.disabled_at_ms.is_(None))
-        .values(disabled_at_ms=at_ms)
-    )
-    conn.execute(statement)

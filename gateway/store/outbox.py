@@ -6,7 +6,7 @@ lane.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 from zlib import crc32
 
 import msgspec
@@ -20,7 +20,7 @@ class OutboxRow(msgspec.Struct, kw_only=True):
     id: str
     lane: str
     kind: str
-    """sms, charge, inquire, reverse, webhook, export."""
+    """sms, charge, inquire, reverse, webhook, replay, export."""
     group_key: str
     """Rows with the same key leave one after another."""
     payment_id: str | None
@@ -61,6 +61,38 @@ class LanePlan(msgspec.Struct, frozen=True, kw_only=True):
         sms = [f"sms:{carrier}:{k}" for carrier, lanes in self.sms.items() for k in range(lanes)]
         charge = [f"charge:{carrier}:{k}" for carrier, lanes in self.charge.items() for k in range(lanes)]
         return [*sms, *charge, *(f"webhook:{k}" for k in range(self.webhook)), EXPORT_LANE, "deadlines", "sealer"]
+
+
+AttemptStatus = Literal["delivered", "failed", "given_up"]
+"""Of a try of a webhook in the log: `failed` is tried again, `given_up` is not."""
+
+
+def webhook_id(event_id: str, endpoint_id: str) -> str:
+    """The one row that an event has for an endpoint for as long as it is not delivered there."""
+    return f"{event_id}-{endpoint_id}"
+
+
+def webhook_row(
+    plan: LanePlan, *, event_id: str, payment_id: str | None, endpoint_id: str, now_ms: int, payload: bytes | None
+) -> OutboxRow:
+    """An event that is to be delivered to an endpoint; events of one payment leave one after another."""
+    return OutboxRow(
+        id=webhook_id(event_id, endpoint_id),
+        lane=plan.webhook_lane(endpoint_id),
+        kind="webhook",
+        group_key=f"{endpoint_id}/{payment_id or event_id}",
+        payment_id=payment_id,
+        consumer_id=None,
+        body={"event_id": event_id, "endpoint_id": endpoint_id},
+        due_at_ms=now_ms,
+        created_at_ms=now_ms,
+        payload=payload,
+    )
+
+
+def replay_key(endpoint_id: str) -> str:
+    """Replays to one endpoint leave one after another, however many there are."""
+    return f"{endpoint_id}/replay"
 
 
 def _spread(key: str, lanes: int) -> int:

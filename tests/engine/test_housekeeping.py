@@ -6,7 +6,13 @@ import pytest
 
 from gateway.engine import housekeeping
 from gateway.engine.batcher import Call
-from gateway.engine.housekeeping import REQUESTS_KEPT_MS, RESPONSES_KEPT_MS, TEXTS_KEPT_MS, _forget
+from gateway.engine.housekeeping import (
+    ATTEMPTS_KEPT_MS,
+    REQUESTS_KEPT_MS,
+    RESPONSES_KEPT_MS,
+    TEXTS_KEPT_MS,
+    _forget,
+)
 from gateway.engine.merchant_jobs import Answer
 from gateway.store import tables
 from gateway.store.unit import Unit
@@ -70,3 +76,35 @@ def test_texts_and_answers_are_kept_for_their_time_and_no_longer(database_url: s
         again = store.apply([a_create("k-1")]).applied[0].result
         assert isinstance(again, Answer) and again.replayed
         assert again.body == created.body, "nothing has happened to the payment since"
+
+
+def log_tries(unit: Unit) -> None:
+    for n in range(5):
+        unit.put(
+            tables.webhook_attempt,
+            {
+                "id": f"evt_1-we_1.{unit.now_ms}.{n}",
+                "event_id": "evt_1",
+                "endpoint_id": "we_1",
+                "status": "failed",
+                "tries": n,
+                "http_status": 500,
+                "took_ms": 1,
+                "detail": "",
+                "at_ms": unit.now_ms,
+            },
+        )
+
+
+def test_tries_are_kept_for_thirty_days_and_leave_a_few_at_a_time(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "ATTEMPTS_FORGOTTEN_MAX", 3)
+    left = []
+    with a_store(database_url) as store:
+        store.apply([Call(log_tries)])
+        for later_ms in (ATTEMPTS_KEPT_MS - 60_000, *[ATTEMPTS_KEPT_MS + 60_000] * 2):
+            store._clock_offset_ms = lambda later_ms=later_ms: later_ms  # type: ignore[misc]
+            store.apply([Call(log_tries), Call(_forget)])
+            left.append(len(rows(database_url, "SELECT id FROM webhook_attempt")))
+    assert left == [10, 12, 15], "five were due: three went at once, two with the next look"

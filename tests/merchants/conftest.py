@@ -7,6 +7,9 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 import uvloop
 
+from merchants.webhooks import WebhookExecutor
+from simulators.journal import Journals
+from simulators.merchant import Merchant
 from tests.merchants.shop import Shop, open_shop
 
 
@@ -26,6 +29,22 @@ async def shop(database_url: str) -> AsyncIterator[Shop]:
 async def sqlite_shop(sqlite_url: str) -> AsyncIterator[Shop]:
     async with open_shop(sqlite_url) as opened:
         yield opened
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[Merchant]:
+    """The simulators' merchant: it verifies with a library that is not ours."""
+    merchant = Merchant(Journals(None).merchant)
+    await merchant.start()
+    yield merchant
+    await merchant.stop()
+
+
+@pytest.fixture
+async def executor(shop: Shop) -> AsyncIterator[WebhookExecutor]:
+    made = WebhookExecutor(shop.reads, concurrency=4, development=True, timeout_s=0.3)
+    yield made
+    await made.close()
 
 
 @pytest.fixture

@@ -1,64 +1,20 @@
 """Webhooks: signed so that a stranger's library agrees, the same bytes on every try, given up after three days."""
 
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
 
 from gateway.http_client import HttpAnswer, NoAnswer
-from gateway.store import merchant_reads
 from gateway.store.outbox import OutboxRow
-from merchants.deliveries import LADDER_S, Outcome, WebhookDone
-from merchants.webhooks import SILENCES_MAX, SPARED_FOR_S, Silences, WebhookExecutor
-from simulators.journal import Journals
+from merchants.deliveries import LADDER_S, Outcome
+from merchants.sending import SILENCES_MAX, SPARED_FOR_S, Silences
+from merchants.webhooks import WebhookExecutor
 from simulators.merchant import Answer, Merchant
+from tests.merchants.hooks import an_endpoint, deliver, deliveries, tried
 from tests.merchants.shop import Shop
-
-
-class Always:
-    """A lane's grant that never ends."""
-
-    def may_start(self, hard_timeout_s: float) -> bool:
-        return True
-
-
-GRANT = Always()
-
-
-@pytest.fixture
-async def sink() -> AsyncIterator[Merchant]:
-    merchant = Merchant(Journals(None).merchant)
-    await merchant.start()
-    yield merchant
-    await merchant.stop()
-
-
-@pytest.fixture
-async def executor(shop: Shop) -> AsyncIterator[WebhookExecutor]:
-    made = WebhookExecutor(shop.reads, concurrency=4, development=True, timeout_s=0.3)
-    yield made
-    await made.close()
-
-
-async def an_endpoint(shop: Shop, sink: Merchant, **fields: Any) -> str:
-    answer = await shop.call("POST", "/v1/webhook_endpoints", {"url": f"{sink.server.url}/hook", **fields})
-    assert answer.status == 201, answer.body
-    sink.set_secrets("/hook", [answer.json["secret"]])
-    return str(answer.json["id"])
-
-
-async def deliver(shop: Shop, executor: WebhookExecutor, row: OutboxRow) -> WebhookDone:
-    done = await executor.run(row, GRANT)
-    await shop.do(done)
-    return done
-
-
-async def deliveries(shop: Shop, payment_id: str) -> list[tuple[str, int]]:
-    record = await shop.reads(lambda conn: merchant_reads.record(conn, shop.owner, payment_id))
-    assert record is not None
-    return [(row.status, row.tries) for row in record.deliveries]
 
 
 async def test_an_event_arrives_signed_and_as_it_stands_in_the_feed(
@@ -80,8 +36,8 @@ async def test_an_inherited_row_carries_the_same_bytes(shop: Shop, sink: Merchan
     await an_endpoint(shop, sink)
     await shop.create()
     row = shop.take("webhook")
-    await executor.run(row, GRANT)
-    await executor.run(msgspec.structs.replace(row, payload=None, maybe_sent=True), GRANT)
+    await tried(executor, row)
+    await tried(executor, msgspec.structs.replace(row, payload=None, maybe_sent=True))
     first, second = sink.shown
     assert (first.body, first.id) == (second.body, second.id)
     assert second.verified
@@ -109,13 +65,13 @@ async def test_a_failed_try_is_made_again_with_the_same_bytes(
     failed = await deliver(shop, executor, row)
     assert failed.outcome.kind == "failed"
     assert failed.delay_ms is not None and 5_000 <= failed.delay_ms <= 5_500
-    assert await deliveries(shop, payment["id"]) == []
+    assert await deliveries(shop, payment["id"]) == [("failed", 1)]
     timeline = (await shop.call("GET", f"/v1/payments/{payment['id']}/timeline")).json
     assert "payment.created will be tried again" in {item["name"] for item in timeline["items"]}
     await deliver(shop, executor, msgspec.structs.replace(row, tries=1, payload=None))
     first, second = sink.shown
     assert (first.id, first.body) == (second.id, second.body)
-    assert await deliveries(shop, payment["id"]) == [("delivered", 2)]
+    assert await deliveries(shop, payment["id"]) == [("failed", 1), ("delivered", 2)]
 
 
 async def test_410_disables_the_endpoint(shop: Shop, sink: Merchant, executor: WebhookExecutor) -> None:
@@ -149,7 +105,7 @@ async def test_the_ladder_ends_after_three_days(shop: Shop, sink: Merchant, exec
     sink.set_answers("/hook", [Answer(kind="status", times=2)])
     payment = await shop.create()
     row = shop.take("webhook")
-    before = await executor.run(msgspec.structs.replace(row, tries=len(LADDER_S) - 1), GRANT)
+    before = await tried(executor, msgspec.structs.replace(row, tries=len(LADDER_S) - 1))
     assert before.delay_ms is not None and before.delay_ms >= LADDER_S[-1] * 1000
     last = msgspec.structs.replace(row, tries=len(LADDER_S))
     assert (await deliver(shop, executor, last)).delay_ms is None
@@ -217,7 +173,7 @@ async def test_a_name_that_points_inside_is_never_called(sqlite_shop: Shop, addr
 
     client = Never()
     executor = WebhookExecutor(sqlite_shop.reads, concurrency=1, development=False, client=client, lookup=lookup)
-    done = await executor.run(await a_row(sqlite_shop, "https://shop.example/hook"), GRANT)
+    done = await tried(executor, await a_row(sqlite_shop, "https://shop.example/hook"))
     assert (done.outcome.kind, client.connected) == ("failed", [])
     assert "public" in done.outcome.detail
 
@@ -231,8 +187,8 @@ async def test_the_checked_address_is_the_one_that_is_called(sqlite_shop: Shop) 
     client = Never([503, 204])
     executor = WebhookExecutor(sqlite_shop.reads, concurrency=1, development=False, client=client, lookup=lookup)
     row = await a_row(sqlite_shop, "https://shop.example/hook")
-    assert (await executor.run(row, GRANT)).outcome.kind == "delivered"
-    busy = await executor.run(row, GRANT)
+    assert (await tried(executor, row)).outcome.kind == "delivered"
+    busy = await tried(executor, row)
     assert client.connected == [("93.184.215.14", 443)] * 2
     assert busy.delay_ms is not None and busy.delay_ms >= 7_200_000
 
@@ -242,7 +198,7 @@ async def test_a_name_that_nobody_knows_is_tried_again(sqlite_shop: Shop) -> Non
         raise OSError("no such host")
 
     executor = WebhookExecutor(sqlite_shop.reads, concurrency=1, development=False, client=Never(), lookup=lookup)
-    done = await executor.run(await a_row(sqlite_shop, "https://shop.example/hook"), GRANT)
+    done = await tried(executor, await a_row(sqlite_shop, "https://shop.example/hook"))
     assert (done.outcome.kind, done.delay_ms is None) == ("failed", False)
 
 
@@ -294,7 +250,10 @@ def test_every_pause_of_the_ladder_is_longer_than_the_one_before() -> None:
 def test_an_endpoint_that_never_answers_is_spared_for_a_while() -> None:
     now_s = 100.0
     silences = Silences(lambda: now_s)
-    silent, heard = Outcome("failed", "time-out", is_silence=True), Outcome("failed", "status 500")
+    silent, heard = (
+        Outcome(kind="failed", detail="time-out", is_silence=True),
+        Outcome(kind="failed", detail="status 500"),
+    )
     for _ in range(SILENCES_MAX - 1):
         silences.note("we_1", silent)
     assert not silences.is_spared("we_1")

@@ -102,7 +102,7 @@ webhook_endpoint = Table(
 webhook_attempt = Table(
     "webhook_attempt",
     metadata,
-    Column("id", String, primary_key=True),  # the outbox row and the number of the try
+    Column("id", String, primary_key=True),  # the outbox row, when it was written, and the number of the try
     Column("event_id", String, nullable=False),
     Column("endpoint_id", String, nullable=False),
     Column("status", String, nullable=False),  # delivered, failed, given_up
@@ -112,7 +112,7 @@ webhook_attempt = Table(
     Column("detail", Text, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     Index("webhook_attempt_by_event", "event_id"),
-    Index("webhook_attempt_by_endpoint", "endpoint_id", "at_ms", "id"),
+    Index("webhook_attempt_by_endpoint", "endpoint_id", "status", "at_ms", "id"),
     Index("webhook_attempt_age", "at_ms"),
 )
 
