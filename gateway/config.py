@@ -167,6 +167,8 @@ def _config(document: dict[str, Any], mistakes: list[str]) -> Config | None:  # 
             mistakes.append(f"carriers.{name}: expected a name of letters, digits, - and _")
         carriers[name] = _section(CarrierSection, table, f"carriers.{name}", mistakes)
         mistakes += [f"carriers.{name}.{mistake}" for mistake in _check_carrier(carriers[name].values)]
+    if gateway.values.get("development") and any(carrier.values.get("mode") == "live" for carrier in carriers.values()):
+        mistakes.append("gateway.development: expected false with a carrier in live mode")
     whole = {name: carrier.section for name, carrier in carriers.items() if carrier.section is not None}
     if mistakes or gateway.section is None or api.section is None or engine.section is None:
         return None

@@ -3,17 +3,15 @@
 Each check raises `Refused`; the caller gets the text as it is to be stored.
 """
 
-import ipaddress
 import re
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Final
-from urllib.parse import urlsplit
 
 from gateway.core.money import EXPONENTS, Money
 from merchants.problems import Refused, refused_fields
 from merchants.shapes import FieldError, FulfilmentRequest, PaymentRequest
-from merchants.targets import PORTS, is_public
+from merchants.targets import wrong_link
 
 _EXPECTED_MOMENT: Final = "expected RFC 3339, like 2026-11-23T10:15:30Z"
 _KEY: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
@@ -128,30 +126,6 @@ def _is_moment(text: str) -> bool:
 
 def endpoint_url(url: str, *, development: bool) -> None:
     """A link that events may be posted to; its host is looked up only when something is sent."""
-    wrong = _wrong_url(url, development=development)
+    wrong = wrong_link(url, development=development)
     if wrong:
         raise refused_fields(FieldError(field="url", message=wrong))
-
-
-def _wrong_url(url: str, *, development: bool) -> str:
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return "expected a link"
-    if not url.isascii() or not url.isprintable() or " " in url or not host:
-        return "expected an absolute link in ASCII"
-    if parts.username is not None or parts.password is not None or parts.fragment:
-        return "expected neither credentials nor a fragment"
-    if development:
-        return "" if parts.scheme in ("http", "https") else "expected http or https"
-    if parts.scheme != "https" or (port or 443) not in PORTS:
-        return "expected https on port 443 or 8443"
-    return "" if _may_be_public(host) else "expected a public address"
-
-
-def _may_be_public(host: str) -> bool:
-    try:
-        return is_public(ipaddress.ip_address(host))
-    except ValueError:
-        return "." in host and not host.endswith((".local", ".internal", ".localhost"))

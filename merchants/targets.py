@@ -1,14 +1,17 @@
 """Where a webhook may go: https, public addresses, looked up once and connected to as checked (no rebinding).
 
-The look-up belongs to the one who sends; a name that points into a private network is refused at each try.
+`wrong_link` judges what a link says by itself; the look-up belongs to the one who sends, and a name that points into a
+private network is refused at each try. What is public is said here, range by range: the standard library's
+`is_global` differs from one Python to the next, and takes site-local addresses and tunnels for public ones.
 """
 
 import asyncio
 import ipaddress
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 PORTS: Final = (443, 8443)
 LOOKUP_TIMEOUT_S: Final = 5.0
@@ -19,7 +22,28 @@ CHECKED_MAX: Final = 10_000
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+# IANA's special-purpose registries, RFC 6890 and after, and the one public address that is a cloud's inside.
+_NOT_PUBLIC_4: Final = tuple(
+    ipaddress.IPv4Network(network)
+    for network in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+        *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24"),
+        *("203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4", "168.63.129.16/32"),
+    )
+)
+_UNICAST_6: Final = ipaddress.IPv6Network("2000::/3")
+# Within it: protocols (Teredo among them), documentation, 6to4.
+_NOT_PUBLIC_6: Final = tuple(
+    ipaddress.IPv6Network(network) for network in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
+)
+# Networks without IPv4 of their own reach it so; what counts is the address inside.
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+
+# The last label begins with a letter, as every top-level domain does: what ends in a number is read as an IPv4 address
+# by some (127.1, 0x7f.1, 2130706433).
+_NAME: Final = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_NAME_CHARACTERS_MAX: Final = 253
+_INSIDE: Final = (".local", ".localhost", ".localdomain", ".internal", ".home.arpa")
 
 
 class NoTarget(Exception):
@@ -27,20 +51,48 @@ class NoTarget(Exception):
 
 
 def is_public(address: Address) -> bool:
-    """Whether *address*, and the IPv4 address that it may wrap, is a global unicast one."""
-    inner = _wrapped(address)
-    if inner is not None:
-        return is_public(inner)
-    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
-
-
-def _wrapped(address: Address) -> ipaddress.IPv4Address | None:
+    """Whether *address* is a global unicast one that belongs to nobody's inside."""
     if isinstance(address, ipaddress.IPv4Address):
-        return None
+        return not any(address in network for network in _NOT_PUBLIC_4)
+    if address.scope_id is not None:
+        return False
     if address in _NAT64:
-        return ipaddress.IPv4Address(address.packed[12:])
-    teredo = address.teredo
-    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
+        return is_public(ipaddress.IPv4Address(address.packed[12:]))
+    return address in _UNICAST_6 and not any(address in network for network in _NOT_PUBLIC_6)
+
+
+def wrong_link(url: str, *, development: bool) -> str:
+    """What keeps *url* from being called, as far as can be said without a look-up; empty: nothing."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "expected a link"
+    if not url.isascii() or not url.isprintable() or " " in url or not host:
+        return "expected an absolute link in ASCII"
+    if parts.username is not None or parts.password is not None or "#" in url:
+        return "expected neither credentials nor a fragment"
+    if development:
+        return "" if parts.scheme in ("http", "https") else "expected http or https"
+    if parts.scheme != "https" or (443 if port is None else port) not in PORTS:
+        return "expected https on port 443 or 8443"
+    return "" if _may_be_public(host, parts) else "expected a public host, by name or by address"
+
+
+def _may_be_public(host: str, parts: SplitResult) -> bool:
+    if "[" in parts.netloc:
+        return _is_public_text(host)
+    if host.replace(".", "").isdigit():
+        return _is_public_text(host)
+    is_name = _NAME.fullmatch(host) is not None and len(host) <= _NAME_CHARACTERS_MAX
+    return is_name and not host.endswith(_INSIDE)
+
+
+def _is_public_text(text: str) -> bool:
+    try:
+        return is_public(ipaddress.ip_address(text))
+    except ValueError:
+        return False
 
 
 async def resolve(host: str, port: int) -> list[str]:
@@ -51,34 +103,37 @@ async def resolve(host: str, port: int) -> list[str]:
 
 
 class Targets:
-    """Checked addresses by host and port."""
+    """Checked addresses by link."""
 
     def __init__(self, lookup: Resolve, now_s: Callable[[], float]) -> None:
         self._lookup = lookup
         self._now_s = now_s
-        self._checked: dict[tuple[str, int], tuple[float, str]] = {}
+        self._checked: dict[str, tuple[float, tuple[str, int]]] = {}
 
     async def address(self, url: str) -> tuple[str, int]:
         """Where to connect for *url*. Raise NoTarget."""
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or 443
-        if parts.scheme != "https" or port not in PORTS:
-            raise NoTarget("only https on port 443 or 8443 is called")
-        known = self._checked.get((host, port))
+        known = self._checked.get(url)
         if known is None or known[0] < self._now_s():
+            wrong = wrong_link(url, development=False)
+            if wrong:  # It was stored in development mode, or by older rules.
+                raise NoTarget(wrong)
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port or PORTS[0]
             if len(self._checked) >= CHECKED_MAX:
                 self._checked.clear()
-            known = (self._now_s() + CHECKED_FOR_S, await self._look_up(host, port))
-            self._checked[host, port] = known
-        return known[1], port
+            known = (self._now_s() + CHECKED_FOR_S, (await self._look_up(host, port), port))
+            self._checked[url] = known
+        return known[1]
 
     async def _look_up(self, host: str, port: int) -> str:
+        addresses: list[str] = []
         try:
             async with asyncio.timeout(LOOKUP_TIMEOUT_S):
                 addresses = await self._lookup(host, port)
-        except (OSError, TimeoutError, UnicodeError) as error:
-            raise NoTarget(f"the host cannot be looked up: {error}") from error
-        # One private address among public ones is a trick or a mistake; either way nothing is sent.
-        if not addresses or not all(is_public(ipaddress.ip_address(address)) for address in addresses):
-            raise NoTarget("the host has no public address")
+        except (OSError, TimeoutError, UnicodeError):
+            pass
+        # One private address among public ones is a trick or a mistake; either way nothing is sent. A name that is not
+        # known gets the same words: whoever names hosts must not learn which of them exist inside.
+        if not addresses or not all(_is_public_text(address) for address in addresses):
+            raise NoTarget("the host cannot be looked up, or it has an address that is not public")
         return addresses[0]

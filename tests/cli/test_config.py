@@ -231,6 +231,11 @@ def test_only_databases_that_we_know_are_taken(config: Path, url: str) -> None:
     assert mistakes(config, (written, f'database = "{url}"')) == [expected]
 
 
+def test_webhooks_into_this_machine_and_real_money_do_not_go_together(config: Path) -> None:
+    told = mistakes(config, ('"test"', '"live"'), ("[gateway]", "[gateway]\ndevelopment = true"))
+    assert told == ["gateway.development: expected false with a carrier in live mode"]
+
+
 def test_no_carrier_is_a_mistake(config: Path) -> None:
     text = config.read_text(encoding="utf-8")
     config.write_text(text.partition("[carriers")[0], encoding="utf-8")
