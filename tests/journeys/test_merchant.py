@@ -176,3 +176,21 @@ async def test_a_shop_that_was_down_hears_everything_in_the_end(home: House) -> 
     bodies = {(one["id"], one["body"]) for one in arrived}
     assert len(bodies) == len({one["id"] for one in arrived}) == 4
     assert len(arrived) == 9
+
+
+@pytest.mark.money
+async def test_a_shop_that_lost_its_records_gets_everything_again(home: House) -> None:
+    for number in (a_number(), a_number("003")):
+        asked = await home.shop.ask(number)
+        await home.shop.until_final(asked["id"])
+    await home.settled()
+    first = [(one["id"], one["body"]) for one in home.evidence.records("merchant", "webhook")]
+    [endpoint] = (await home.shop.call("GET", "/v1/webhook_endpoints")).body["data"]
+    where = f"/v1/webhook_endpoints/{endpoint['id']}"
+    answer = await home.shop.call("POST", f"{where}/replay", {"after_seq": 0, "through_seq": 1000})
+    assert (answer.status, answer.body["queued"]) == (202, len(first))
+    await home.settled()
+    again = [(one["id"], one["body"]) for one in home.evidence.records("merchant", "webhook")][len(first) :]
+    assert sorted(again) == sorted(first)
+    told = (await home.shop.call("GET", f"{where}/attempts?limit=100")).body["data"]
+    assert [one["status"] for one in told] == ["delivered"] * 2 * len(first)

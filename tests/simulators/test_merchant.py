@@ -22,13 +22,20 @@ class Sink:
         self.merchant, self.client, self.journals, self.folder = merchant, client, journals, folder
 
     async def post(
-        self, *, secret: str = SECRET, body: str = BODY, signed: str | None = None, age: timedelta = timedelta()
+        self,
+        *,
+        secret: str = SECRET,
+        more: tuple[str, ...] = (),
+        body: str = BODY,
+        signed: str | None = None,
+        age: timedelta = timedelta(),
     ) -> int:
+        """Signed with *secret*, and beside it with *more*."""
         at = datetime.now(UTC) - age
         headers = {
             "Webhook-Id": "evt_1",
             "Webhook-Timestamp": str(int(at.timestamp())),
-            "Webhook-Signature": Webhook(secret).sign("evt_1", at, signed or body),
+            "Webhook-Signature": " ".join(Webhook(s).sign("evt_1", at, signed or body) for s in (secret, *more)),
         }
         url = f"{self.merchant.server.url}/hooks/shop"
         async with self.client.post(url, data=body.encode(), headers=headers) as answer:
@@ -82,6 +89,13 @@ async def test_two_secrets_on_a_path_are_a_rotation(sink: Sink) -> None:
     sink.merchant.set_secrets("/hooks/shop", [OTHER])
     await sink.post(secret=SECRET)
     assert (sink.merchant.verified, sink.merchant.forged) == (2, 1)
+
+
+async def test_one_true_signature_among_several_is_enough(sink: Sink) -> None:
+    await sink.post(secret=SECRET, more=(OTHER,))
+    await sink.post(secret=OTHER, more=(SECRET,))
+    await sink.post(secret=OTHER, more=(OTHER,))
+    assert [arrival.verified for arrival in sink.merchant.shown] == [True, True, False]
 
 
 async def test_answers_are_given_in_order_and_then_200(sink: Sink) -> None:
