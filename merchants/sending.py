@@ -24,7 +24,7 @@ from gateway.http_client import HttpAnswer, HttpClient, HttpTrouble, Limits
 from gateway.store import webhook_reads
 from merchants.deliveries import Outcome
 from merchants.keys import ReadsPort, T
-from merchants.targets import LOOKUP_TIMEOUT_S, NoTarget, Resolve, Targets, resolve
+from merchants.targets import LOOKUP_TIMEOUT_S, NoTarget, Resolve, Resolver, Targets
 
 # An endpoint that was deleted, disabled or changed is known as such after this long.
 REMEMBERED_FOR_S: Final = 1.0
@@ -114,14 +114,15 @@ class Sender:
         *,
         development: bool,
         client: Client | None = None,
-        lookup: Resolve = resolve,
+        lookup: Resolve | None = None,
         timeout_s: float,
         wall_ms: Callable[[], int] = wall_ms,
     ) -> None:
         """*development* lets webhooks go to http and to this machine. *wall_ms* is the time that others know, too."""
         self._reads = reads
         self._client: Client = client or HttpClient(_LIMITS)
-        self._targets = None if development else Targets(lookup, time.monotonic)
+        self._resolver = Resolver()
+        self._targets = None if development else Targets(lookup or self._resolver, time.monotonic)
         self._timeout_s = timeout_s
         self._wall_ms = wall_ms
         self._known: dict[str, tuple[float, Target | None]] = {}
@@ -131,6 +132,7 @@ class Sender:
 
     async def close(self) -> None:
         await self._client.close()
+        self._resolver.close()
 
     async def look(self, fn: Callable[[Connection], T]) -> T:
         """Read something. A database that cannot be read now is no reason to give anything up: raise NotStarted."""

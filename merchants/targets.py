@@ -10,11 +10,14 @@ import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 PORTS: Final = (443, 8443)
 LOOKUP_TIMEOUT_S: Final = 5.0
+LOOKUP_THREADS_MAX: Final = 64
 # How long a checked address is good for; a shop that moves is reached at its new place soon enough.
 CHECKED_FOR_S: Final = 30.0
 CHECKED_MAX: Final = 10_000
@@ -95,11 +98,23 @@ def _is_public_text(text: str) -> bool:
         return False
 
 
-async def resolve(host: str, port: int) -> list[str]:
-    """The addresses of *host*, as the system's resolver gives them."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(where[0]) for *_, where in found]
+class Resolver:
+    """The system's resolver, in threads of its own: a name server that does not answer holds one for half a minute.
+
+    The loop's own threads are few; a handful of such names would keep everybody's look-ups waiting.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(LOOKUP_THREADS_MAX, thread_name_prefix="lookup")
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        """The addresses of *host*. Raise OSError."""
+        look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+        return [str(where[0]) for *_, where in found]
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class Targets:

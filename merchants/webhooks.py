@@ -15,7 +15,7 @@ from merchants.deliveries import WebhookDone, next_delay_ms
 from merchants.keys import ReadsPort
 from merchants.replaying import PAGE_S, ReplayDone, Replays
 from merchants.sending import Client, Sender
-from merchants.targets import Resolve, resolve
+from merchants.targets import Resolve
 
 ANSWER_TIMEOUT_S: Final = 15.0
 
@@ -30,7 +30,7 @@ class WebhookExecutor:
         concurrency: int,
         development: bool,
         client: Client | None = None,
-        lookup: Resolve = resolve,
+        lookup: Resolve | None = None,
         timeout_s: float = ANSWER_TIMEOUT_S,
         wall_ms: Callable[[], int] = wall_ms,
     ) -> None:

@@ -6,6 +6,7 @@ Connects are watched where Python makes them, with the real client; no test leav
 import asyncio
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +22,15 @@ from gateway.store.identity import new_id
 from gateway.store.outbox import OutboxRow
 from merchants.deliveries import Outcome
 from merchants.sending import Client
-from merchants.targets import CHECKED_FOR_S, NoTarget, Resolve, Targets, wrong_link
+from merchants.targets import (
+    CHECKED_FOR_S,
+    LOOKUP_THREADS_MAX,
+    NoTarget,
+    Resolve,
+    Resolver,
+    Targets,
+    wrong_link,
+)
 from merchants.webhooks import WebhookExecutor
 from tests.merchants.hooks import tried
 from tests.merchants.shop import Shop, in_batch
@@ -177,6 +186,26 @@ async def test_nobody_learns_from_a_failure_which_names_exist_inside() -> None:
             await Targets(lookup, lambda: 0.0).address("https://vault.corp.example/")
         told.append(str(refused.value))
     assert len(set(told)) == 1
+
+
+async def test_names_that_are_never_answered_do_not_keep_others_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = threading.Event()
+    asked = socket.getaddrinfo
+
+    def look_up(host: str, port: int, **options: Any) -> Any:  # Any: the library's own.
+        if host.endswith("tar.example"):
+            gone.wait()
+        return asked("127.0.0.1", port, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    resolver = Resolver()
+    hanging = [asyncio.create_task(resolver(f"{n}.tar.example", 443)) for n in range(LOOKUP_THREADS_MAX - 1)]
+    await asyncio.sleep(0)
+    assert await asyncio.wait_for(resolver("shop.example", 443), 10) == ["127.0.0.1"]
+    assert not any(task.done() for task in hanging)
+    gone.set()
+    await asyncio.gather(*hanging)
+    resolver.close()
 
 
 @asynccontextmanager
