@@ -6,14 +6,16 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy.exc import OperationalError
 
+from gateway.engine.lane import NotStarted
 from gateway.http_client import HttpAnswer, NoAnswer
 from gateway.store.outbox import OutboxRow
 from merchants.deliveries import LADDER_S, Outcome
 from merchants.sending import SILENCES_MAX, SPARED_FOR_S, Silences
 from merchants.webhooks import WebhookExecutor
 from simulators.merchant import Answer, Merchant
-from tests.merchants.hooks import an_endpoint, deliver, deliveries, tried
+from tests.merchants.hooks import Always, an_endpoint, deliver, deliveries, tried
 from tests.merchants.shop import Shop
 
 
@@ -265,3 +267,13 @@ def test_an_endpoint_that_never_answers_is_spared_for_a_while() -> None:
     assert silences.is_spared("we_1"), "one try is enough to see that it is still silent"
     silences.note("we_1", heard)
     assert not silences.is_spared("we_1")
+
+
+async def test_a_database_that_cannot_be_read_gives_nothing_up(sqlite_shop: Shop) -> None:
+    async def unreadable(fn: Any) -> Any:  # Any: see `ReadsPort`.
+        raise OperationalError("SELECT", {}, Exception("gone away"))
+
+    row = await a_row(sqlite_shop, "http://127.0.0.1/")
+    executor = WebhookExecutor(unreadable, concurrency=1, development=True, client=Never())
+    with pytest.raises(NotStarted):
+        await executor.run(row, Always())
