@@ -21,6 +21,8 @@ from msgspec.structs import FieldInfo, fields
 from gateway.adapters import Port, chosen
 from gateway.core import bounds
 from gateway.core.bounds import Count, CountOrNone, NotNegative, Positive, Prefix, Words
+from gateway.core.caps import Caps
+from gateway.core.limits import Limits
 from gateway.core.money import EXPONENTS
 
 CODE_KEY_BYTES_MIN = 16
@@ -92,6 +94,13 @@ class CarrierSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     inquiry_ladder_s: Ladder = (10, 30, 60, 120, 300, 900, 3600, 21600, 86400)
     not_found_gap_s: NotNegative = 10.0
     resend_ladder_s: Ladder = (1, 5, 15, 60)
+    limits: Limits | None = None
+    caps: Caps | None = None
+    """None: those of `Caps` for a live carrier, none for a test carrier."""
+
+
+# Tables in a table, judged setting by setting as it is.
+INNER: Mapping[Any, type[msgspec.Struct]] = {Limits | None: Limits, Caps | None: Caps}  # Any: a field's type.
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -191,18 +200,28 @@ def _section(kind: type[Section], table: Any, path: str, mistakes: list[str]) ->
     values: dict[str, Any] = {}
     for field in fields(kind):
         value = table.get(field.name, field.default)
+        inner = INNER.get(field.type)
+        if inner is not None:
+            if field.name in table:
+                _section(inner, value, f"{path}.{field.name}", found)
+            continue
         wrong = _wrong(field, value, path)
         found += wrong
         if not wrong and value is not msgspec.UNSET and value is not msgspec.NODEFAULT:
             values[field.name] = msgspec.convert(value, field.type)
     mistakes += found
-    if found or msgspec.UNSET in table.values():
+    if found or _has_unset(table):
         return Read(None, values)
     try:
         return Read(msgspec.convert(table, kind), values)
     except msgspec.ValidationError as error:  # What the section itself says of its values together.
         mistakes.append(f"{path}: {error}")
         return Read(None, values)
+
+
+def _has_unset(table: Mapping[str, object]) -> bool:
+    """Whether a value in *table*, or in a table in it, was to come from the environment and did not."""
+    return any(value is msgspec.UNSET or (isinstance(value, dict) and _has_unset(value)) for value in table.values())
 
 
 def _wrong(field: FieldInfo, value: object, path: str) -> list[str]:

@@ -12,7 +12,7 @@ from gateway.engine.batcher import Batcher
 from merchants.frame import Frame
 from merchants.keys import KeyRing, ReadsPort
 from merchants.operations import OnRequest
-from merchants.rates import KeyRates, Limits, Strangers
+from merchants.rates import KeyRates, RateLimits, Strangers
 from merchants.request_log import RequestLog
 from merchants.routing import CarrierTerms
 
@@ -38,7 +38,7 @@ class Api:
     docs_url: str = "docs/api.md"
     development: bool = False
     """Webhook endpoints may be http and on this machine."""
-    limits: Limits = field(default_factory=Limits)
+    limits: RateLimits = field(default_factory=RateLimits)
     logs_requests: bool = True
 
     @cached_property

@@ -66,6 +66,7 @@ class Payments:
             body_hash=call.body_hash,
             code_digits=terms.code_digits,
             default_language=terms.language,
+            consumer_present=request.consumer_present,
         )
         retry_after_s = self._overloaded(carrier)
         if retry_after_s is not None:
@@ -130,9 +131,11 @@ def check_payment_id(call: Call) -> None:
 
 def answered(outcome: object) -> Answer:
     if isinstance(outcome, Problem):
+        retry_after_s = outcome.extra.get("retry_after_s")
         raise Refused(
             outcome.code,
             outcome.detail,
+            headers=None if retry_after_s is None else {"Retry-After": retry_after_s},
             payment_id=outcome.extra.get("payment_id"),
             payment_status=outcome.extra.get("status"),
         )
@@ -167,6 +170,7 @@ def _making_and_reading(handlers: Payments) -> list[AnyOperation]:
             problems=(
                 *("invalid_msisdn", "no_carrier", "currency_not_supported"),
                 *("reference_in_use", "idempotency_mismatch"),
+                *("too_many_asks", "quiet_hours", "asks_paused"),
             ),
             handle=handlers.create,
         ),

@@ -19,7 +19,7 @@ LEFT_HEADER: Final = "RateLimit"
 _IPV6_NETWORK_BITS: Final = 64
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class RateLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How much is let in; 0 switches a limit off."""
 
     rate_per_s: float = 100.0
@@ -62,7 +62,7 @@ class Buckets:
 class KeyRates:
     """How often each key may ask."""
 
-    def __init__(self, limits: Limits, now_s: Callable[[], float]) -> None:
+    def __init__(self, limits: RateLimits, now_s: Callable[[], float]) -> None:
         self._buckets = Buckets(limits.rate_per_s, limits.burst, now_s)
         self.policy = f'"default";q={limits.burst};w={math.ceil(limits.burst / limits.rate_per_s)}'
         """The header `RateLimit-Policy`: so many in so many seconds."""

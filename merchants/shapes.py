@@ -54,6 +54,9 @@ class PaymentRequest(Request, frozen=True, kw_only=True):
     carrier: Annotated[str, Meta(max_length=64, description="If the prefix would choose another.")] | None = None
     expires_in_s: Annotated[int, Meta(ge=60, le=86_400, description="How long the phone may take to answer.")] = 600
     language: Annotated[str, Meta(max_length=8, description="Of texts, if the phone chose none.")] | None = None
+    consumer_present: Annotated[bool, Meta(description="Its owner stands before you: ask in quiet hours as well.")] = (
+        False
+    )
     metadata: Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=METADATA_KEYS_MAX)] = {}
 
 

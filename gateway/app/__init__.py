@@ -24,6 +24,7 @@ from gateway.app.tallies import Tallies
 from gateway.config import Config, Secrets
 from gateway.consumer.keywords import Keywords
 from gateway.core.asks import Catalogues
+from gateway.engine.ask_watch import AskWatch
 from gateway.engine.batcher import Batcher, Busy
 from gateway.engine.carrier_jobs import DeadlineReached
 from gateway.engine.clock import Clock
@@ -72,7 +73,9 @@ class Gateway:
             lanes=plan,
             code_key=secrets.code_key,
             short_codes={name: carrier.short_code for name, carrier in config.carriers.items()},
+            terms=parts.terms(config),
         )
+        self._terms = policy.terms
         self.store = Store(self._writer, policy, clock_offset_ms=lambda: self.clock.offset_ms)
         self.batcher = Batcher(
             self.store.apply,
@@ -162,7 +165,7 @@ class Gateway:
             overloaded=self._pressure.retry_after_s,
             callbacks=tuple((name, route) for name, adapter in adapters for route in adapter.routes()),
             development=self.config.gateway.development,
-            limits=parts.limits(self.config),
+            limits=parts.rate_limits(self.config),
             logs_requests=self.config.api.request_log,
         )
 
@@ -200,6 +203,7 @@ class Gateway:
         self._run(Deadlines(self.batcher, self.lanes.owns, DeadlineReached).run())
         self._run(Sealer(self.batcher, self.lanes.owns).run())
         self._run(Housekeeping(self.batcher, self.lanes.owns).run())
+        self._run(AskWatch(self.batcher, self._lookups, self.lanes.owns, self._terms, self.clock.now_ms).run())
         self._run(self._pressure.run())
         self._run(self._lookout.run())
         lag = LoopLag()

@@ -12,6 +12,8 @@ from carriers import base
 from gateway.adapters import chosen
 from gateway.config import Config, ConfigError
 from gateway.core.asks import Catalogues, load_catalogues
+from gateway.core.caps import NO_CAPS, Caps, Terms
+from gateway.core.limits import Limits
 from gateway.core.payment import Rules
 from gateway.engine.batcher import BatchSettings
 from gateway.engine.lane import Executor
@@ -20,7 +22,7 @@ from gateway.engine.texts import CarrierWords
 from gateway.store.outbox import LanePlan
 from gateway.store.queries import msisdn_of
 from gateway.store.reads import Reads
-from merchants.rates import Limits
+from merchants.rates import RateLimits
 from merchants.routing import CarrierTerms
 
 NUMBERS_MAX = 100_000
@@ -61,6 +63,18 @@ def rules(config: Config, billers: Mapping[str, base.Biller]) -> dict[str, Rules
     }
 
 
+def terms(config: Config) -> dict[str, Terms]:
+    """By carrier, its limits and caps. Simulated phones are asked a thousand times a day, so theirs must be written."""
+    return {
+        name: Terms(
+            limits=carrier.limits or Limits(),
+            caps=carrier.caps or (Caps() if carrier.mode == "live" else NO_CAPS),
+            zone=ZoneInfo(carrier.time_zone),
+        )
+        for name, carrier in config.carriers.items()
+    }
+
+
 def lane_plan(config: Config) -> LanePlan:
     return LanePlan(
         sms=dict.fromkeys(config.carriers, 1),
@@ -69,9 +83,9 @@ def lane_plan(config: Config) -> LanePlan:
     )
 
 
-def limits(config: Config) -> Limits:
+def rate_limits(config: Config) -> RateLimits:
     api = config.api
-    return Limits(rate_per_s=api.rate_per_s, burst=api.burst, unknown_keys_per_min=api.unknown_keys_per_min)
+    return RateLimits(rate_per_s=api.rate_per_s, burst=api.burst, unknown_keys_per_min=api.unknown_keys_per_min)
 
 
 def batch_settings(config: Config) -> BatchSettings:

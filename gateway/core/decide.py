@@ -42,6 +42,7 @@ from gateway.core.payment import (
     OpenBreak,
     Operation,
     OperationKind,
+    OverLimit,
     Payment,
     Post,
     Reason,
@@ -81,10 +82,11 @@ def decide(payment: Payment, event: Event, rules: Rules) -> Decision:
     return replace(decision, payment=moved)
 
 
-def open_payment(payment: Payment, ask: str) -> Decision:
-    """The first decision about a new payment: tell the feed, ask the phone with the template *ask*."""
+def open_payment(payment: Payment, ask: str | None) -> Decision:
+    """The first decision about a new payment: tell the feed, ask the phone with the template *ask* (None: do not)."""
     assert payment.state is State.CREATED and payment.version == 1
-    return Decision(payment, (Notify(type=EventType.PAYMENT_CREATED), SendAsk(template=ask)))
+    created = Notify(type=EventType.PAYMENT_CREATED)
+    return Decision(payment, (created,) if ask is None else (created, SendAsk(template=ask)))
 
 
 def _unlisted(payment: Payment, event: Event) -> Decision:
@@ -92,6 +94,11 @@ def _unlisted(payment: Payment, event: Event) -> Decision:
     if isinstance(event, CarrierFact):
         return Decision(payment, (OpenBreak(kind=BreakKind.UNEXPECTED_FACT, detail=f"{name} while {payment.state}"),))
     return Decision(payment, ignored=f"{name} while {payment.state}")
+
+
+def _over_limit(payment: Payment, event: OverLimit, rules: Rules) -> Decision:
+    told = (SendText(template="over_limit"),) if event.tells else ()
+    return _end(payment, Reason.LIMIT_EXCEEDED, event.at_ms, told)
 
 
 def _asked(payment: Payment, event: AskSubmitted, rules: Rules) -> Decision:
@@ -166,6 +173,8 @@ def _stopped(payment: Payment, event: ConsumerStopped, rules: Rules) -> Decision
 
 def _wrong_code(payment: Payment, event: WrongCodeReplied, rules: Rules) -> Decision:
     counted = replace(payment, wrong_codes=payment.wrong_codes + 1)
+    if event.locks:
+        return _end(counted, Reason.WRONG_CODE, event.at_ms, ())
     if counted.wrong_codes >= rules.wrong_codes_max:
         return _end(counted, Reason.WRONG_CODE, event.at_ms, (SendText(template="locked"),))
     return Decision(counted, () if event.quiet else (SendText(template="wrong_code"),))
@@ -510,6 +519,7 @@ _ROWS: Final[dict[State, dict[type[Event], Rule]]] = {
         AskSubmitted: _asked,
         AskDelivered: _asked,  # The DLR may overtake the submit response.
         AskDeclined: _ask_failed,
+        OverLimit: _over_limit,
     },
     State.AWAITING_CONSENT: _WAITING
     | {

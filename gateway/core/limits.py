@@ -72,7 +72,10 @@ def is_over(most: Use, used: Use, amount_minor: int) -> bool:
 def own_limit(
     consumer_limit_minor: int | None, next_minor: int | None, next_at_ms: int | None, now_ms: int
 ) -> int | None:
-    """The limit that a phone's owner set and that holds at *now_ms*: *next_minor* from *next_at_ms* on."""
+    """The limit a day that a phone's owner set, as it holds at *now_ms*, in minor units; None: there is none.
+
+    *next_minor* takes the place of *consumer_limit_minor* from *next_at_ms* on.
+    """
     if next_at_ms is not None and now_ms >= next_at_ms:
         return next_minor
     return consumer_limit_minor

@@ -21,14 +21,18 @@ REASONS: Final[Mapping[Reason, ReasonRow]] = {
     Reason.REFUSED: ReasonRow("the phone's owner said no, or STOP", "not without asking the person", False),
     Reason.EXPIRED: ReasonRow("no answer in time", "ask again; a longer `expires_in_s` leaves more time", True),
     Reason.CANCELLED: ReasonRow("you took it back", "as you like", True),
-    Reason.WRONG_CODE: ReasonRow("three wrong codes", "ask again: the new request has a new code", True),
+    Reason.WRONG_CODE: ReasonRow(
+        "three wrong codes, or too many from this phone in a day", "ask again: the new request has a new code", True
+    ),
     Reason.UNREACHABLE: ReasonRow("the ask cannot reach the phone", "ask again later", True),
     Reason.UNAVAILABLE: ReasonRow(
-        "this phone takes no requests, or none of yours", "do not ask again; offer another way to pay", False
+        "this phone takes no requests, none of yours, or no more for now; we do not say which",
+        "do not ask again today; offer another way to pay",
+        False,
     ),
     Reason.INSUFFICIENT_FUNDS: ReasonRow("not enough money, twice or too late", "ask again after a top-up", True),
     Reason.LIMIT_EXCEEDED: ReasonRow(
-        "a limit of the carrier or of the law", "ask again later, or for a smaller amount", True
+        "a limit of the phone, of yours, of the carrier or of the law", "ask again later, or for a smaller amount", True
     ),
     Reason.NOT_SUBSCRIBER: ReasonRow(
         "the carrier does not know the number as its own", "ask again with another `carrier`", False

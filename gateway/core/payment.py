@@ -56,6 +56,8 @@ METADATA_KEYS_MAX: Final = 50
 
 FINAL_STATES: Final = frozenset({State.CAPTURED, State.ENDED, State.REVERSED})
 WAITING_STATES: Final = frozenset({State.CREATED, State.AWAITING_CONSENT})
+DEAD_STATES: Final = frozenset({State.ENDED, State.REVERSED})
+"""No money stays with the merchant: the reference is free for another, and no limit counts it."""
 
 
 class Reason(StrEnum):
@@ -245,12 +247,23 @@ class WrongCodeReplied(ConsumerEvent, frozen=True, kw_only=True):
     mo_id: str
     quiet: bool = False
     """The phone is told about another payment that waits beside this one."""
+    locks: bool = False
+    """It was one too many of this phone: all that waits ends, and one text about the phone says so."""
 
 
 class ConsumerStopped(ConsumerEvent, frozen=True, kw_only=True):
     """STOP: no more asks."""
 
     mo_id: str
+
+
+class OverLimit(MerchantEvent, frozen=True, kw_only=True):
+    """The request is more than a limit allows; the phone is not asked."""
+
+    detail: str
+    """Whose limit it is, for the timeline."""
+    tells: bool
+    """The phone is told: it is the phone's own limit, or the carrier's for each phone."""
 
 
 class CaptureRequested(MerchantEvent, frozen=True, kw_only=True):
@@ -432,6 +445,7 @@ class BreakKind(StrEnum):
     REVERSAL_DECLINED = "reversal_declined"
     MISMATCH = "mismatch"
     NOT_CARRIED_OUT = "not_carried_out"
+    PUMPING = "pumping"
 
 
 class OpenBreak(Effect, frozen=True, kw_only=True):

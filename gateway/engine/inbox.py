@@ -15,11 +15,14 @@ from sqlalchemy import select
 
 from carriers import base
 from gateway.core.asks import FALLBACK_LANGUAGE
+from gateway.core.caps import NO_TERMS
 from gateway.core.payment import Payment, ReplyConfirmed, ReplyRefused, State, WrongCodeReplied
 from gateway.core.reply import Meaning, Reply, read_reply
+from gateway.engine import wrong_codes
 from gateway.engine.loop_guard import may_answer
 from gateway.engine.merchant_jobs import derived, live_codes
 from gateway.store import tables
+from gateway.store.bars import is_locked
 from gateway.store.effects import Effects
 from gateway.store.identity import new_id
 from gateway.store.queries import consumer_payments
@@ -127,6 +130,9 @@ def _act(inbound: Inbound, codes: dict[str, Payment], keywords: Mapping[Meaning,
         handler(inbound)
         return None
     if reply.meaning is Meaning.CONFIRM and reply.code is not None:
+        if is_locked(inbound.unit, inbound.consumer):
+            _still_locked(inbound)
+            return None
         return _confirm(inbound, codes[reply.code])
     if reply.meaning is Meaning.REFUSE:
         return _refuse(inbound) or _refused_late(inbound)
@@ -199,6 +205,12 @@ def _wrong_code(inbound: Inbound, code: str) -> Payment | None:
                 unit.effects.text_about(current, template)
             return current
     if inbound.waiting:
+        if is_locked(unit, inbound.consumer):
+            _still_locked(inbound)
+            return None
+        terms = unit.policy.terms.get(inbound.mo.carrier, NO_TERMS)
+        if wrong_codes.is_one_too_many(unit, inbound.consumer, terms.caps):
+            return _lock(inbound)
         # A guess is tried against all that wait, so it is counted on all; one text tells it, about the newest.
         newest = inbound.waiting[-1]
         for payment in inbound.waiting:
@@ -207,6 +219,18 @@ def _wrong_code(inbound: Inbound, code: str) -> Payment | None:
         return newest
     _not_understood(inbound)
     return None
+
+
+def _lock(inbound: Inbound) -> Payment:
+    mo, newest = inbound.mo, inbound.waiting[-1]
+    wrong_codes.lock(inbound.unit, inbound.consumer, carrier=mo.carrier, language=inbound.language, mo_id=inbound.mo_id)
+    return newest
+
+
+def _still_locked(inbound: Inbound) -> None:
+    """A phone that was being charged when it was locked may be asked a second time; it answers when it may again."""
+    if _may_answer(inbound):
+        wrong_codes.tell_locked(inbound.unit, inbound.consumer, carrier=inbound.mo.carrier, language=inbound.language)
 
 
 def _late_template(payment: Payment) -> str | None:

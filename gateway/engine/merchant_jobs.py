@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from gateway.core.caps import Later
 from gateway.core.codes import amount_spellings, choose_code
 from gateway.core.money import Money
 from gateway.core.payment import (
@@ -18,11 +19,14 @@ from gateway.core.payment import (
     CaptureRequested,
     Event,
     Fulfilled,
+    OverLimit,
     Payment,
     State,
 )
 from gateway.core.public import public_payment, with_number, without_number
+from gateway.engine.admission import Admission, Request, admit
 from gateway.store import tables
+from gateway.store.counters import Spender
 from gateway.store.effects import new_payment_names
 from gateway.store.unit import Key, KeyRecord, Needs, Unit
 
@@ -112,6 +116,7 @@ class CreatePayment:
     body_hash: str
     code_digits: int = 4
     default_language: str = "en"
+    consumer_present: bool = False
 
     action: ClassVar[str] = "ask"
     is_carrier_fact: ClassVar[bool] = False
@@ -121,7 +126,10 @@ class CreatePayment:
 
     def needs(self) -> Needs:
         reference = () if self.reference is None else ((self.merchant_id, self.mode, self.reference),)
-        return Needs(msisdns=(self.msisdn,), keys=(self._key(),), references=reference)
+        return Needs(msisdns=(self.msisdn,), keys=(self._key(),), references=reference, spenders=(self._spender(),))
+
+    def _spender(self) -> Spender:
+        return Spender(self.merchant_id, self.mode, self.carrier, self.amount.currency)
 
     def run(self, unit: Unit) -> Outcome:
         replay = _replay(unit, self._key(), self.body_hash)
@@ -132,9 +140,28 @@ class CreatePayment:
             if live is not None:
                 detail = f"reference {self.reference!r} has a live payment already"
                 return Problem("reference_in_use", detail, {"payment_id": live})
+        admission = admit(
+            unit,
+            Request(
+                consumer=unit.consumer(self.msisdn),
+                spender=self._spender(),
+                amount=self.amount,
+                is_present=self.consumer_present,
+            ),
+        )
+        if admission.later is not None:
+            return _later(admission.later, unit.now_ms)
         payment = self._payment(unit)
-        unit.open(payment, "ask")
-        return _answer(unit, self._key(), self.body_hash, 201, payment)
+        self._open(unit, payment, admission)
+        return _answer(unit, self._key(), self.body_hash, 201, unit.current([payment.id])[0])
+
+    def _open(self, unit: Unit, payment: Payment, admission: Admission) -> None:
+        over = admission.over
+        if admission.is_barred or (over is not None and not over.tells):
+            unit.unasked.add(payment.id)
+        unit.open(payment, "ask" if over is None else None)
+        if over is not None:
+            unit.decide(payment.id, OverLimit(at_ms=unit.now_ms, detail=over.detail, tells=over.tells))
 
     def _payment(self, unit: Unit) -> Payment:
         consumer = unit.consumer(self.msisdn)
@@ -164,6 +191,11 @@ class CreatePayment:
             consent_expires_at_ms=expires_at_ms,
             deadline_at_ms=expires_at_ms + unit.policy.rules[self.carrier].consent_grace_ms,
         )
+
+
+def _later(later: Later, now_ms: int) -> Problem:
+    wait_s = max(1, -(-(later.until_ms - now_ms) // 1000))
+    return Problem(later.code, later.detail, {"retry_after_s": str(wait_s)})
 
 
 def _printed_deadline(now_ms: int, expires_in_ms: int) -> int:

@@ -5,7 +5,7 @@ time zone, the deadline of an ask rounded down to the minute by whoever stored i
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -56,6 +56,8 @@ class Texts:
         language = catalogues.language(body["language"])
         fields = {"help": words.short_code, "care": words.care_line, "brand": words.brand}
         if "fields" in body:
+            if body["until_ms"] is not None:
+                fields["time"] = day_time(body["until_ms"], self._zones[body["carrier"]], language)
             return catalogues.render(language.code, body["template"], **fields, **body["fields"])
         fields |= self._about(body, language)
         if "second" in body:
@@ -80,15 +82,15 @@ class Texts:
         }
 
 
-def clock_time(at_ms: int, zone: ZoneInfo) -> str:
+def clock_time(at_ms: int, zone: tzinfo) -> str:
     """`14:35`."""
     return f"{_local(at_ms, zone):%H:%M}"
 
 
-def day_time(at_ms: int, zone: ZoneInfo, language: Language) -> str:
+def day_time(at_ms: int, zone: tzinfo, language: Language) -> str:
     """`23/11 14:35`."""
     return language.day_time(_local(at_ms, zone))
 
 
-def _local(at_ms: int, zone: ZoneInfo) -> datetime:
+def _local(at_ms: int, zone: tzinfo) -> datetime:
     return datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(zone)

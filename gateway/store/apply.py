@@ -1,8 +1,8 @@
 """One batch, one transaction: load and lock what the jobs need, run them in order, write everything at once, commit.
 
-The lock order is the same everywhere: consumers by number, payments by id, feed rows by merchant. What two processes
-may both insert (an idempotency key, a live reference, a new consumer) is guarded by a unique index: the loser's whole
-batch is rolled back and run again, and then finds the winner.
+The lock order is the same everywhere: consumers by number, payments by id, limit counters, feed rows by merchant. What
+two processes may both insert (an idempotency key, a live reference, a new consumer) is guarded by a unique index: the
+loser's whole batch is rolled back and run again, and then finds the winner.
 
 Knows no rule about payments: that is `gateway.core.decide`, called by the jobs through the `Unit`.
 """
@@ -93,8 +93,10 @@ class Store:
         try:
             with begin_write(self._engine) as conn:
                 unit = Unit(conn, self._policy, owned_epoch=self.owned_epoch)
-                unit.load([job.needs() for job in jobs])
+                needs = [job.needs() for job in jobs]
+                unit.load(needs)
                 unit.now_ms = database_now_ms(conn) + self._clock_offset_ms()
+                unit.hold_limits(needs)
                 results = [Applied(job.run(unit)) for job in jobs]
                 unit.flush()
                 if self._is_remote:

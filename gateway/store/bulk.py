@@ -55,11 +55,16 @@ LIVE_REFERENCE = "reference IS NOT NULL AND state NOT IN ('ended', 'reversed')"
 """The predicate of the index `payment_live_reference`, letter by letter."""
 
 
-def select_same(conn: Connection, table: Table, rows: Sequence[Values], *, where: str = "") -> Sequence[Row[Any]]:
-    """The rows of *table* that have the same columns as one of *rows*, by the index that begins with those."""
+def select_same(
+    conn: Connection, table: Table, rows: Sequence[Values], *, where: str = "", lock: bool = False
+) -> Sequence[Row[Any]]:
+    """The rows of *table* that have the same columns as one of *rows*, by the index that begins with those.
+
+    *lock*: for this transaction, in the order of those columns.
+    """
     if not rows:
         return []
-    statement = _select_same(table, conn.dialect.name, tuple(rows[0]), where)
+    statement = _select_same(table, conn.dialect.name, tuple(rows[0]), where, lock)
     return conn.exec_driver_sql(statement, (_rows(rows),)).all()
 
 
@@ -137,12 +142,14 @@ def _select(table: Table, dialect: str, column: str, lock: bool, order_by: str) 
 
 
 @cache
-def _select_same(table: Table, dialect: str, columns: tuple[str, ...], where: str) -> str:
+def _select_same(table: Table, dialect: str, columns: tuple[str, ...], where: str, lock: bool) -> str:
     same = " AND ".join(f'"{table.name}"."{name}" = r."{name}"' for name in columns)
     limited = "".join(f" AND {part}" for part in _qualified(table, where))
     # CROSS JOIN: SQLite then keeps this order, few names outside and one look into the index for each.
     joined = f'{_unfolded(table, dialect, columns)} CROSS JOIN "{table.name}"'
-    return f'SELECT "{table.name}".* FROM {joined} WHERE {same}{limited}'
+    ordered = " ORDER BY " + _names(columns, f'"{table.name}".') if lock else ""
+    locked = f' FOR UPDATE OF "{table.name}"' if lock and dialect == "postgresql" else ""
+    return f'SELECT "{table.name}".* FROM {joined} WHERE {same}{limited}{ordered}{locked}'
 
 
 def _qualified(table: Table, where: str) -> list[str]:

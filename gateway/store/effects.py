@@ -34,6 +34,7 @@ from gateway.core.payment import (
 )
 from gateway.core.public import PublicPayment, public_payment
 from gateway.store import tables
+from gateway.store.bars import is_barred
 from gateway.store.identity import new_id
 from gateway.store.outbox import OutboxRow
 
@@ -173,8 +174,9 @@ class Effects:
         )
 
     def _send_ask(self, payment: Payment, effect: SendAsk) -> None:
-        stopped = self._unit.is_stopped(payment.consumer_id, payment.merchant_id)
         body = self._about(payment, effect.template, supersedes=True)
+        consumer = self._unit.consumer_by_id(payment.consumer_id)
+        stopped = payment.id in self._unit.unasked or is_barred(self._unit, consumer, payment.merchant_id)
         body |= {"is_ask": True, "stopped": stopped, "merchant_id": payment.merchant_id}
         self._queue_text(ask_message_id(payment), payment.carrier, payment.consumer_id, payment.id, body)
 
@@ -224,8 +226,9 @@ class Effects:
         ends_asks: bool = False,
         ends_asks_of: str = "",
         is_mute: bool = False,
+        until_ms: int | None = None,
     ) -> None:
-        """A text that is about no single payment; *fields* fill the template.
+        """A text that is about no single payment; *fields* fill the template, and *until_ms* its `time`.
 
         *ends_asks*: no older ask may leave, or none of the merchant *ends_asks_of*. *is_mute*: that is all it does.
         """
@@ -239,6 +242,7 @@ class Effects:
             "ends_asks": ends_asks,
             "ends_asks_of": ends_asks_of,
             "is_mute": is_mute,
+            "until_ms": until_ms,
             "at_ms": self._unit.now_ms,
         }
         self._queue_text(new_id("msg_"), carrier, consumer_id, None, body)

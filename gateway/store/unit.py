@@ -12,11 +12,14 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import Connection, Table
 
+from gateway.core.caps import Terms
 from gateway.core.decide import decide, open_payment
-from gateway.core.payment import Decision, Event, Payment, Rules, State
+from gateway.core.payment import DEAD_STATES, Decision, Event, Payment, Rules
 from gateway.store import flush, load
+from gateway.store.counters import Counters, Spender, spender
 from gateway.store.effects import Effects
 from gateway.store.outbox import LanePlan, OutboxRow
+from gateway.store.phone_records import PhoneRecords
 from gateway.store.rows import Consumer, Key, KeyRecord, MessageRow
 
 __all__ = ["Consumer", "Key", "KeyRecord", "MessageRow", "Move", "Needs", "Policy", "Unit"]
@@ -34,10 +37,8 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     """(merchant, mode, reference)."""
     message_ids: tuple[tuple[str, str], ...] = ()
     """(carrier, the carrier's message id), to match receipts."""
-
-
-_DEAD = frozenset({State.ENDED, State.REVERSED})
-"""A payment in these states leaves its reference free for another."""
+    spenders: tuple[Spender, ...] = ()
+    """Whose limits are used up."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +50,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     code_key: bytes
     short_codes: Mapping[str, str] = {}
     """By carrier, the number that asks come from: nobody may take it for a code."""
+    terms: Mapping[str, Terms] = {}
+    """By carrier, its limits and caps."""
 
 
 class Move(NamedTuple):
@@ -84,7 +87,16 @@ class Unit:
         self._keys: dict[Key, KeyRecord] = {}
         self._references: dict[tuple[str, str, str], str] = {}
         self._messages: dict[tuple[str, str], list[MessageRow]] = {}
+        self.phones: frozenset[str] = frozenset()
+        """The consumers that are locked."""
         self.created: dict[str, Payment] = {}
+        self._created_of: defaultdict[str, list[str]] = defaultdict(list)
+        self.released: dict[str, Payment] = {}
+        """Payments that this batch ended without money, or whose money it saw go back."""
+        self.unasked: set[str] = set()
+        """Payments of this batch about which their phones get no text."""
+        self.records = PhoneRecords(self)
+        self.counters = Counters(conn, policy.terms)
         self.changed: dict[str, None] = {}
         self.annotated: dict[str, None] = {}
         self.touched: dict[str, None] = {}
@@ -106,6 +118,7 @@ class Unit:
             self._remember(consumer)
         # Behind the locks: a stop that another process put a moment ago is seen.
         self._know_shop_stops(self._consumers)
+        self.phones = frozenset(self._consumers)
         self._references = load.references(self.conn, {ref for need in needs for ref in need.references})
         self._messages = load.messages(self.conn, {ids for need in needs for ids in need.message_ids})
         payment_ids = {payment for need in needs for payment in need.payment_ids}
@@ -116,6 +129,13 @@ class Unit:
         named = {payment.consumer_id for payment in self._payments.values()} - self._consumers.keys()
         for consumer in load.consumers(self.conn, set(), named, lock=False):
             self._remember(consumer)
+
+    def hold_limits(self, needs: Sequence[Needs]) -> None:
+        """Lock the counters of what *needs* name and of every payment that was loaded; the clock has been read."""
+        if not self.counters.is_counting:
+            return
+        loaded = {spender(payment) for payment in self._payments.values()}
+        self.counters.hold(loaded.union(*(need.spenders for need in needs)), self.now_ms)
 
     def _remember(self, consumer: Consumer) -> None:
         self._consumers[consumer.id] = consumer
@@ -182,7 +202,7 @@ class Unit:
         """The id of the live payment with this reference."""
         payment_id = self._references.get((merchant_id, mode, reference))
         payment = None if payment_id is None else self.payment(payment_id)
-        return payment.id if payment is not None and payment.state not in _DEAD else None
+        return payment.id if payment is not None and payment.state not in DEAD_STATES else None
 
     def messages(self, carrier: str, message_id: str) -> list[MessageRow]:
         """Sent messages that a receipt with this id may be about."""
@@ -192,9 +212,15 @@ class Unit:
         """A text was sent under this id just now: its receipt may be in this very batch."""
         self._messages.setdefault((carrier, message_id), []).append(message)
 
-    def open(self, payment: Payment, ask: str) -> None:
-        """Store a new payment and ask its phone."""
+    def created_of(self, consumer_id: str) -> list[Payment]:
+        """The payments of this phone that this batch has made, as they are now."""
+        return [self.created[payment_id] for payment_id in self._created_of[consumer_id]]
+
+    def open(self, payment: Payment, ask: str | None) -> None:
+        """Store a new payment and ask its phone (None: do not)."""
         self.created[payment.id] = payment
+        self._created_of[payment.consumer_id].append(payment.id)
+        self.counters.reserve(payment)
         self._keep(payment)
         if payment.reference is not None:
             self._references[payment.merchant_id, payment.mode, payment.reference] = payment.id
@@ -214,6 +240,9 @@ class Unit:
                 self.created[payment_id] = after
             else:
                 self.changed[payment_id] = None
+            if before.state not in DEAD_STATES and after.state in DEAD_STATES:
+                self.released[payment_id] = after
+                self.counters.release(after)
         self._carry_out(before, after, decision, event)
         return decision
 

@@ -86,6 +86,8 @@ VARIANTS: dict[str, tuple[Changes, Changes]] = {
     "read after the grace": ({}, {"read_at_ms": GRACE_ENDS + 1, "at_ms": GRACE_ENDS + 1}),
     "manual capture": ({"capture": Capture.MANUAL}, {}),
     "last wrong code": ({"wrong_codes": RULES.wrong_codes_max - 1}, {}),
+    "one too many of this phone": ({}, {"locks": True}),
+    "of which the phone is not told": ({}, {"tells": False}),
     "after low balance": (_AFTER_LOW_BALANCE, {}),
     "capture at the last moment": ({}, {"at_ms": CHARGE_NOT_AFTER}),
     "capture too late": ({}, {"at_ms": CHARGE_NOT_AFTER + 1}),

@@ -20,6 +20,8 @@ from gateway.adapters import Port, kinds
 from gateway.app import metrics
 from gateway.cli.commands import app
 from gateway.config import ApiSection, CarrierSection, Config, EngineSection, GatewaySection, read
+from gateway.core.caps import Caps
+from gateway.core.limits import Limits
 from gateway.core.payment import BreakKind, EventType
 from gateway.store import tables
 from tests.house.tree import ROOT
@@ -32,6 +34,8 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[api]": ApiSection,
     "[engine]": EngineSection,
     "[carriers.<name>]": CarrierSection,
+    "[carriers.<name>.limits]": Limits,
+    "[carriers.<name>.caps]": Caps,
 }
 
 
@@ -83,7 +87,7 @@ def test_the_defaults_are_those_of_the_code(heading: str) -> None:
 
 def shown(default: object) -> str:
     match default:
-        case "" | () | []:
+        case None | "" | () | []:
             return "empty"
         case dict() if not default:
             return "empty"

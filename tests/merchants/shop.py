@@ -29,7 +29,7 @@ from gateway.store.unit import Policy, Unit
 from merchants.api import Api, CarrierTerms
 from merchants.app import build
 from merchants.keys import Merchant, add_merchant
-from merchants.rates import Limits
+from merchants.rates import RateLimits
 from merchants.upkeep import Upkeep
 
 T = TypeVar("T")
@@ -217,7 +217,7 @@ async def open_shop(url: str, **settings: Any) -> AsyncIterator[Shop]:  # Any: f
             "registry": CollectorRegistry(),
             "on_request": lambda method, route, status, seconds: seen.append((method, route, status)),
             "development": True,
-            "limits": Limits(rate_per_s=0, unknown_keys_per_min=0),
+            "limits": RateLimits(rate_per_s=0, unknown_keys_per_min=0),
             **settings,
         }
     )

@@ -8,7 +8,7 @@ import pytest
 from merchants import rates
 from merchants.keys import REMEMBERED_FOR_S
 from merchants.problems import Refused
-from merchants.rates import Buckets, KeyRates, Limits, Strangers
+from merchants.rates import Buckets, KeyRates, RateLimits, Strangers
 from tests.merchants.shop import Shop, a_request, open_shop
 
 
@@ -54,7 +54,7 @@ def test_buckets_stay_few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_headers_have_the_form_of_the_draft() -> None:
     watch = Watch()
-    limited = KeyRates(Limits(rate_per_s=100.0, burst=200), watch)
+    limited = KeyRates(RateLimits(rate_per_s=100.0, burst=200), watch)
     assert limited.policy == '"default";q=200;w=2'
     for _ in range(49):
         limited.take("key_1")
@@ -62,7 +62,7 @@ def test_the_headers_have_the_form_of_the_draft() -> None:
     assert limited.shown(-0.4) == '"default";r=0;t=3'
 
 
-LIMITS = Limits(rate_per_s=0.01, burst=3, unknown_keys_per_min=2)
+LIMITS = RateLimits(rate_per_s=0.01, burst=3, unknown_keys_per_min=2)
 
 
 async def test_a_key_that_asks_too_often_waits_and_others_do_not(sqlite_url: str) -> None:
@@ -107,7 +107,7 @@ async def test_an_address_with_unknown_keys_is_not_looked_at_for_ever(sqlite_url
 
 
 async def test_the_first_requests_of_a_new_key_may_come_all_at_once(sqlite_url: str) -> None:
-    async with open_shop(sqlite_url, limits=Limits(rate_per_s=0, unknown_keys_per_min=1)) as shop:
+    async with open_shop(sqlite_url, limits=RateLimits(rate_per_s=0, unknown_keys_per_min=1)) as shop:
         answers = await asyncio.gather(*(shop.call("GET", "/v1/payments") for _ in range(40)))
         assert {answer.status for answer in answers} == {200}
 

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from gateway.engine.batcher import Busy
 from gateway.store import request_log as store
 from merchants import request_log
-from merchants.rates import Limits
+from merchants.rates import RateLimits
 from merchants.request_log import CHARACTERS_MAX, Asked, RequestLog, masked
 from merchants.requests import LoggedRequest, RequestPage
 from merchants.upkeep import Upkeep
@@ -60,7 +60,7 @@ async def test_reads_that_went_well_and_strangers_are_not_noted(sqlite_shop: Sho
 
 
 async def test_a_flood_does_not_fill_the_log(sqlite_url: str) -> None:
-    async with open_shop(sqlite_url, limits=Limits(rate_per_s=0.001, burst=1)) as shop:
+    async with open_shop(sqlite_url, limits=RateLimits(rate_per_s=0.001, burst=1)) as shop:
         assert (await shop.call("POST", "/v1/payments", a_request())).status == 201
         assert (await shop.call("POST", "/v1/payments", a_request())).status == 429
         await shop.noted()

@@ -75,11 +75,11 @@ class Odd:
 
 
 @contextmanager
-def a_store(url: str) -> Iterator[Store]:
+def a_store(url: str, policy: Policy = POLICY) -> Iterator[Store]:
     """A writer with an engine of its own, as each process has it."""
     engine = connect(url)
     try:
-        yield Store(engine, POLICY)
+        yield Store(engine, policy)
     finally:
         engine.dispose()
 
