@@ -64,18 +64,19 @@ class AskWatch:
             found = await self._reads(lambda conn: pauses.silent_asks(conn, self._watched, now_ms))
             pumping = [asks for asks in found if is_pumping(self._terms[asks.carrier].caps, asks.asked, asks.answered)]
             if pumping:
-                await self._batcher.call(lambda unit: self._pause(unit, pumping))
+                for detail in await self._batcher.call(lambda unit: self._pause(unit, pumping)):
+                    log.warning("asks are paused: %s", detail)
         await self._batcher.call(self._forget, wake=False)
 
-    def _pause(self, unit: Unit, pumping: Sequence[Asks]) -> None:
+    def _pause(self, unit: Unit, pumping: Sequence[Asks]) -> list[str]:
         begun = []
         for asks in {asks.subject: asks for asks in pumping}.values():
             detail = f"{asks.subject}: {asks.asked} asks in an hour, {asks.answered} answered"
             until_ms = unit.now_ms + round(self._terms[asks.carrier].caps.pumping_pause_s * 1000)
             begun.append((asks, detail, until_ms))
             unit.effects.open_break(BreakKind.PUMPING, None, f"{detail}; asks paused from {unit.now_ms} to {until_ms}")
-            log.warning("asks are paused: %s", detail)
         pauses.begin(unit.conn, begun, unit.now_ms)
+        return [detail for _, detail, _ in begun]
 
     def _forget(self, unit: Unit) -> None:
         counters.forget(unit.conn, self._terms, unit.now_ms)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, select
 
 from gateway.core.payment import Payment
 from gateway.store import bulk, tables
@@ -136,6 +136,13 @@ def messages(conn: Connection, wanted: Collection[tuple[str, str]]) -> dict[tupl
     for part in parts:
         found.setdefault((part.carrier, part.carrier_message_id), []).append(sent[part.message_id])
     return found
+
+
+def is_barred_ask(conn: Connection, message_id: str) -> bool:
+    """Whether this ask waits in the outbox only to be found barred: its phone took none when it was written."""
+    outbox = tables.outbox.c
+    body = conn.execute(select(outbox.body).where(outbox.id == message_id)).scalar_one_or_none()
+    return body is not None and bool(msgspec.json.decode(body).get("stopped"))
 
 
 def _json(values: Collection[str]) -> str:

@@ -14,10 +14,10 @@ from sqlalchemy import Connection, Table
 
 from gateway.core.caps import Terms
 from gateway.core.decide import decide, open_payment
-from gateway.core.payment import DEAD_STATES, Decision, Event, Payment, Rules
+from gateway.core.payment import DEAD_STATES, Decision, Event, Payment, Rules, SendText, State
 from gateway.store import flush, load
 from gateway.store.counters import Counters, Spender, spender
-from gateway.store.effects import Effects
+from gateway.store.effects import Effects, ask_message_id
 from gateway.store.outbox import LanePlan, OutboxRow
 from gateway.store.phone_records import PhoneRecords
 from gateway.store.rows import Consumer, Key, KeyRecord, MessageRow
@@ -256,10 +256,24 @@ class Unit:
             self.annotated[payment_id] = None
 
     def _carry_out(self, before: Payment, after: Payment, decision: Decision, event: Event | None) -> None:
+        # Asked first: what the transition ends, it takes out of the outbox.
+        is_silent = before.state is State.CREATED and self._is_silent(before, decision)
         if event is not None and after is not before:
             self.effects.record_transition(before, after, event)
         for effect in decision.effects:
-            self.effects.carry_out(after, effect)
+            if not (is_silent and isinstance(effect, SendText)):
+                self.effects.carry_out(after, effect)
+
+    def _is_silent(self, before: Payment, decision: Decision) -> bool:
+        """Whether the phone took no asks when this one was to be sent: then it hears nothing else about it either.
+
+        Or a shop could make it ring all the same, by taking back at once what it asks.
+        """
+        if not any(isinstance(effect, SendText) for effect in decision.effects):
+            return False
+        ask = ask_message_id(before)
+        row = self.outbox.get(ask)
+        return bool(row.body["stopped"]) if row is not None else load.is_barred_ask(self.conn, ask)
 
     def put(self, table: Table, row: dict[str, Any]) -> None:
         """Insert *row* with the batch."""

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from carriers import base
 from gateway.consumer import stops
 from gateway.core.caps import NO_CAPS, Caps, Terms
-from gateway.core.payment import CancelRequested, Payment
+from gateway.core.payment import CancelRequested, DeadlinePassed, Payment
 from gateway.core.reply import Meaning
 from gateway.engine.carrier_jobs import OrderDone, TextDone
 from gateway.engine.executors import STOPPED
@@ -87,7 +87,15 @@ class Here:
 
     def cancel(self) -> None:
         """The merchants take back all that waits."""
-        self.do(Odd(_cancel, Needs(msisdns=(PHONE,))))
+        self.do(self.cancelling())
+
+    def cancelling(self) -> Odd:
+        """The same, as a job."""
+        return Odd(_cancel, Needs(msisdns=(PHONE,)))
+
+    def deadlines(self) -> Odd:
+        """All that waits is told that its time is over."""
+        return Odd(_expire, Needs(msisdns=(PHONE,)))
 
     def payment(self, payment_id: str) -> Payment:
         needs = Needs(payment_ids=(payment_id,))
@@ -119,6 +127,11 @@ def _waiting(unit: Unit) -> list[Payment]:
 def _cancel(unit: Unit) -> None:
     for payment in _waiting(unit):
         unit.decide(payment.id, CancelRequested(at_ms=unit.now_ms))
+
+
+def _expire(unit: Unit) -> None:
+    for payment in _waiting(unit):
+        unit.decide(payment.id, DeadlinePassed(at_ms=unit.now_ms))
 
 
 @contextmanager

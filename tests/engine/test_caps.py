@@ -103,6 +103,21 @@ def test_a_request_to_a_phone_that_was_asked_too_often_looks_like_one_to_a_stopp
     assert [row.status for row in rows(database_url, statement)] == ["failed", "failed"]
 
 
+def test_a_shop_cannot_make_a_barred_phone_ring_by_taking_back_what_it_asks(database_url: str) -> None:
+    with here(database_url, just(asks_per_hour=1)) as home:
+        home.ask()
+        home.cancel()
+        # Before the lane has looked at the ask: in the same batch, in another, and when its link is down for long.
+        assert home.do(a_create("k-a", merchant_id="mer_2"), home.cancelling()).rows == []
+        home.do(a_create("k-b", merchant_id="mer_2"))
+        assert home.do(home.cancelling()).rows == []
+        home.do(a_create("k-d", merchant_id="mer_2"))
+        home.pass_s(700)
+        assert home.do(home.deadlines()).rows == []
+    reasons = [row.reason for row in rows(database_url, "SELECT reason FROM payment ORDER BY id")]
+    assert reasons == ["cancelled", "cancelled", "cancelled", "expired"]
+
+
 def test_a_test_carriers_asks_do_not_count_against_a_real_phone(database_url: str) -> None:
     with here(database_url, just(asks_per_hour=1)) as home:
         assert [home.ask(mode="test"), home.ask(mode="live")] == ["asked", "asked"]

@@ -137,8 +137,8 @@ class Shop:
             raw = await answer.read()
             return Answered(answer.status, msgspec.json.decode(raw) if raw else None, answer.headers)
 
-    def for_merchant(self, key: str) -> "Shop":
-        """Another merchant's side of the same gateway."""
+    def beside(self, key: str) -> "Shop":
+        """Another merchant of the same gateway."""
         return Shop(self._http, self._base, key)
 
     def moved_to(self, base: str) -> None:
@@ -292,11 +292,13 @@ async def together(*stories: Awaitable[None]) -> None:
 
 
 @asynccontextmanager
-async def house(database: str, folder: Path, *, called_back: bool = False) -> AsyncIterator[House]:
+async def house(
+    database: str, folder: Path, *, called_back: bool = False, **carrier: Any
+) -> AsyncIterator[House]:  # Any: settings of the carrier.
     """Open it, and at the end hold the journals against the books. *called_back*: the biller calls about charges."""
     async with World(world_settings(folder)) as world, aiohttp.ClientSession() as http:
         merchant = a_shop(database)
-        gateway = await _started(config_for(database, world, **hurry(world)), called_back=called_back)
+        gateway = await _started(config_for(database, world, **hurry(world), **carrier), called_back=called_back)
         with evidence(world, database, folder) as seen, logged() as log:
             opened = House(world, gateway, Shop(http, gateway.url, merchant.test_key), seen)
             try:

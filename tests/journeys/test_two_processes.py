@@ -218,7 +218,7 @@ async def test_two_hundred_posts_with_one_key_at_both_are_one_payment(pair: Pair
     assert {(answer.status, answer.body["code"]) for answer in other} == {(422, "idempotency_mismatch")}
     juma = a_shop(postgres_url, "JUMA").test_key
     theirs = await asyncio.gather(
-        *(post({name: shop.for_merchant(juma) for name, shop in pair.shops.items()}, n) for n in range(20))
+        *(post({name: shop.beside(juma) for name, shop in pair.shops.items()}, n) for n in range(20))
     )
     [independent] = {answer.body["id"] for answer in theirs}
     assert {answer.status for answer in theirs} == {201}
