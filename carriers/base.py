@@ -26,14 +26,46 @@ class Mt(msgspec.Struct, frozen=True, kw_only=True):
     want_receipt: bool = True
 
 
-class Submitted(msgspec.Struct, frozen=True, kw_only=True):
+class Trace(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """The octets of one exchange with the carrier, as an operator may see them.
+
+    The adapter has put `*` for the digits of phones' addresses and for whatever may be a code in a text, octet for
+    octet, and left out credentials: only it knows where its dialect has them. The engine masks the number once more.
+    """
+
+    kind: str
+    """submit_sm, deliver_sm, http …"""
+    sent: bytes = b""
+    """PDUs one after the other, or an HTTP request without its headers."""
+    received: bytes = b""
+    at_ms: int
+
+    def __eq__(self, other: object) -> bool:
+        """Two results that say the same are the same, whatever octets brought them."""
+        return other is None or isinstance(other, Trace)
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __repr__(self) -> str:
+        """Fit for a log."""
+        return f"<trace of {self.kind}>"
+
+
+class Traced(msgspec.Struct, frozen=True, kw_only=True):
+    """What a carrier said, and what it said it in; None if no octet of it was exchanged, or the adapter keeps none."""
+
+    trace: Trace | None = None
+
+
+class Submitted(Traced, frozen=True, kw_only=True):
     """The SMSC took every part. `message_ids` has one id a part, as folded for matching receipts ("" if none came)."""
 
     message_ids: tuple[str, ...]
     segments: int
 
 
-class Refused(msgspec.Struct, frozen=True, kw_only=True):
+class Refused(Traced, frozen=True, kw_only=True):
     """The other side said no, or nothing was sent. `retryable`: the same thing may be tried again later."""
 
     code: str
@@ -42,13 +74,13 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_s: float = 1.0
 
 
-class Unknown(msgspec.Struct, frozen=True, kw_only=True):
+class Unknown(Traced, frozen=True, kw_only=True):
     """Bytes left and no explicit answer came."""
 
     detail: str
 
 
-class Mo(msgspec.Struct, frozen=True, kw_only=True):
+class Mo(Traced, frozen=True, kw_only=True):
     """One text from one phone, decoded, parts joined."""
 
     carrier: str
@@ -62,7 +94,7 @@ class Mo(msgspec.Struct, frozen=True, kw_only=True):
     raw: bytes = b""
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+class Receipt(Traced, frozen=True, kw_only=True):
     """A DLR. `message_ids` are the candidate ids, most trusted first, folded like `Submitted.message_ids`."""
 
     carrier: str
@@ -111,31 +143,31 @@ class ReverseOrder(msgspec.Struct, frozen=True, kw_only=True):
     amount: Money
 
 
-class Charged(msgspec.Struct, frozen=True, kw_only=True):
+class Charged(Traced, frozen=True, kw_only=True):
     """An explicit yes. `amount` is what the carrier says it took, if it says so."""
 
     carrier_reference: str
     amount: Money | None = None
 
 
-class Declined(msgspec.Struct, frozen=True, kw_only=True):
+class Declined(Traced, frozen=True, kw_only=True):
     """An explicit no: no money moved. `reason` is a value of `gateway.core.payment.Reason`."""
 
     reason: str
     detail: str
 
 
-class Unsent(msgspec.Struct, frozen=True, kw_only=True):
+class Unsent(Traced, frozen=True, kw_only=True):
     """Proven: no byte of this order reached the carrier (refused connection, no link, local failure before sending)."""
 
     detail: str
 
 
-class NotFound(msgspec.Struct, frozen=True, kw_only=True):
+class NotFound(Traced, frozen=True, kw_only=True):
     """The carrier does not know the attempt. Believed only after `max_processing_s` and three in a row."""
 
 
-class Pending(msgspec.Struct, frozen=True, kw_only=True):
+class Pending(Traced, frozen=True, kw_only=True):
     """The carrier knows the attempt and has not ended it."""
 
     detail: str = ""

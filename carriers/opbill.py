@@ -100,13 +100,14 @@ class Biller:
     def __init__(
         self, carrier: str, settings: Settings, *, now_ms: Callable[[], int], client: HttpClient | None = None
     ) -> None:
-        """A *client* that is brought along stays open; *now_ms* is what every adapter gets, and is not needed here."""
+        """A *client* that is brought along stays open."""
         self.capabilities = base.Capabilities(
             client_keyed=True, refund=True, partial_refund=True, max_processing_s=settings.max_processing_s
         )
         self.timeout_s = settings.timeout_s
         self._carrier = carrier
         self._settings = settings
+        self._now_ms = now_ms
         self._callback_key = bytes.fromhex(settings.callback_key)
         self._owned: HttpClient | None = None
         if client is None:
@@ -151,10 +152,11 @@ class Biller:
             body = self._render(order)
         except ValueError as error:  # A currency whose decimal places nobody knows.
             return base.Unsent(detail=str(error))
+        url, at_ms = self._url(order.msisdn), self._now_ms()
         try:
             answer = await self._client.request(
                 "POST",
-                self._url(order.msisdn),
+                url,
                 headers=self._headers,
                 body=body,
                 timeout_s=self.timeout_s,
@@ -164,17 +166,21 @@ class Biller:
         except NotSent as error:
             return base.Unsent(detail=str(error))
         except NoAnswer as error:
-            return base.Unknown(detail=str(error))
+            return base.Unknown(detail=str(error), trace=_trace("POST", url, body, None, at_ms))
         hit(f"{action}.after_answer")
-        return self._judge_order(answer, order)
+        trace = _trace("POST", url, body, answer, at_ms)
+        return msgspec.structs.replace(self._judge_order(answer, order), trace=trace)
 
     async def _inquire(self, order: "_Order") -> base.InquiryResult:
         url = f"{self._url(order.msisdn)}?clientCorrelator={quote(order.attempt_id, safe='')}"
+        at_ms = self._now_ms()
         try:
             answer = await self._client.request("GET", url, headers=self._headers, timeout_s=self.timeout_s)
         except (NotSent, NoAnswer) as error:
-            return base.Unknown(detail=str(error))
-        return self._judge_inquiry(answer, order)
+            trace = _trace("GET", url, b"", None, at_ms) if isinstance(error, NoAnswer) else None
+            return base.Unknown(detail=str(error), trace=trace)
+        trace = _trace("GET", url, b"", answer, at_ms)
+        return msgspec.structs.replace(self._judge_inquiry(answer, order), trace=trace)
 
     def _judge_order(self, answer: HttpAnswer, order: "_Order") -> base.ChargeResult:
         said = _read(answer.body)
@@ -432,6 +438,22 @@ def _parse_amount(text: str, currency: str, places: int) -> Money:
     if part[places:].strip("0"):
         raise ValueError(f"the amount {text!r} has more decimal places than {currency} has")
     return Money(int(found[1] + part[:places].ljust(places, "0")), currency)
+
+
+# Whoever knows the address of a callback may call.
+_CALLBACK: Final = re.compile(rb"/callbacks(?:\\?/[^\"\\\s/]*)+")
+
+
+def _trace(method: str, url: str, body: bytes, answer: HttpAnswer | None, at_ms: int) -> base.Trace:
+    """Without headers, which hold our credentials, and without the callback's address."""
+    sent = b"%b %b\r\n\r\n%b" % (method.encode(), url.partition("://")[2].partition("/")[2].encode(), body)
+    received = b"" if answer is None else b"%d\r\n\r\n%b" % (answer.status, answer.body)
+    return base.Trace(
+        kind="http",
+        sent=_CALLBACK.sub(b"/callbacks/*", sent),
+        received=_CALLBACK.sub(b"/callbacks/*", received),
+        at_ms=at_ms,
+    )
 
 
 def _authorization(settings: Settings) -> str:

@@ -70,6 +70,7 @@ class EngineSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     webhook_lanes: Count = 4
     webhook_concurrency: Count = 32
     webhook_timeout_s: Positive = 15.0
+    traces: bool = True
 
 
 class CarrierSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

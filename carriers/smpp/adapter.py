@@ -76,6 +76,7 @@ class Bearer:
         except ValueError as error:
             return Refused(code="too_long", detail=str(error), retryable=False)
         transfer = link.send(parts)
+        transfer.at_ms = now_ms
         result = await transfer.done
         if transfer.is_answered:
             failpoints.hit("ask.after_answer")

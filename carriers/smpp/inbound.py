@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from carriers.base import LinkCounts, Mo, Overloaded, Receipt, Sink
+from carriers.base import LinkCounts, Mo, Overloaded, Receipt, Sink, Trace
+from carriers.smpp.masks import masked_text
 from carriers.smpp.mo import mo_of, receipt_of
 from carriers.smpp.settings import Settings
 from carriers.smpp.wire.concat import Joined, Reassembler, Repeated, read_segment
@@ -36,7 +37,7 @@ _Key = tuple[bytes, bytes, str, int, int]
 class Owed:
     """An answer that we owe the SMSC."""
 
-    __slots__ = ("command", "is_held", "is_reply", "sequence", "ton")
+    __slots__ = ("command", "is_held", "is_reply", "octets", "sequence", "ton")
 
     def __init__(self, pdu: Pdu) -> None:
         self.command = pdu.command
@@ -46,6 +47,8 @@ class Owed:
         """It waits for other parts of its text. False: its answer was given, or depends on a delivery."""
         self.is_reply = False
         """It brought a text of a phone's."""
+        self.octets = b""
+        """What was read, masked, if it brought one."""
 
 
 @dataclass(slots=True)
@@ -107,6 +110,7 @@ class Inbound:
 
     def _take_part(self, pdu: Pdu, owed: Owed, now: float) -> None:
         owed.is_reply = True
+        owed.octets = masked_text(pdu, self._settings.default_alphabet)
         for outcome in self._reassembler.add(_BIND, pdu, now, owed):
             if isinstance(outcome, Repeated):
                 self._take_again(pdu, owed)
@@ -137,7 +141,10 @@ class Inbound:
         owed = [token for token in joined.tokens if isinstance(token, Owed) and token.is_held]
         first = joined.tokens[0]
         assert isinstance(first, Owed)
-        message = mo_of(joined, first.ton, self._carrier, self._settings, self._now_ms())
+        now_ms = self._now_ms()
+        octets = b"".join([token.octets for token in joined.tokens if isinstance(token, Owed)])
+        trace = Trace(kind=first.command, received=octets, at_ms=now_ms)
+        message = mo_of(joined, first.ton, self._carrier, self._settings, now_ms, trace)
         for one in owed:
             one.is_held = False
         if message is None:

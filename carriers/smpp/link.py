@@ -187,7 +187,8 @@ class Link(asyncio.Protocol):
     def _take(self, event: Event, now: float) -> None:
         match event:
             case ResponseReceived():
-                self._outbound.answered(event.token, event.pdu.status, event.pdu.octets("message_id"), now)
+                pdu = event.pdu
+                self._outbound.answered(event.token, pdu.status, pdu.octets("message_id"), now, pdu.frame)
                 self._check_quiet()
             case RequestReceived():
                 self._inbound.receive(event.pdu, now)

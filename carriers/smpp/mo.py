@@ -5,7 +5,8 @@ Plain functions over PDUs. What is done with it, and when it is acknowledged, is
 
 from typing import Final
 
-from carriers.base import Mo, Receipt
+from carriers.base import Mo, Receipt, Trace
+from carriers.smpp.masks import masked_receipt
 from carriers.smpp.settings import Settings
 from carriers.smpp.wire.concat import Joined
 from carriers.smpp.wire.pdu import Pdu
@@ -28,10 +29,19 @@ def receipt_of(pdu: Pdu, carrier: str, settings: Settings, now_ms: int) -> Recei
     else:
         state = "undeliverable"
     detail = f"{read.state} {read.error_code}".strip()
-    return Receipt(carrier=carrier, message_ids=read.message_ids, state=state, detail=detail, read_at_ms=now_ms)
+    return Receipt(
+        carrier=carrier,
+        message_ids=read.message_ids,
+        state=state,
+        detail=detail,
+        read_at_ms=now_ms,
+        trace=Trace(kind=pdu.command, received=masked_receipt(pdu), at_ms=now_ms),
+    )
 
 
-def mo_of(joined: Joined, ton: int, carrier: str, settings: Settings, now_ms: int) -> Mo | None:
+def mo_of(
+    joined: Joined, ton: int, carrier: str, settings: Settings, now_ms: int, trace: Trace | None = None
+) -> Mo | None:
     """The text that *joined* brings; None if its sender is no phone that could be answered or asked."""
     msisdn = sender_of(joined.source, ton, settings.country_code)
     if msisdn is None:
@@ -43,6 +53,7 @@ def mo_of(joined: Joined, ton: int, carrier: str, settings: Settings, now_ms: in
         text=text_of(joined, settings),
         read_at_ms=now_ms,
         raw=b"".join([segment.payload for segment in joined.segments]),
+        trace=trace,
     )
 
 

@@ -8,7 +8,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from carriers.base import Mt, Refused, SubmitResult, Submitted, Unknown
+from carriers.base import Mt, Refused, SubmitResult, Submitted, Trace, Unknown
 from carriers.smpp.pace import THROTTLES
 from carriers.smpp.settings import Settings
 from carriers.smpp.wire.concat import sar_tlvs, udh_8, udh_16
@@ -105,7 +105,10 @@ def _validity(until_ms: int, now_ms: int, relative: bool) -> bytes:
 class Transfer:
     """One text under way: how much of it has left, and what was said about it."""
 
-    __slots__ = ("_awaited", "_ids", "_refusals", "_settings", "done", "gap", "parts", "retry_after_s", "sent", "until")
+    __slots__ = (
+        *("_awaited", "_ids", "_refusals", "_settings", "at_ms", "done", "gap", "parts", "received", "retry_after_s"),
+        *("sent", "sent_octets", "until"),
+    )
 
     def __init__(
         self, parts: list[Part], settings: Settings, done: "asyncio.Future[SubmitResult]", until: float
@@ -118,6 +121,11 @@ class Transfer:
         self.gap = ""
         """Why an answer is missing, or a part did not leave."""
         self.retry_after_s = RETRY_AFTER_S
+        self.at_ms = 0
+        self.sent_octets = b""
+        """Of the parts that left, masked."""
+        self.received = b""
+        """The answers' octets."""
         self._settings = settings
         self._awaited = 0
         self._ids: dict[int, str] = {}
@@ -133,9 +141,10 @@ class Transfer:
         """No more of it is to leave: all has left, something stands against it, or nobody waits for it any more."""
         return self.sent == len(self.parts) or bool(self._refusals or self.gap) or self.done.done()
 
-    def left(self) -> None:
-        """The next part is on its way."""
+    def left(self, octets: bytes = b"") -> None:
+        """The next part is on its way; *octets* are masked."""
         self.sent += 1
+        self.sent_octets += octets
         self._awaited += 1
 
     def taken(self, number: int, message_id: bytes) -> None:
@@ -182,12 +191,13 @@ class Transfer:
         total = len(self.parts)
         if len(self._ids) == total:
             ids = tuple(self._ids[at] for at in range(total))
-            return Submitted(message_ids=ids, segments=sum(part.segments for part in self.parts))
+            segments = sum(part.segments for part in self.parts)
+            return Submitted(message_ids=ids, segments=segments, trace=self._trace())
         if self._refusals and not self._ids and not self.gap:
             return self._refusal()
         names = ", ".join(status_name(status) for status in self._refusals)
         told = "; ".join(why for why in (self.gap, names) if why)
-        return Unknown(detail=f"{len(self._ids)} of {total} parts taken: {told}")
+        return Unknown(detail=f"{len(self._ids)} of {total} parts taken: {told}", trace=self._trace())
 
     def _refusal(self) -> Refused:
         retryable = RETRYABLE.union(self._settings.retryable_statuses)
@@ -198,7 +208,11 @@ class Transfer:
             detail=f"submit_sm answered with 0x{status:08X}",
             retryable=worst is None,
             retry_after_s=self.retry_after_s,
+            trace=self._trace(),
         )
+
+    def _trace(self) -> Trace:
+        return Trace(kind="submit_sm", sent=self.sent_octets, received=self.received, at_ms=self.at_ms)
 
     def _resolve(self, result: SubmitResult) -> None:
         if not self.done.done():

@@ -8,6 +8,7 @@ from collections import deque
 from typing import Final
 
 from carriers.base import LinkCounts, SubmitResult
+from carriers.smpp.masks import masked_submit
 from carriers.smpp.mt import RETRY_AFTER_S, Part, Transfer
 from carriers.smpp.pace import THROTTLES, Throttle, TokenBucket
 from carriers.smpp.settings import Settings
@@ -78,7 +79,7 @@ class Outbound:
         except ProtocolError as error:
             transfer.impossible(error.reason)
             return True
-        transfer.left()
+        transfer.left(masked_submit(self._session.last_request, part.fields, part.tlvs))
         self.flying += 1
         self.unwritten += 1
         return True
@@ -88,8 +89,10 @@ class Outbound:
         while self._queue:
             self._queue.popleft().give_up(why, self.retry_after_s(now))
 
-    def answered(self, token: object, status: int, message_id: bytes, now: float) -> None:
+    def answered(self, token: object, status: int, message_id: bytes, now: float, octets: bytes = b"") -> None:
+        """*octets* are those of the answer."""
         transfer, number = _read(token)
+        transfer.received += octets
         self.flying -= 1
         if status == Status.ROK:
             self._counters.submitted += 1

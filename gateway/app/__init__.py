@@ -74,6 +74,7 @@ class Gateway:
             code_key=secrets.code_key,
             short_codes={name: carrier.short_code for name, carrier in config.carriers.items()},
             terms=parts.terms(config),
+            traces=config.engine.traces,
         )
         self._terms = policy.terms
         self.store = Store(self._writer, policy, clock_offset_ms=lambda: self.clock.offset_ms)

@@ -144,7 +144,7 @@ DefaultAlphabet = Literal["gsm", "gsm_packed", "latin1", "ascii", "ucs2"]
 
 def decode_text(octets: bytes, data_coding: int, default_alphabet: DefaultAlphabet = "gsm") -> str:
     """The text of a message; *default_alphabet* is what this carrier means by a data_coding of 0. Never raises."""
-    match _alphabet(data_coding, default_alphabet):
+    match alphabet_of(data_coding, default_alphabet):
         case "gsm":
             return decode_gsm(octets)
         case "gsm_packed":
@@ -167,7 +167,8 @@ _SMPP_CODINGS: Final = {
 }
 
 
-def _alphabet(data_coding: int, default_alphabet: str) -> str:
+def alphabet_of(data_coding: int, default_alphabet: str = "gsm") -> str:
+    """A `DefaultAlphabet` or the name of a codec: how the octets of a message are to be read."""
     if data_coding == 0:
         return default_alphabet
     if 0 < data_coding < 0x10:

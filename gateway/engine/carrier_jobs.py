@@ -36,6 +36,7 @@ from gateway.core.payment import (
     State,
 )
 from gateway.engine.merchant_jobs import taken_codes
+from gateway.engine.traces import keep_trace, keep_trace_of_payment
 from gateway.store import bulk, load, tables
 from gateway.store.effects import ask_message_id, second_send
 from gateway.store.identity import new_id
@@ -68,6 +69,7 @@ class TextDone:
 
     def run(self, unit: Unit) -> None:
         result = self.result
+        keep_trace_of_payment(unit, None if result is None else result.trace, self.row.payment_id)
         if isinstance(result, base.Refused) and result.retryable and self._is_worth_sending(unit):
             wait_s = max(result.retry_after_s, RETRY_LADDER_S[min(self.row.tries, len(RETRY_LADDER_S) - 1)])
             unit.requeue(self.row, due_at_ms=unit.now_ms + int(wait_s * 1000))
@@ -181,6 +183,7 @@ class OrderDone:
         unit.complete(self.row.id)
         payment = unit.payment(payment_id)
         assert payment is not None
+        keep_trace_of_payment(unit, self.result.trace, payment_id)
         if "asked" in self.row.body and not isinstance(self.result, base.Charged | base.Declined):
             self._ask_aside_again(unit, payment)
         else:
@@ -295,6 +298,7 @@ class ReceiptRead:
             for message in known:
                 settle_message(unit, message, receipt.state, receipt.detail)
             if known:
+                self._keep_trace(unit, known[0].payment_id)
                 return
         for message_id in receipt.message_ids[:1]:
             unit.put(
@@ -308,6 +312,12 @@ class ReceiptRead:
                     "at_ms": unit.now_ms,
                 },
             )
+
+    def _keep_trace(self, unit: Unit, payment_id: str | None) -> None:
+        """The receipt names the phone, and nobody here looks it up: the adapter has masked it."""
+        if payment_id is not None:
+            carrier = self.receipt.carrier
+            keep_trace(unit, self.receipt.trace, carrier=carrier, payment_id=payment_id, msisdn=None)
 
 
 def settle_message(unit: Unit, message: MessageRow, state: str, detail: str) -> None:

@@ -27,6 +27,8 @@ BATCH_IDS_KEPT_MS = 600_000
 PARKED_KEPT_MS = 3 * DAY_MS
 # What phones wrote, word by word. The words of a consent stand with the consent, for ever.
 TEXTS_KEPT_MS = 90 * DAY_MS
+# Octets of exchanges, for whoever looks into a complaint.
+TRACES_KEPT_MS = 7 * DAY_MS
 # The key, its hash and its payment are kept for ever: a repeat later than this is shown the payment as it is then.
 RESPONSES_KEPT_MS = 30 * DAY_MS
 # What merchants' developers asked for and were told.
@@ -40,7 +42,7 @@ CHUNKS_FORGOTTEN_MAX = 50
 ATTEMPTS_KEPT_MS = 30 * DAY_MS
 FORGOTTEN_MAX = 1_000
 # Every payment leaves several: less than this could not keep pace with a busy day of a month ago.
-ATTEMPTS_FORGOTTEN_MAX = 5_000
+ATTEMPTS_FORGOTTEN_MAX = TRACES_FORGOTTEN_MAX = 5_000
 
 
 class Housekeeping:
@@ -75,6 +77,10 @@ def _forget(unit: Unit) -> None:
     conn.execute(
         delete(tables.webhook_attempt).where(tries.id.in_(old.limit(ATTEMPTS_FORGOTTEN_MAX).scalar_subquery()))
     )
+    trace = tables.trace.c
+    cut = first_id_at("trc_", now_ms - TRACES_KEPT_MS)
+    over = select(trace.id).where(trace.id < cut).order_by(trace.id).limit(TRACES_FORGOTTEN_MAX)
+    conn.execute(delete(tables.trace).where(trace.id.in_(over.scalar_subquery())))
     answered = key.response.is_not(None) & (key.created_at_ms < now_ms - RESPONSES_KEPT_MS)
     forget_requests(conn, now_ms - REQUESTS_KEPT_MS, REQUESTS_FORGOTTEN_MAX)
     conn.execute(update(tables.idempotency).where(answered).values(response=None))

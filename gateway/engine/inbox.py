@@ -21,6 +21,7 @@ from gateway.core.reply import Meaning, Reply, read_reply
 from gateway.engine import wrong_codes
 from gateway.engine.loop_guard import may_answer
 from gateway.engine.merchant_jobs import derived, live_codes
+from gateway.engine.traces import keep_trace_of_payment
 from gateway.store import tables
 from gateway.store.bars import is_locked
 from gateway.store.effects import Effects
@@ -103,6 +104,7 @@ class MoReceived:
         inbound = Inbound(unit, consumer, self.mo, new_id("mo_"), reply, waiting, language)
         payment = _act(inbound, codes, self.keywords)
         _store(inbound, payment)
+        keep_trace_of_payment(unit, self.mo.trace, None if payment is None else payment.id)
 
     def _language(self, unit: Unit, consumer_id: str, waiting: list[Payment]) -> str:
         """Of a phone that has chosen none: the language in which it was asked last."""

@@ -50,6 +50,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     code_key: bytes
     short_codes: Mapping[str, str] = {}
     """By carrier, the number that asks come from: nobody may take it for a code."""
+    traces: bool = True
+    """Keep what was exchanged with carriers."""
     terms: Mapping[str, Terms] = {}
     """By carrier, its limits and caps."""
 

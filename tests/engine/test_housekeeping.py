@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from carriers.base import Trace
 from gateway.engine import housekeeping
 from gateway.engine.batcher import Call
 from gateway.engine.housekeeping import (
@@ -11,12 +12,15 @@ from gateway.engine.housekeeping import (
     REQUESTS_KEPT_MS,
     RESPONSES_KEPT_MS,
     TEXTS_KEPT_MS,
+    TRACES_FORGOTTEN_MAX,
+    TRACES_KEPT_MS,
     _forget,
 )
 from gateway.engine.merchant_jobs import Answer
+from gateway.engine.traces import keep_trace
 from gateway.store import tables
 from gateway.store.unit import Unit
-from tests.store.bench import a_create, a_store, a_text, rows
+from tests.store.bench import a_create, a_store, a_text, count, rows
 
 
 def a_request(at_ms: int) -> dict[str, Any]:  # Any: a row's columns.
@@ -108,3 +112,22 @@ def test_tries_are_kept_for_thirty_days_and_leave_a_few_at_a_time(
             store.apply([Call(log_tries), Call(_forget)])
             left.append(len(rows(database_url, "SELECT id FROM webhook_attempt")))
     assert left == [10, 12, 15], "five were due: three went at once, two with the next look"
+
+
+def test_traces_are_kept_for_a_week_and_forgotten_bit_by_bit(database_url: str) -> None:
+    def keep(unit: Unit) -> None:
+        trace = Trace(kind="http", received=b"200", at_ms=unit.now_ms)
+        for _ in range(TRACES_FORGOTTEN_MAX + 1):
+            keep_trace(unit, trace, carrier="acme", payment_id="pay_1", msisdn=None)
+
+    with a_store(database_url) as store:
+        store.apply([Call(keep)])
+        later = {"ms": TRACES_KEPT_MS - 60_000}
+        store._clock_offset_ms = lambda: later["ms"]
+        store.apply([Call(_forget)])
+        assert count(database_url, "trace") == TRACES_FORGOTTEN_MAX + 1
+        later["ms"] = TRACES_KEPT_MS + 60_000
+        store.apply([Call(_forget)])
+        assert count(database_url, "trace") == 1
+        store.apply([Call(_forget)])
+        assert count(database_url, "trace") == 0

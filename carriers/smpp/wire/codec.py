@@ -74,7 +74,7 @@ def decode(frame: bytes) -> Pdu:
     if (
         size == FRAME_OCTETS_MIN and code & RESPONSE_BIT
     ):  # Many SMSCs leave out the body, some of them without an error.
-        return Pdu(command, status, sequence)
+        return Pdu(command, status, sequence, frame=frame)
     fields: dict[str, int | bytes]
     if command in _MESSAGE_COMMANDS and (match := _MESSAGE.match(frame, FRAME_OCTETS_MIN)) is not None:
         at = match.end()
@@ -86,11 +86,11 @@ def decode(frame: bytes) -> Pdu:
     else:
         fields, at = _walk(frame, command, sequence)
     if at == size:
-        return Pdu(command, status, sequence, fields)
+        return Pdu(command, status, sequence, fields, frame=frame)
     tlvs, fault = _read_tlvs(frame, at)
     if fault is not None and not (code & RESPONSE_BIT or command in _KEEPS_GOOD_TLVS):
         raise ProtocolError(Status.RINVOPTPARSTREAM, fault, command, sequence)
-    return Pdu(command, status, sequence, fields, tlvs, fault)
+    return Pdu(command, status, sequence, fields, tlvs, fault, frame=frame)
 
 
 def _message_pattern(layout: tuple[Field, ...]) -> re.Pattern[bytes]:

@@ -29,6 +29,8 @@ class Pdu:
     """Why the tail after the last good TLV was dropped."""
     body_error: str | None = None
     """Set on a response whose body made no sense: its status still stands, its fields are empty."""
+    frame: bytes = field(default=b"", compare=False)
+    """The octets that it was read from; empty for one that was made here."""
 
     def tlv(self, tag: int) -> bytes | None:
         """The value of the first TLV with this tag."""

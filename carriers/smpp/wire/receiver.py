@@ -44,6 +44,8 @@ class Receiver:
         self.state = State.OPEN
         self.peer_version: int | None = None
         """interface_version of the peer, as said at the bind."""
+        self.last_request = b""
+        """The octets of what was submitted last."""
         self.stray_responses = 0
         """Responses to nothing that was asked; counted and dropped."""
         self._mode = State.OPEN  # How the session is bound, also while it unbinds.
@@ -106,7 +108,8 @@ class Receiver:
             if fault.command is None:
                 self.stray_responses += 1
             else:  # What was asked for has its answer, whatever the body holds: to drop it would send a text twice.
-                self._take_response(Pdu(fault.command, status, sequence, body_error=fault.reason), now, events)
+                broken = Pdu(fault.command, status, sequence, body_error=fault.reason, frame=frame)
+                self._take_response(broken, now, events)
             return
         events.append(ProtocolViolation(fault.reason if fault.command is None else f"{fault.command}: {fault.reason}"))
         if fault.command is None:

@@ -133,7 +133,8 @@ class Session(Receiver):
         if len(self._out) > self.settings.send_buffer_octets_max:
             raise WindowFull("the peer does not read")
         sequence = self._window.next_sequence()
-        self._out += encode(Pdu(command, Status.ROK, sequence, dict(fields), self._sendable(tlvs)))
+        self.last_request = encode(Pdu(command, Status.ROK, sequence, dict(fields), self._sendable(tlvs)))
+        self._out += self.last_request
         if awaited:
             self._window.add(sequence, command, token, now)
         return sequence
