@@ -446,7 +446,7 @@ _CALLBACK: Final = re.compile(rb"/callbacks(?:\\?/[^\"\\\s/]*)+")
 
 def _trace(method: str, url: str, body: bytes, answer: HttpAnswer | None, at_ms: int) -> base.Trace:
     """Without headers, which hold our credentials, and without the callback's address."""
-    sent = b"%b %b\r\n\r\n%b" % (method.encode(), url.partition("://")[2].partition("/")[2].encode(), body)
+    sent = b"%b /%b\r\n\r\n%b" % (method.encode(), url.partition("://")[2].partition("/")[2].encode(), body)
     received = b"" if answer is None else b"%d\r\n\r\n%b" % (answer.status, answer.body)
     return base.Trace(
         kind="http",

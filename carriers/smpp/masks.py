@@ -6,7 +6,7 @@ is not certain what the octets of a text say, all of them are masked. Numbers el
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from carriers.smpp.wire.pdu import Pdu
@@ -30,11 +30,11 @@ _SINGLE_OCTETS: Final = frozenset({"gsm", "ascii", "latin1", "iso8859_5", "iso88
 _REPEATED_TEXT: Final = re.compile(rb"text:", re.IGNORECASE)
 
 
-def masked_submit(frame: bytes, fields: Mapping[str, int | bytes], tlvs: Sequence[tuple[int, bytes]]) -> bytes:
+def masked_submit(frame: bytes, fields: dict[str, int | bytes], tlvs: list[tuple[int, bytes]]) -> bytes:
     """A submit_sm of ours: the number, and in the text what is as long as a code."""
     is_ucs2 = fields.get("data_coding", GSM_CODING) == UCS2_CODING
     hide = _hide_codes_ucs2 if is_ucs2 else _hide_codes
-    return _masked(Pdu("submit_sm", 0, 0, dict(fields), list(tlvs), frame=frame), hide, phone="destination_addr")
+    return _masked(Pdu("submit_sm", 0, 0, fields, tlvs, frame=frame), hide, phone="destination_addr")
 
 
 def masked_text(pdu: Pdu, default_alphabet: DefaultAlphabet) -> bytes:

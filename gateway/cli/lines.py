@@ -34,14 +34,28 @@ class Unreadable(Exception):
 
 def answer(argument: str, explain: Explain) -> None:
     """Print what *explain* makes of *argument*, or of each line of standard input. Raise CommandError (exit code 2)."""
+    if argument == STDIN:
+        _answer_lines(explain)
+    else:
+        _answer_one(argument, explain)
+
+
+def say(octets: bytes) -> None:
+    """Print *octets* and a line's end at once, so that whoever follows a log sees it. Raise CommandError."""
     try:
-        if argument == STDIN:
-            _answer_lines(explain)
-        else:
-            _answer_one(argument, explain)
+        sys.stdout.buffer.write(octets + b"\n")
+        sys.stdout.buffer.flush()
     except BrokenPipeError:  # Whoever reads has seen enough, as `head` does: no reason to complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         raise typer.Exit(0) from None
+    except OSError as error:
+        _forget_output()
+        raise CommandError(f"standard output: cannot be written: {error.strerror}") from error
+
+
+def _forget_output() -> None:
+    """What is still to be written would be tried again at the end of the process, and complained about."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _answer_one(argument: str, explain: Explain) -> None:
@@ -53,9 +67,9 @@ def _answer_one(argument: str, explain: Explain) -> None:
         row = explain(argument)
     except Unreadable as trouble:
         if trouble.beside is not None:
-            _write({"error": str(trouble), **trouble.beside})
+            say(msgspec.json.encode({"error": str(trouble), **trouble.beside}))
         raise CommandError(str(trouble), exit_code=2) from trouble
-    _write(row)
+    say(msgspec.json.encode(row))
 
 
 def _answer_lines(explain: Explain) -> None:
@@ -67,7 +81,7 @@ def _answer_lines(explain: Explain) -> None:
             failed += 1
             shown = octets[:SHOWN_CHARACTERS_MAX].decode(errors="replace")
             row = {"line": total, "input": shown, "error": str(trouble), **(trouble.beside or {})}
-        _write(row)
+        say(msgspec.json.encode(row))
     if failed:
         raise CommandError(f"{failed} of {total} lines could not be read, see their `error`", exit_code=2)
 
@@ -101,14 +115,3 @@ def _text(octets: bytes) -> str:
         return octets.decode()
     except UnicodeDecodeError as error:
         raise Unreadable(f"expected UTF-8, got 0x{octets[error.start]:02X} at octet {error.start + 1}") from error
-
-
-def _write(row: Answer) -> None:
-    """At once, so that whoever follows a log sees it."""
-    try:
-        sys.stdout.buffer.write(msgspec.json.encode(row) + b"\n")
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise CommandError(f"standard output: cannot be written: {error.strerror}") from error

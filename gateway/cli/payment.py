@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from gateway.cli.errors import CommandError
+from gateway.cli.lines import say
 from gateway.cli.steps import clock, step_lines
 from gateway.cli.traces import Exchange, exchanges
 from gateway.config import read
@@ -40,10 +41,7 @@ def show(path: Path, payment_id: str, *, as_json: bool) -> None:
         raise CommandError(f"ID: expected pay_ and 26 letters and digits, got {payment_id[:40]!a}", exit_code=2)
     config, _ = read(path)
     shown = _look_up(config.gateway.database, payment_id)
-    if as_json:
-        print(msgspec.json.encode(shown).decode())
-    else:
-        print("\n".join(_lines(shown)))
+    say(msgspec.json.encode(shown) if as_json else "\n".join(map(_legible, _lines(shown))).encode())
 
 
 def _look_up(url: str, payment_id: str) -> Shown:
@@ -99,5 +97,14 @@ def _lines(shown: Shown) -> list[str]:
         for way, half in (("sent", trace.sent), ("received", trace.received)):
             if half is not None:
                 lines.append(f"    {way:<10}{half.hex}")
-                lines += [f"      {name}: {value}" for decoded in half.decoded for name, value in decoded.items()]
+                lines += [f"      {name}: {_value(value)}" for one in half.decoded for name, value in one.items()]
     return lines
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _legible(line: str) -> str:
+    """Line breaks, and what would drive the terminal, come from phones and carriers: they are shown, not obeyed."""
+    return "".join([c if c.isprintable() else c.encode("unicode_escape").decode() for c in line])

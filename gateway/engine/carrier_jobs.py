@@ -36,7 +36,7 @@ from gateway.core.payment import (
     State,
 )
 from gateway.engine.merchant_jobs import taken_codes
-from gateway.engine.traces import keep_trace, keep_trace_of_payment
+from gateway.engine.traces import keep_trace, keep_trace_of_payment, trace_of_parked
 from gateway.store import bulk, load, tables
 from gateway.store.effects import ask_message_id, second_send
 from gateway.store.identity import new_id
@@ -166,6 +166,8 @@ class OrderDone:
 
     row: OutboxRow
     result: base.ChargeResult | base.InquiryResult
+    before: base.InquiryResult | None = None
+    """What an inquiry had said, for a charge that somebody else may have begun."""
 
     is_carrier_fact: ClassVar[bool] = True
 
@@ -183,6 +185,7 @@ class OrderDone:
         unit.complete(self.row.id)
         payment = unit.payment(payment_id)
         assert payment is not None
+        keep_trace_of_payment(unit, None if self.before is None else self.before.trace, payment_id)
         keep_trace_of_payment(unit, self.result.trace, payment_id)
         if "asked" in self.row.body and not isinstance(self.result, base.Charged | base.Declined):
             self._ask_aside_again(unit, payment)
@@ -298,13 +301,16 @@ class ReceiptRead:
             for message in known:
                 settle_message(unit, message, receipt.state, receipt.detail)
             if known:
-                self._keep_trace(unit, known[0].payment_id)
+                if known[0].payment_id is not None:
+                    self._keep_trace(unit, known[0].payment_id)
                 return
         for message_id in receipt.message_ids[:1]:
+            receipt_id = new_id("dlr_")
+            self._keep_trace(unit, None, trace_of_parked(receipt_id))
             unit.put(
                 tables.orphan_receipt,
                 {
-                    "id": new_id("dlr_"),
+                    "id": receipt_id,
                     "carrier": receipt.carrier,
                     "carrier_message_id": message_id,
                     "state": receipt.state,
@@ -313,11 +319,10 @@ class ReceiptRead:
                 },
             )
 
-    def _keep_trace(self, unit: Unit, payment_id: str | None) -> None:
+    def _keep_trace(self, unit: Unit, payment_id: str | None, trace_id: str | None = None) -> None:
         """The receipt names the phone, and nobody here looks it up: the adapter has masked it."""
-        if payment_id is not None:
-            carrier = self.receipt.carrier
-            keep_trace(unit, self.receipt.trace, carrier=carrier, payment_id=payment_id, msisdn=None)
+        receipt = self.receipt
+        keep_trace(unit, receipt.trace, carrier=receipt.carrier, payment_id=payment_id, msisdn=None, trace_id=trace_id)
 
 
 def settle_message(unit: Unit, message: MessageRow, state: str, detail: str) -> None:
@@ -357,9 +362,13 @@ class MatchParkedReceipts:
         ).all()
         known = load.messages(unit.conn, {(receipt.carrier, receipt.carrier_message_id) for receipt in receipts})
         matched = [receipt for receipt in receipts if (receipt.carrier, receipt.carrier_message_id) in known]
+        traced = []
         for receipt in matched:
-            for message in known[receipt.carrier, receipt.carrier_message_id]:
+            messages = known[receipt.carrier, receipt.carrier_message_id]
+            traced.append({"id": trace_of_parked(receipt.id), "payment_id": messages[0].payment_id})
+            for message in messages:
                 settle_message(unit, message, receipt.state, receipt.detail)
+        bulk.update_rows(unit.conn, tables.trace, "id", traced)
         bulk.delete_rows(unit.conn, parked, "id", [receipt.id for receipt in matched])
         return len(matched)
 

@@ -114,20 +114,21 @@ class OrderExecutor:
             raise NotStarted
         if row.body["of"] == OperationKind.REVERSE:
             return OrderDone(row, await self._reverse(row, _reverse_order(row.body, msisdn)))
-        return OrderDone(row, await self._charge(row, _charge_order(row.body, msisdn)))
+        return await self._charge(row, _charge_order(row.body, msisdn))
 
-    async def _charge(self, row: OutboxRow, order: base.ChargeOrder) -> base.ChargeResult | base.InquiryResult:
+    async def _charge(self, row: OutboxRow, order: base.ChargeOrder) -> OrderDone:
         if row.kind == "inquire":
-            return await self._biller.inquire(order)
+            return OrderDone(row, await self._biller.inquire(order))
+        found = None
         if row.maybe_sent:
             # Another owner may have begun it: it is asked about first. Sent again it is only where the carrier knows it
             # by our id, and so takes it once however often it comes.
             found = await self._biller.inquire(order)
             if not (isinstance(found, base.NotFound) and self._biller.capabilities.client_keyed):
-                return found
+                return OrderDone(row, found)
         if self._now_ms() > (row.body["charge_not_after_ms"] or 0):
-            return base.Unsent(detail="too late to charge on this consent")
-        return await self._biller.charge(order)
+            return OrderDone(row, base.Unsent(detail="too late to charge on this consent"), found)
+        return OrderDone(row, await self._biller.charge(order), found)
 
     async def _reverse(self, row: OutboxRow, order: base.ReverseOrder) -> base.ChargeResult | base.InquiryResult:
         if row.kind == "inquire" or row.maybe_sent:

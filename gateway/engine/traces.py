@@ -16,14 +16,20 @@ OCTETS_MAX: Final = 8_192
 
 
 def keep_trace(
-    unit: Unit, trace: base.Trace | None, *, carrier: str, payment_id: str | None, msisdn: str | None
+    unit: Unit,
+    trace: base.Trace | None,
+    *,
+    carrier: str,
+    payment_id: str | None,
+    msisdn: str | None,
+    trace_id: str | None = None,
 ) -> None:
     """Write *trace* with the batch. *msisdn* None: the adapter alone knew whose number it was."""
     if trace is None or not unit.policy.traces:
         return
     sent, received = _masked(trace.sent, msisdn), _masked(trace.received, msisdn)
     row = {
-        "id": new_id("trc_"),
+        "id": trace_id or new_id("trc_"),
         "payment_id": payment_id,
         "carrier": carrier,
         "kind": trace.kind,
@@ -41,6 +47,11 @@ def keep_trace_of_payment(unit: Unit, trace: base.Trace | None, payment_id: str 
     if payment is not None:
         msisdn = unit.consumer_by_id(payment.consumer_id).msisdn
         keep_trace(unit, trace, carrier=payment.carrier, payment_id=payment_id, msisdn=msisdn)
+
+
+def trace_of_parked(receipt_id: str) -> str:
+    """The id of the trace of a receipt that waits, under *receipt_id*, until it is known which text it is about."""
+    return "trc_" + receipt_id.removeprefix("dlr_")
 
 
 def _masked(octets: bytes, msisdn: str | None) -> bytes:

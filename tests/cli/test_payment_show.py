@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
+from carriers.smpp.wire.codec import Pdu, encode
 from gateway.core.ids import encode_id
+from gateway.store import tables
+from gateway.store.engine import begin_write, connect
 from merchants.timeline import STEPS
-from tests.cli.commands import Here, dry_run
+from tests.cli.commands import CODE_KEY, Here, dry_run
+from tests.cli.pages import bash
 from tests.stores import reading
 
 PHONE = "254700000555"
@@ -57,6 +61,36 @@ def test_the_database_stays_as_it_was(gateway: Here, paid: Path) -> None:
     before = hashlib.sha256((paid / "gateway.db").read_bytes()).digest()
     shown(gateway, paid)
     assert hashlib.sha256((paid / "gateway.db").read_bytes()).digest() == before
+
+
+@pytest.mark.money
+def test_what_a_carrier_sent_is_shown_and_does_not_drive_the_terminal(gateway: Here, paid: Path) -> None:
+    frame = encode(Pdu("deliver_sm", 0, 7, {"source_addr": b"*", "short_message": b"a\x1b<31m\n\x0c"}))
+    html = b"502\r\n\r\n<html>\x1b[2J"
+    rows = [("deliver_sm", frame, b""), ("http", b"GET /", html), ("deliver_sm", b"", frame[:-1] + b"\xff" + frame)]
+    engine = connect(f"sqlite:///{paid / 'gateway.db'}")
+    with begin_write(engine) as conn:
+        for number, (kind, sent, received) in enumerate(rows):
+            body = json.dumps({"sent": sent.hex(), "received": received.hex()})
+            row = {"id": f"trc_{number}", "payment_id": payment_id(paid), "carrier": "acme", "kind": kind}
+            conn.execute(insert(tables.trace).values(**row, body=body, at_ms=number))
+    engine.dispose()
+    out = shown(gateway, paid)
+    assert "\x1b" not in out
+    lines = [line.strip() for line in out.partition("On the wire\n")[2].splitlines()]
+    assert f"sent      {frame.hex()}" in lines and r"text: a[31m\nø" in lines
+    assert "start: 502" in lines and r"body: <html>\x1b[2J" in lines
+    traces = json.loads(shown(gateway, paid, "--json"))["traces"]
+    assert [trace["kind"] for trace in traces] == ["deliver_sm", "http", "deliver_sm"]
+    assert traces[0]["sent"]["decoded"][0]["sequence_number"] == 7 and traces[0]["received"] is None
+
+
+def test_output_that_nobody_takes(config: Path, paid: Path) -> None:
+    command = f"GATEWAY_CODE_KEY={CODE_KEY} gateway payment show {payment_id(paid)}"
+    full = "standard output: cannot be written: No space left on device"
+    assert bash(f"{command} > /dev/full", paid) == f"gateway: {full}\n"
+    said = bash(f"set -o pipefail; {command} | head -n 1; echo $?", paid)
+    assert said.splitlines()[1:] == ["0"]
 
 
 @pytest.mark.parametrize("name", ["pay_1", "att_" + NOBODYS[4:], "", "pay_\n", "%s"])

@@ -70,7 +70,7 @@ async def test_every_exchange_about_a_payment_is_kept_and_can_be_read(called_bac
     assert reply.received is not None and reply.received.decoded[0]["source_addr"] in ("*" * 12, "+" + "*" * 12)
     charge = next(trace for trace in found if trace.kind == "http")
     assert charge.sent is not None and charge.received is not None
-    assert charge.sent.decoded[0]["start"] == "POST payment/tel%3A%2B************/transactions/amount"
+    assert charge.sent.decoded[0]["start"] == "POST /payment/tel%3A%2B************/transactions/amount"
     assert charge.received.decoded[0]["start"] in ("200", "201")
     body = charge.sent.decoded[0]["body"]
     assert isinstance(body, dict) and body["amountTransaction"]["endUserId"] == "tel:+************"
@@ -81,7 +81,8 @@ WORDS = ("{code}", "Yes {code}", "{a} {b}", "ndio\u00a0{code}", "{wide}", "{arab
 
 async def test_no_trace_holds_a_number_a_code_or_a_secret(called_back: House) -> None:
     home = called_back
-    phones, codes = [], []
+    phones: list[str] = []
+    codes: list[str] = []
 
     async def replying(words: str) -> None:
         phone = a_number()
