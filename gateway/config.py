@@ -45,6 +45,9 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     unreviewed_languages: bool = False
     """Lets live carriers speak languages whose texts no native speaker has reviewed."""
     process_name: str = ""
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """`auto`: words on a terminal, else JSON."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class ApiSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

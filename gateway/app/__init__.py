@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import secrets as chance
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 
 from prometheus_client import CollectorRegistry
 
@@ -55,9 +55,17 @@ log = logging.getLogger(__name__)
 class Gateway:
     """One process of the gateway. `await start()`, wait for `failed` or a signal, `await stop()`."""
 
-    def __init__(self, config: Config, secrets: Secrets, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        secrets: Secrets,
+        *,
+        clock: Clock | None = None,
+        lost_log_lines: Callable[[], int] = lambda: 0,
+    ) -> None:
         self.config = config
         self.clock = clock or Clock()
+        self._lost_log_lines = lost_log_lines
         self.registry = CollectorRegistry()
         url = config.gateway.database
         self._is_alone = database.is_sqlite(url)
@@ -218,6 +226,7 @@ class Gateway:
             lag=lag,
             commits=self.store.commits,
             frame=self._frame,
+            lost_log_lines=self._lost_log_lines,
         )
         self.registry.register(GatewayCollector(watched))
 

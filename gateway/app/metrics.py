@@ -4,7 +4,7 @@ Labels are `lane`, `carrier`, `state`, `reason` and `kind` only, whose values th
 hundred thousand phones make no series more. Names and meanings stand in docs/operations.md.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -89,7 +89,7 @@ OTHERS: Final = (
     *("gateway_bearer_up_since_seconds", "gateway_texts_total", "gateway_text_seconds"),
     *(name for names in ORDERS.values() for name in names),
     *("gateway_webhooks_total", "gateway_webhook_seconds", "gateway_payments_total"),
-    *("gateway_payment_failures_total", "gateway_breaks_open"),
+    *("gateway_payment_failures_total", "gateway_breaks_open", "gateway_log_lines_lost_total"),
 )
 _TABLES: Final = (BATCHER, API, LANE_COUNTERS, LANE_GAUGES, LINK_COUNTERS, LINK_GAUGES, BOOKS)
 NAMES: Final = (*(row[0] for table in _TABLES for row in table), *OTHERS)
@@ -108,6 +108,7 @@ class Parts:
     lag: LoopLag
     commits: Times
     frame: Frame
+    lost_log_lines: Callable[[], int]
 
 
 class GatewayCollector(Collector):
@@ -142,6 +143,8 @@ def _process_metrics(parts: Parts) -> Iterator[Metric]:
     yield GaugeMetricFamily("gateway_queue_oldest_seconds", "How long the oldest job has waited.", value=oldest_s)
     lag_s = parts.lag.p99_s()
     yield GaugeMetricFamily("gateway_loop_lag_p99_seconds", "Lateness of the event loop, last minute.", value=lag_s)
+    lost = parts.lost_log_lines()
+    yield CounterMetricFamily("gateway_log_lines_lost_total", "Lines that could not be written.", value=lost)
     yield _times("gateway_commit_seconds", "How long the database takes to commit.", {(): parts.commits})
 
 

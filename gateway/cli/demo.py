@@ -6,7 +6,6 @@ text, and the shop below uses the same HTTP API as any other merchant.
 
 import asyncio
 import contextlib
-import logging
 import os
 import secrets as chance
 import shutil
@@ -20,7 +19,7 @@ import aiohttp
 import msgspec
 import uvloop
 
-from gateway.app import Gateway
+from gateway.app import Gateway, logs
 from gateway.cli import admin, serve
 from gateway.cli.errors import CommandError
 from gateway.cli.phone import MARK, DemoAddresses, Network
@@ -37,8 +36,11 @@ SIMULATORS_START_S = 20
 
 def run(folder: Path, *, port: int, once: bool) -> None:
     """Raise CommandError when the demo cannot run, or (*once*) when anything about the payment is not as it must be."""
-    serve.set_up_logging(logging.WARNING, for_a_person=True)
-    uvloop.run(_demo(_emptied(folder), port, once=once))
+    writer = logs.set_up(sys.stderr, form="text", level="warning")
+    try:
+        uvloop.run(_demo(_emptied(folder), port, once=once))
+    finally:
+        writer.close()
 
 
 def _emptied(folder: Path) -> Path:

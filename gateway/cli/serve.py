@@ -1,17 +1,16 @@
 """`gateway serve`: one process, until a signal or until its writer can no longer be trusted."""
 
 import asyncio
-import logging
 import os
 import signal
+import sys
 from pathlib import Path
 
-import structlog
 import uvloop
 from sqlalchemy.exc import DBAPIError
 
 from gateway import failpoints
-from gateway.app import Gateway, parts
+from gateway.app import Gateway, logs, parts
 from gateway.cli.errors import CommandError
 from gateway.config import Config, Secrets, read
 from gateway.store.engine import DatabaseInUse
@@ -25,13 +24,16 @@ def run(path: Path) -> None:
         failpoints.arm(os.environ.get("GATEWAY_FAILPOINT"))
     except ValueError as error:
         raise CommandError(f"GATEWAY_FAILPOINT: expected name:k: {error}", exit_code=2) from error
-    set_up_logging()
-    uvloop.run(_serve(config, secrets))
-
-
-async def _serve(config: Config, secrets: Secrets) -> None:
+    writer = logs.set_up(sys.stderr, form=config.gateway.log_format, level=config.gateway.log_level)
     try:
-        gateway = Gateway(config, secrets)
+        uvloop.run(_serve(config, secrets, writer))
+    finally:
+        writer.close()
+
+
+async def _serve(config: Config, secrets: Secrets, writer: logs.LineWriter) -> None:
+    try:
+        gateway = Gateway(config, secrets, lost_log_lines=lambda: writer.lost)
     except OSError as error:  # A file that a carrier's settings name.
         raise CommandError(str(error)) from error
     await start(gateway)
@@ -70,32 +72,3 @@ async def until_told(gateway: Gateway) -> None:
     await told.wait()
     if gateway.failed.done():
         raise CommandError(f"the writer ended: {gateway.failed.exception()}")
-
-
-def set_up_logging(level: int = logging.INFO, *, for_a_person: bool = False) -> None:
-    """One JSON object a line on standard error, or plain words *for_a_person*; library and own records alike."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-    ]
-    handler = logging.StreamHandler()
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _in_words if for_a_person else structlog.processors.JSONRenderer(),
-            ],
-        )
-    )
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    # Alembic tells of every start that it found nothing to do.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-
-
-def _in_words(logger: object, method: str, record: structlog.typing.EventDict) -> str:
-    """Time, level and what happened; of an exception its last line, which says which it was."""
-    cause = str(record.get("exception", "")).rstrip().rpartition("\n")[2]
-    said = " ".join(f"{record['event']}{': ' if cause else ''}{cause}".split())
-    return f"{record['timestamp'][11:19]} {record['level']}: {said}"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gateway.cli.serve import set_up_logging
+from gateway.app import logs
 from tests.cli.commands import LIMIT_S, Here, Running, lives, running
 from tests.house.test_docs import README, fenced, part
 from tests.house.tree import ROOT
@@ -89,7 +89,7 @@ def test_the_demos_log_is_for_a_person(capsys: pytest.CaptureFixture[str]) -> No
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     try:
-        set_up_logging(logging.WARNING, for_a_person=True)
+        writer = logs.set_up(sys.stderr, form="text", level="warning")
         log = logging.getLogger("any")
         log.info("nobody asked")
         log.warning("the link of %s is down", "acme")
@@ -97,6 +97,7 @@ def test_the_demos_log_is_for_a_person(capsys: pytest.CaptureFixture[str]) -> No
             raise ValueError("two\nlines")
         except ValueError:
             log.exception("it broke")
+        writer.close()
     finally:
         root.handlers[:], root.level = handlers, level
     down, broke = capsys.readouterr().err.splitlines()
