@@ -11,7 +11,7 @@ from gateway.cli.database import with_database
 from gateway.cli.errors import CommandError
 from gateway.config import read
 from gateway.store import migrate, tables
-from gateway.store.backup import back_up, distrust_outbox, living
+from gateway.store.backup import Distrusted, back_up, distrust, living
 from gateway.store.engine import DatabaseInUse, begin_write, hold_alone, is_sqlite, sqlite_path
 from gateway.store.seal import head
 from gateway.store.verify import verify
@@ -54,22 +54,24 @@ def copy(path: Path, target: Path) -> None:
     print(f"{source} is backed up to {target}")
 
 
-def distrust(path: Path) -> None:
+def mark_restored(path: Path) -> None:
     """Raise ConfigError or CommandError."""
     config, _ = read(path)
 
-    def change(engine: Engine) -> int:
+    def change(engine: Engine) -> Distrusted:
         with begin_write(engine) as conn:
             migrate.expect_newest(conn)
-            others = living(conn, time.time_ns() // 1_000_000)
+            now_ms = time.time_ns() // 1_000_000
+            others = living(conn, now_ms)
             if others:
                 raise CommandError(f"expected a database that nobody serves; stop {', '.join(others)} first")
-            return distrust_outbox(conn)
+            return distrust(conn, now_ms)
 
     url = config.gateway.database
     try:
         with hold_alone(url) if is_sqlite(url) else contextlib.nullcontext():
-            rows = with_database(config, change, read_only=False)
+            found = with_database(config, change, read_only=False)
     except DatabaseInUse as error:
         raise CommandError(str(error)) from error
-    print(f"{rows} orders, texts and webhooks wait, and each counts as maybe sent")
+    print(f"{found.rows} orders, texts and webhooks wait, and each counts as maybe sent")
+    print(f"{found.payments} payments waited for a consent or a capture: compare each; see `gateway breaks list`")

@@ -245,13 +245,14 @@ def _backup(
 def _restored(config: ConfigOption = Path("gateway.toml")) -> None:
     """Tell a database that was restored from a backup that it is older than the world.
 
-    Whatever waits in it may have been sent since: from then on orders are asked about before they are sent.
+    Whatever waits in it may have been sent since, so orders are asked about before they are sent; whoever was asked
+    for consent may have been charged since, so no consent of before counts, and each such payment is a break.
 
     Example: gateway restored --config gateway.toml
     """
     from gateway.cli import books
 
-    books.distrust(config)
+    books.mark_restored(config)
 
 
 @app.command("phone")

@@ -7,13 +7,20 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, case, func, insert, select, update
 
+from gateway.core.payment import BreakKind, State
 from gateway.store import tables
+from gateway.store.identity import new_id
 
 BEFORE_EVERY_EPOCH = 0
 """No owner of a lane has this epoch, so what carries it was begun by somebody else."""
+DAY_MS = 24 * 3600 * 1000
+"""Longer than any grace that a late reply may have; and how long a person has to look."""
+CONSENT_WAITS = (State.CREATED, State.AWAITING_CONSENT, State.AUTHORIZED)
+RESTORED = "it waited when the backup was made, and may have been charged since: see the carrier's report"
 
 
 def back_up(source: Path, target: Path) -> None:
@@ -49,15 +56,41 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def distrust_outbox(conn: Connection) -> int:
-    """Whatever waits to leave may have left after the copy was made: from now on each counts as maybe sent.
+class Distrusted(NamedTuple):
+    """What a restored database does no longer believe of itself."""
 
-    So orders are asked about before they are sent. Return how many rows wait.
+    rows: int
+    """Of the outbox."""
+    payments: int
+
+
+def distrust(conn: Connection, now_ms: int) -> Distrusted:
+    """Tell a restored database that the world went on without it.
+
+    Whatever waits to leave may have left since: each row counts as maybe sent, so orders are asked about first.
+
+    Whoever was asked for consent, or had given it, may have been charged since under an id that is not known here. No
+    consent of before is good any more, and each such payment is a break: a person has a day until it ends as expired.
     """
-    outbox = tables.outbox
+    outbox, payment = tables.outbox, tables.payment
     conn.execute(update(outbox).where(outbox.c.epoch.is_(None)).values(epoch=BEFORE_EVERY_EPOCH))
-    rows: int = conn.execute(select(func.count()).select_from(outbox)).scalar_one()
-    return rows
+    rows = conn.execute(select(func.count()).select_from(outbox)).scalar_one()
+    doubtful = payment.c.state.in_(CONSENT_WAITS)
+    found = conn.execute(select(payment.c.id).where(doubtful).order_by(payment.c.id)).scalars().all()
+    conn.execute(
+        update(payment)
+        .where(doubtful)
+        .values(
+            consent_expires_at_ms=now_ms - DAY_MS,
+            deadline_at_ms=now_ms + DAY_MS,
+            # Only where there is one: the others get theirs with a consent, which none of them can have any more.
+            charge_not_after_ms=case((payment.c.charge_not_after_ms.is_(None), None), else_=now_ms - DAY_MS),
+        )
+    )
+    for payment_id in found:
+        row = {"kind": BreakKind.UNKNOWN_OUTCOME, "payment_id": payment_id, "detail": RESTORED, "at_ms": now_ms}
+        conn.execute(insert(tables.open_break).values(id=new_id("brk_"), **row))
+    return Distrusted(rows, len(found))
 
 
 def living(conn: Connection, now_ms: int) -> list[str]:
