@@ -126,6 +126,8 @@ class Gateway:
         self._frame = deps.frame
         self._api = ApiServer(deps, parts.listen(config))
         self._tasks: list[asyncio.Task[None]] = []
+        self._links: list[asyncio.Task[None]] = []
+        self._is_draining = False
 
     def _committed(self, batch: Batch) -> None:
         self.lanes.hand_over(batch.rows)
@@ -195,7 +197,7 @@ class Gateway:
             begun.push_async_callback(self._leave)
             begun.push_async_callback(self._end_tasks)
             await self.lanes.start()
-            begun.push_async_callback(self.lanes.stop)
+            begun.push_async_callback(lambda: self.lanes.stop(let_go=self._end_links))
             self._start_tasks()
             await self._api.start()
             begun.push_async_callback(self._api.stop)
@@ -204,7 +206,8 @@ class Gateway:
 
     def _start_tasks(self) -> None:
         for name, bearer in self.bearers.items():
-            self._run(keep_bearer(f"sms:{name}:0", bearer, self._sink, self.lanes.owns))
+            keeping = keep_bearer(f"sms:{name}:0", bearer, self._sink, self.lanes.owns)
+            self._links.append(asyncio.create_task(keeping))
         for biller in self.billers.values():
             self._run(biller.run(self._sink))
         if self._notifier is not None:
@@ -241,10 +244,17 @@ class Gateway:
         """Take nothing new, finish what runs, give the lanes back, close."""
         await self._begun.aclose()
 
+    async def drain(self) -> None:
+        """Say on /readyz that this process is about to go, and serve on for as long as proxies need to notice."""
+        self._is_draining = True
+        await asyncio.sleep(self.config.gateway.drain_s)
+
+    async def _end_links(self) -> None:
+        """Unbind before the lane is given back: some SMSCs refuse a second bind of the same name."""
+        await _ended(self._links)
+
     async def _end_tasks(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await _ended(self._tasks)
 
     async def _leave(self) -> None:
         """Tell the other processes; one whose writer has failed tells nobody, and they wait for its lease."""
@@ -270,7 +280,15 @@ class Gateway:
     def is_ready(self) -> dict[str, bool]:
         """By part, whether it can do its work now: the writer, and each link whose lane is here."""
         ready = {"writer": not self.failed.done()}
+        if self._is_draining:
+            ready["serving"] = False
         for name, bearer in self.bearers.items():
             if self.lanes.owns(f"sms:{name}:0"):
                 ready[f"link:{name}"] = bearer.is_up()
         return ready
+
+
+async def _ended(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -40,6 +40,7 @@ async def _serve(config: Config, secrets: Secrets, writer: logs.LineWriter) -> N
     print(f"serving {gateway.url}", flush=True)
     try:
         await until_told(gateway)
+        await gateway.drain()
     finally:
         await gateway.stop()
 

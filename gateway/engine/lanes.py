@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from gateway.engine.batcher import Batcher, Stopped
 from gateway.engine.clock import steady_s
 from gateway.engine.lane import Executor, Grant, Lane
+from gateway.store.leases import FREED
 from gateway.store.outbox import OutboxRow
 from gateway.store.unit import Unit
 
@@ -85,6 +86,10 @@ class LaneTable(Protocol):
         ...
 
 
+async def _nothing() -> None:
+    return
+
+
 class Lanes:
     """All lanes of one process. Lanes without an executor (`deadlines`, `sealer`) are only owned."""
 
@@ -127,14 +132,18 @@ class Lanes:
                 name, executor, self._batcher, room_max=settings.room_max, now_s=self._now_s, on_room=self.wake
             )
         self._wake = asyncio.Event()
+        self._beat_now = asyncio.Event()
         await self._beat()
         self._tasks = [
             asyncio.create_task(self._keep_beating(), name="lanes: heartbeat"),
             asyncio.create_task(self._keep_claiming(), name="lanes: claim"),
         ]
 
-    async def stop(self, *, limit_s: float = 10.0) -> None:
-        """Start nothing more, wait for what runs, then give the lanes back."""
+    async def stop(self, *, limit_s: float = 10.0, let_go: Callable[[], Awaitable[None]] = _nothing) -> None:
+        """Start nothing more, wait for what runs, then give the lanes back.
+
+        *let_go* is awaited before that: it ends what only one owner may have, such as a link.
+        """
         self._is_stopping = True
         heartbeat, claim = self._tasks
         for lane in self._lanes.values():
@@ -145,6 +154,7 @@ class Lanes:
         await _cancel(claim)
         await self._last_rows()
         unstarted = await asyncio.gather(*(lane.finish(limit_s) for lane in self._lanes.values()))
+        await let_go()
         await _cancel(heartbeat)
         for leaving in tuple(self._leaving.values()):
             await _cancel(leaving)
@@ -186,7 +196,9 @@ class Lanes:
             self._open.pop(lane.name, None)
 
     def wake(self, name: str) -> None:
-        """There may be due rows for lane *name*, or its link is up again."""
+        """There may be due rows for lane *name*, or its link is up again; or others have `FREED` lanes."""
+        if name == FREED:
+            self._beat_now.set()
         if name in self._lanes and name in self._grants:
             self._lanes[name].nudge()
             self._wake_for(name)
@@ -218,7 +230,9 @@ class Lanes:
 
     async def _keep_beating(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.heartbeat_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._beat_now.wait(), self._settings.heartbeat_s)
+            self._beat_now.clear()
             try:
                 await self._beat()
             except Exception:  # A loop's top: without a lease nothing starts, so trying again is all there is to do.

@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable, Collection
 
 import psycopg
 
+from gateway.store.leases import CHANNEL
+
 log = logging.getLogger(__name__)
 
-CHANNEL = "gateway_lanes"
 # PostgreSQL takes payloads below 8,000 bytes.
 PAYLOAD_MAX = 7000
 RECONNECT_S = 1.0

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.store import bulk, tables
@@ -17,6 +17,10 @@ from gateway.store.outbox import OutboxRow
 # One process alone holds its lanes by the lock on its database file; nobody compares this time.
 FOR_EVER_MS = 2**62
 NOBODY = ""
+CHANNEL = "gateway_lanes"
+"""On which processes on one PostgreSQL tell each other about lanes."""
+FREED = "freed"
+"""Said there when lanes are given back, so that the others need not wait for their next heartbeat."""
 
 _decode_body = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -100,10 +104,18 @@ class Leases:
         mine_rows = bulk.select_in(conn, outbox, "id", sorted(unstarted), lock=True, order_by="id")
         freed = [{"id": row.id, "epoch": None} for row in mine_rows if row.epoch == epochs.get(row.lane)]
         bulk.update_rows(conn, outbox, "id", freed)
+        _tell_freed(conn)
 
     def leave(self, conn: Connection, *, owner: str) -> None:
         """The process ends: the others need not wait for its lease to count one fewer."""
         conn.execute(delete(tables.process).where(tables.process.c.owner == owner))
+        _tell_freed(conn)
+
+
+def _tell_freed(conn: Connection) -> None:
+    """With the commit; nothing that is paced or hot gives lanes back."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(select(func.pg_notify(CHANNEL, FREED)))
 
 
 def _outbox_row(row: Row[Any], epoch: int) -> OutboxRow:  # Any: a row of the table `outbox`.

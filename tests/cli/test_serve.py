@@ -1,5 +1,6 @@
 """`gateway serve` as a process: it serves, refuses to stand in another's way, and stops cleanly when told to."""
 
+import asyncio
 import re
 import signal
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.cli.commands import Running, dry_run, running
+from tests.cli.commands import LIMIT_S, Running, dry_run, running
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -20,6 +21,27 @@ async def test_a_signal_ends_it_cleanly(config: Path, tmp_path: Path, number: si
         ended = await serving.ended()
     assert ended.code == 0
     assert '"level": "error"' not in ended.err and "Traceback" not in ended.err
+
+
+@pytest.fixture
+def in_no_hurry(config: Path) -> Path:
+    """A gateway that serves on for an hour when it is told to stop."""
+    config.write_text(config.read_text().replace("[gateway]", "[gateway]\ndrain_s = 3600"))
+    return config
+
+
+async def test_a_process_that_is_told_to_stop_says_so_while_it_still_serves(in_no_hurry: Path, tmp_path: Path) -> None:
+    async with running("serve", "--config", in_no_hurry, cwd=tmp_path) as serving:
+        url = (await serving.says(r"serving (http\S+)\n"))[1]
+        serving.process.send_signal(signal.SIGTERM)
+        async with aiohttp.ClientSession() as http, asyncio.timeout(LIMIT_S):
+            status, said = 200, {}
+            while status == 200:
+                async with http.get(f"{url}/readyz") as answer:
+                    status, said = answer.status, await answer.json()
+            assert (status, said["parts"]) == (503, {"writer": True, "serving": False, "link:acme": True})
+            async with http.get(f"{url}/v1/payments") as answer:
+                assert answer.status == 401, "it is asked as before"
 
 
 async def test_a_second_one_is_told_what_is_in_its_way(config: Path, tmp_path: Path, taken_port: int) -> None:

@@ -11,6 +11,7 @@ from gateway.engine import lane as lane_module
 from gateway.engine.batcher import Batcher, BatchSettings
 from gateway.engine.lane import Grant, Lane, NotStarted
 from gateway.store.apply import Applied, Batch, Job
+from gateway.store.leases import FREED
 from gateway.store.outbox import OutboxRow
 from gateway.store.unit import Unit
 from tests.engine.lane_bench import WAIT_S, Desk, Lease, Process, Shelf, Steady, Write, a_row, about, process
@@ -418,6 +419,27 @@ async def test_a_stop_waits_for_what_runs_and_frees_what_never_started(shelf: Sh
         assert list(shelf.rows) == ["unstarted"] and shelf.rows["unstarted"].epoch is None
         assert here.desk.began == ["running"]
         assert shelf.leases["sms:acme:0"].owner is None
+
+
+async def test_a_link_is_let_go_before_its_lane_is_given_back(shelf: Shelf) -> None:
+    async with process(shelf) as here:
+        owners: list[str | None] = []
+
+        async def let_go() -> None:
+            owners.append(shelf.leases["sms:acme:0"].owner)
+
+        await here.lanes.stop(limit_s=WAIT_S, let_go=let_go)
+        assert owners == ["one"] and shelf.leases["sms:acme:0"].owner is None
+
+
+async def test_lanes_that_others_give_back_are_taken_before_the_next_heartbeat(shelf: Shelf) -> None:
+    async with process(shelf) as first, process(shelf, "next", heartbeat_s=1_000.0) as following:
+        assert not following.lanes.owns("sms:acme:0")
+        await first.lanes.stop(limit_s=WAIT_S)
+        following.lanes.wake(FREED)
+        await following.write(a_row("a"))
+        await following.settled()
+        assert following.desk.began == ["a"]
 
 
 async def test_what_runs_longer_than_the_stop_allows_is_left_to_the_next_owner_as_maybe_sent(shelf: Shelf) -> None:

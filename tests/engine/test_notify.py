@@ -10,6 +10,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from gateway.engine import notify as notify_module
 from gateway.engine.notify import PAYLOAD_MAX, LaneNotifier
+from gateway.store.engine import begin_write, connect
+from gateway.store.leases import FREED, Leases
 from tests.postgres import PostgresServer
 
 WAIT_S = 20.0
@@ -85,3 +87,17 @@ def test_payloads_are_cut_to_what_the_database_takes() -> None:
     assert len(payloads) > 1
     assert all(len(payload) <= PAYLOAD_MAX for payload in payloads)
     assert {name for payload in payloads for name in payload.split(",")} == names
+
+
+async def test_whoever_gives_lanes_back_or_leaves_tells_the_others(postgres_url: str) -> None:
+    conninfo = postgres_url.replace("postgresql+psycopg://", "postgresql://")
+    engine = connect(postgres_url)
+    async with listening(conninfo) as here:
+        with begin_write(engine) as conn:
+            Leases().release(conn, owner="one", epochs={"sealer": 1}, unstarted=[])
+        await here.until_woken(FREED)
+        here.woken.clear()
+        with begin_write(engine) as conn:
+            Leases().leave(conn, owner="one")
+        await here.until_woken(FREED)
+    engine.dispose()
