@@ -42,6 +42,8 @@ def answer(argument: str, explain: Explain) -> None:
 
 def say(octets: bytes) -> None:
     """Print *octets* and a line's end at once, so that whoever follows a log sees it. Raise CommandError."""
+    if sys.stdout is None:  # Closed by whoever started us.
+        raise CommandError("standard output: expected a place to write to, it is closed")
     try:
         sys.stdout.buffer.write(octets + b"\n")
         sys.stdout.buffer.flush()

@@ -225,6 +225,7 @@ def test_ten_thousand_lines_with_one_bad_one(tmp_path: Path) -> None:
     [
         ("0> written", "standard input: cannot be read: Bad file descriptor"),
         ("<&-", "standard input: expected lines, it is closed"),
+        ("<<< 0 >&- ", "standard output: expected a place to write to, it is closed"),
         ("<<< 0 > /dev/full", "standard output: cannot be written: No space left on device"),
     ],
 )
