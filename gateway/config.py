@@ -122,7 +122,9 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     """What the environment holds."""
 
     code_key: bytes
-    """Derives one-time codes; `GATEWAY_CODE_KEY`, 32 hexadecimal digits or more."""
+    """Derives one-time codes; the first of `GATEWAY_CODE_KEY`, 32 hexadecimal digits or more each."""
+    former_code_keys: tuple[bytes, ...] = ()
+    """The others: payments that were begun with one of them keep it."""
 
 
 ENV = "env:"
@@ -312,12 +314,12 @@ def _check_adapter(port: Port, table: dict[str, Any]) -> list[str]:  # Any: TOML
 
 
 def _secrets(environment: Mapping[str, str], mistakes: list[str]) -> Secrets | None:
-    text = environment.get("GATEWAY_CODE_KEY", "")
     try:
-        key = bytes.fromhex(text)
+        keys = [bytes.fromhex(text) for text in environment.get("GATEWAY_CODE_KEY", "").split(",")]
     except ValueError:
-        key = b""
-    if len(key) < CODE_KEY_BYTES_MIN:
-        mistakes.append("environment GATEWAY_CODE_KEY: expected at least 32 hexadecimal digits")
+        keys = [b""]
+    if min(map(len, keys)) < CODE_KEY_BYTES_MIN:
+        wanted = "expected at least 32 hexadecimal digits, or several such keys with commas, the newest first"
+        mistakes.append(f"environment GATEWAY_CODE_KEY: {wanted}")
         return None
-    return Secrets(code_key=key)
+    return Secrets(code_key=keys[0], former_code_keys=tuple(keys[1:]))

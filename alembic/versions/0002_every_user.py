@@ -62,6 +62,7 @@ ADDED = {
         ("previous_secret", sa.String(), None),
         ("previous_until_ms", sa.BigInteger(), None),
     ),
+    "payment": (("code_key", sa.String(), ""),),
     "consumer": (
         ("answers_at_ms", sa.BigInteger(), None),
         ("answers_count", sa.Integer(), "0"),

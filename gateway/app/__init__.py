@@ -80,6 +80,7 @@ class Gateway:
             rules=parts.rules(config, self.billers),
             lanes=plan,
             code_key=secrets.code_key,
+            former_code_keys=secrets.former_code_keys,
             short_codes={name: carrier.short_code for name, carrier in config.carriers.items()},
             terms=parts.terms(config),
             traces=config.engine.traces,
@@ -94,7 +95,12 @@ class Gateway:
         )
         self.bearers = parts.bearers(config, self.clock.now_ms, on_up=self._wake)
         spoken = parts.spoken(config)
-        texts = Texts(spoken, parts.carrier_words(config), secrets.code_key)
+        texts = Texts(
+            spoken,
+            parts.carrier_words(config),
+            secrets.code_key,
+            former_code_keys=secrets.former_code_keys,
+        )
         self._numbers = parts.Numbers(self._lookups)
         self._webhooks = WebhookExecutor(
             self._lookups,

@@ -5,7 +5,8 @@ and what else lives on that phone, is the caller's knowledge.
 """
 
 import hmac
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from functools import cache
 from typing import Final
 
 from gateway.core.money import Money, exponent
@@ -26,6 +27,22 @@ def allowed(code: str) -> bool:
     if code[0] == "0" or len(set(code)) == 1 or any(code in run for run in _RUNS):
         return False
     return not (len(code) == 4 and code[:2] in ("19", "20"))
+
+
+@cache
+def key_id(key: bytes) -> str:
+    """By what a payment remembers the key of its codes. It gives nothing of the key away."""
+    return hmac.digest(key, b"code/key", "sha256")[:4].hex()
+
+
+def key_of(keys: Sequence[bytes], known_as: str) -> bytes:
+    """The key of *keys* (the newest first) that has this id; a payment from before there were ids has the oldest.
+
+    If it is gone, the newest: codes that were sent are void then, and those that are sent from now on are good.
+    """
+    if not known_as:
+        return keys[-1]
+    return next((key for key in keys if key_id(key) == known_as), keys[0])
 
 
 def derive_code(key: bytes, payment_id: str, n: int, digits: int) -> str:

@@ -154,6 +154,8 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     code_n: int
     """The live code is derived from the payment's id and this counter; the code itself is never stored."""
     code_digits: int
+    code_key: str = ""
+    """Which key they are derived by (`codes.key_id`); it stays when the newest key is another."""
     state: State
     reason: Reason | None = None
     version: int = 1

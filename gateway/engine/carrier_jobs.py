@@ -278,7 +278,8 @@ def _show(amount: Money) -> str:
 def _next_code_n(unit: Unit, payment: Payment) -> int:
     """Chosen under the consumer's lock: a code that no other waiting payment of this phone has."""
     taken = taken_codes(unit, payment.consumer_id, payment.carrier, payment.amount)
-    return choose_code(unit.policy.code_key, payment.id, payment.code_digits, taken, payment.code_n + 1)[1]
+    key = unit.policy.code_key_of(payment)
+    return choose_code(key, payment.id, payment.code_digits, taken, payment.code_n + 1)[1]
 
 
 @dataclass(slots=True)

@@ -201,7 +201,7 @@ def _wrong_code(inbound: Inbound, code: str) -> Payment | None:
         current = unit.payment(payment.id)
         if current is None or current.is_waiting or current.carrier != inbound.mo.carrier:
             continue
-        if derived(unit.policy.code_key, current) == code:
+        if derived(unit.policy.code_key_of(current), current) == code:
             template = _late_template(current)
             if template is not None and inbound.may_answer():
                 unit.effects.text_about(current, template)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from gateway.core.caps import Later
-from gateway.core.codes import amount_spellings, choose_code
+from gateway.core.codes import amount_spellings, choose_code, key_id
 from gateway.core.money import Money
 from gateway.core.payment import (
     METADATA_KEYS_MAX,
@@ -79,8 +79,8 @@ def _answer(unit: Unit, key: Key | None, body_hash: str, status: int, payment: P
 
 def live_codes(unit: Unit, consumer_id: str) -> dict[str, Payment]:
     """Code → payment, for all payments of this phone that wait for an answer."""
-    key = unit.policy.code_key
-    return {derived(key, payment): payment for payment in unit.waiting(consumer_id)}
+    key_of = unit.policy.code_key_of
+    return {derived(key_of(payment), payment): payment for payment in unit.waiting(consumer_id)}
 
 
 def derived(code_key: bytes, payment: Payment) -> str:
@@ -185,6 +185,7 @@ class CreatePayment:
             ref=ref,
             code_n=code_n,
             code_digits=self.code_digits,
+            code_key=key_id(unit.policy.code_key),
             state=State.CREATED,
             created_at_ms=unit.now_ms,
             updated_at_ms=unit.now_ms,

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from gateway.core.asks import Catalogues
-from gateway.core.codes import choose_code
+from gateway.core.codes import choose_code, key_of
 from gateway.core.description import clean_description
 from gateway.core.language import Language
 from gateway.core.money import Money, format_money
@@ -40,12 +40,13 @@ class Texts:
         words: Mapping[str, CarrierWords],
         code_key: bytes,
         *,
+        former_code_keys: tuple[bytes, ...] = (),
         wrong_codes_max: int = 3,
     ) -> None:
         """*catalogues* and *words* are by carrier: what it may speak, and what texts say about it."""
         self._catalogues = catalogues
         self._words = words
-        self._code_key = code_key
+        self._code_keys = (code_key, *former_code_keys)
         self._wrong_codes_max = wrong_codes_max
         self._zones = {carrier: ZoneInfo(word.time_zone) for carrier, word in words.items()}
 
@@ -67,7 +68,8 @@ class Texts:
 
     def _about(self, body: Mapping[str, Any], language: Language) -> dict[str, str]:  # Any: JSON of the outbox row.
         zone = self._zones[body["carrier"]]
-        key, payment_id = self._code_key, body["payment_id"]
+        # A row that an older version wrote names no key.
+        key, payment_id = key_of(self._code_keys, body.get("code_key", "")), body["payment_id"]
         code, _ = choose_code(key, payment_id, body["code_digits"], (), body["code_n"])
         return {
             "shop": body["shop"],

@@ -209,6 +209,7 @@ class Effects:
             "ref": payment.ref,
             "code_n": payment.code_n,
             "code_digits": payment.code_digits,
+            "code_key": payment.code_key,
             "wrong_codes": payment.wrong_codes,
             "expires_at_ms": payment.consent_expires_at_ms,
             "ended_at_ms": payment.ended_at_ms,

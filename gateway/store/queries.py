@@ -17,7 +17,16 @@ _operation = msgspec.json.Decoder(Operation).decode
 _encode = msgspec.json.Encoder().encode
 _PLAIN = (
     *("id", "merchant_id", "mode", "consumer_id", "carrier", "shop", "description", "reference", "language", "ref"),
-    *("code_n", "code_digits", "version", "created_at_ms", "updated_at_ms", "consent_expires_at_ms", "deadline_at_ms"),
+    *(
+        "code_n",
+        "code_digits",
+        "code_key",
+        "version",
+        "created_at_ms",
+        "updated_at_ms",
+        "consent_expires_at_ms",
+        "deadline_at_ms",
+    ),
     *("charge_not_after_ms", "wrong_codes", "attempts", "attempt_id", "reversed_attempt_id", "carrier_reference"),
     *("ended_at_ms", "fulfilled_at_ms"),
 )

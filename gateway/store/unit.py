@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import Connection, Table
 
 from gateway.core.caps import Terms
+from gateway.core.codes import key_of
 from gateway.core.decide import decide, open_payment
 from gateway.core.payment import DEAD_STATES, Decision, Event, Payment, Rules, SendText, State
 from gateway.store import flush, load
@@ -48,12 +49,17 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """By carrier."""
     lanes: LanePlan
     code_key: bytes
+    """By which new payments derive their codes."""
+    former_code_keys: tuple[bytes, ...] = ()
     short_codes: Mapping[str, str] = {}
     """By carrier, the number that asks come from: nobody may take it for a code."""
     traces: bool = True
     """Keep what was exchanged with carriers."""
     terms: Mapping[str, Terms] = {}
     """By carrier, its limits and caps."""
+
+    def code_key_of(self, payment: Payment) -> bytes:
+        return key_of((self.code_key, *self.former_code_keys), payment.code_key)
 
 
 class Move(NamedTuple):

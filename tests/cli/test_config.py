@@ -252,7 +252,9 @@ def test_a_setting_may_come_from_the_environment(config: Path) -> None:
     config.write_text(config.read_text().replace('"Acme Pay"', '"env:BRAND"'), encoding="utf-8")
     found, secrets = read(config, {**SECRETS, "BRAND": "Zuri"})
     assert found.carriers["acme"].brand == "Zuri"
-    assert secrets.code_key == bytes.fromhex(CODE_KEY)
+    assert secrets.code_key == bytes.fromhex(CODE_KEY) and secrets.former_code_keys == ()
+    _, rotated = read(config, {"BRAND": "Zuri", "GATEWAY_CODE_KEY": f"{'cd' * 32},{CODE_KEY}"})
+    assert (rotated.code_key, rotated.former_code_keys) == (bytes.fromhex("cd" * 32), (secrets.code_key,))
 
 
 def test_check_says_what_it_found(gateway: Here, config: Path) -> None:

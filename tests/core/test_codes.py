@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.codes import allowed, amount_spellings, choose_code, derive_code
+from gateway.core.codes import allowed, amount_spellings, choose_code, derive_code, key_id, key_of
 from gateway.core.money import Money
 
 KEY = bytes(range(32))
@@ -129,3 +129,12 @@ def test_codes_have_four_to_eight_digits(digits: int) -> None:
 )
 def test_an_amount_is_spelt_with_and_without_its_minor_units(amount: Money, spellings: set[str]) -> None:
     assert amount_spellings(amount) == spellings
+
+
+def test_a_payment_keeps_the_key_that_it_was_begun_with() -> None:
+    new, old, lost = b"n" * 32, b"o" * 32, b"l" * 32
+    assert key_of((new, old), key_id(old)) == old
+    assert key_of((new, old), key_id(new)) == new
+    assert key_of((new, old), "") == old, "from before there were ids"
+    assert key_of((new, old), key_id(lost)) == new
+    assert len({key_id(key) for key in (new, old, lost)}) == 3

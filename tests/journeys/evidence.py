@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from gateway.core.codes import derive_code
+from gateway.core.codes import derive_code, key_of
 from gateway.core.ids import receipt_ref
 from gateway.store.engine import connect
 from simulators import journal
@@ -22,6 +22,7 @@ from simulators.world import World
 from tests.journeys.leaks import Secrets, leaks
 
 CODE_KEY = bytes(range(32))
+ROTATED_CODE_KEY = bytes(range(32, 64))
 # The first ask, and one more if nobody knows whether the first one left.
 ASKS_MAX = 2
 DOUBT = "do not know yet"
@@ -156,7 +157,7 @@ class Evidence:
 
     def _payments(self) -> list[Any]:  # Any: rows.
         return self.rows(
-            "SELECT p.id, p.state, p.code_n, p.code_digits, c.msisdn FROM payment p"
+            "SELECT p.id, p.state, p.code_n, p.code_digits, p.code_key, c.msisdn FROM payment p"
             " JOIN consumer c ON c.id = p.consumer_id"
         )
 
@@ -192,7 +193,8 @@ def _is_charge(request: Record) -> bool:
 def _codes(payment: Any) -> set[str]:  # Any: a row.
     """All that it has had."""
     numbers = range(payment.code_n + 1)
-    return {derive_code(CODE_KEY, payment.id, n, payment.code_digits) for n in numbers}
+    key = key_of((ROTATED_CODE_KEY, CODE_KEY), payment.code_key)
+    return {derive_code(key, payment.id, n, payment.code_digits) for n in numbers}
 
 
 def _kind(text: str, codes: Collection[str], ref: str, without_ref: tuple[str, ...]) -> str:

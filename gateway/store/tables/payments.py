@@ -23,6 +23,7 @@ payment = Table(
     Column("ref", String, nullable=False),
     Column("code_n", Integer, nullable=False),
     Column("code_digits", Integer, nullable=False),
+    Column("code_key", String, nullable=False, server_default=""),
     Column("state", String, nullable=False),
     Column("reason", String),
     Column("version", Integer, nullable=False),
