@@ -14,7 +14,8 @@ from merchants.shapes import FieldError, FulfilmentRequest, PaymentRequest
 from merchants.targets import wrong_link
 
 _EXPECTED_MOMENT: Final = "expected RFC 3339, like 2026-11-23T10:15:30Z"
-_KEY: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
+KEY_PATTERN: Final = r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?"
+_KEY: Final = re.compile(KEY_PATTERN)
 
 
 def idempotency_key(values: list[str]) -> str:

@@ -8,10 +8,11 @@ from gateway.core.payment import PublicState
 from gateway.core.public import rfc3339
 from gateway.engine.housekeeping import EXPORTS_KEPT_MS
 from gateway.store.exports import ExportRow, query_of
-from merchants.shapes import PAGE_DEFAULT, PAGE_MAX, Moment, Request
+from merchants.shapes import PAGE_DEFAULT, PAGE_MAX, Moment, Request, id_meta
 
 Kind = Literal["payments", "events"]
 Status = Literal["pending", "running", "ready", "failed"]
+ExportId = Annotated[str, id_meta("exp_")]
 
 
 class ExportRequest(Request, frozen=True, kw_only=True):
@@ -27,7 +28,7 @@ class ExportsQuery(Request, frozen=True, kw_only=True):
     """A page of exports, newest first."""
 
     limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT
-    starting_after: Annotated[str, Meta(max_length=64, description="The last id of the page before.")] | None = None
+    starting_after: Annotated[ExportId, Meta(description="The last id of the page before.")] | None = None
 
 
 class ExportFilter(Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.core.public import PublicPayment
+from merchants.checks import KEY_PATTERN
 from merchants.operations import JSON, PROBLEM_JSON, AnyOperation
 from merchants.problems import CATALOGUE
 from merchants.rates import LEFT_HEADER, POLICY_HEADER
@@ -110,9 +111,8 @@ def _operation(operation: AnyOperation, by_shape: dict[Any, Json], components: J
     }
     if operation.has_body:
         if operation.needs_key:
-            parameters.append(
-                _parameter("Idempotency-Key", "header", {"type": "string", "minLength": 1, "maxLength": 255})
-            )
+            key = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": f"^{KEY_PATTERN}$"}
+            parameters.append(_parameter("Idempotency-Key", "header", key))
         has_fields = bool(operation.takes.__struct_fields__)
         content = {JSON: {"schema": by_shape[operation.takes]}}
         document["requestBody"] = {"required": has_fields, "content": content}

@@ -23,7 +23,17 @@ class RequestQuery(Request, frozen=True, kw_only=True):
     """A page of requests, newest first."""
 
     limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT
-    starting_after: Annotated[str, Meta(max_length=64, description="`next` of the page before.")] | None = None
+    starting_after: (
+        Annotated[
+            str,
+            Meta(
+                max_length=64,
+                description="`next` of the page before.",
+                extra_json_schema={"pattern": f"^{_REQUEST_ID.pattern}$"},
+            ),
+        ]
+        | None
+    ) = None
     key_id: Annotated[str, Meta(max_length=64, description="Of this key only.")] | None = None
     status_class: Annotated[StatusClass, Meta(description="Of these statuses only.")] | None = None
     route: (

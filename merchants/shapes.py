@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Raw, Struct
 
+from gateway.core.ids import id_pattern
 from gateway.core.money import AMOUNT_MINOR_MAX
 from gateway.core.payment import METADATA_KEYS_MAX, Capture, EventType, PublicState, Reason
 from gateway.core.public import API_VERSION, PublicPayment
@@ -19,7 +20,15 @@ EVENTS_MAX = 1000
 
 MetadataKey = Annotated[str, Meta(min_length=1, max_length=40)]
 MetadataValue = Annotated[str, Meta(max_length=500)]
-PaymentId = Annotated[str, Meta(min_length=1, max_length=64, examples=["pay_01ktz1c4hvf6mvd3gcn4e8xq2m"])]
+
+
+def id_meta(prefix: str) -> Meta:
+    """How an id is described. It is checked where it is looked for: whatever is no id is told as one not found."""
+    examples = [f"{prefix}01ktz1c4hvf6mvd3gcn4e8xq2m"]
+    return Meta(min_length=1, max_length=64, examples=examples, extra_json_schema={"pattern": id_pattern(prefix)})
+
+
+PaymentId = Annotated[str, id_meta("pay_")]
 
 
 class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,16 +6,24 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from gateway.core.payment import EventType
 from gateway.store.outbox import AttemptStatus
-from merchants.shapes import PAGE_DEFAULT, PAGE_MAX, Request
+from merchants.shapes import PAGE_DEFAULT, PAGE_MAX, Request, id_meta
 
 OVERLAP_DEFAULT_S = 86_400
 OVERLAP_MAX_S = 7 * 86_400
 SEQ_MAX = 2**53
 
-Url = Annotated[str, Meta(min_length=1, max_length=2048, examples=["https://shop.example/hooks/payments"])]
+Url = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=2048,
+        examples=["https://shop.example/hooks/payments"],
+        extra_json_schema={"format": "uri", "pattern": r"^https?://[!-~]+$"},
+    ),
+]
 EventTypes = Annotated[list[EventType], Meta(max_length=64)]
-EventId = Annotated[str, Meta(min_length=1, max_length=64, examples=["evt_01ktz1c4hvf6mvd3gcn4e8xq2m"])]
-EndpointId = Annotated[str, Meta(min_length=1, max_length=64, examples=["we_01ktz1c4hvf6mvd3gcn4e8xq2m"])]
+EventId = Annotated[str, id_meta("evt_")]
+EndpointId = Annotated[str, id_meta("we_")]
 Seq = Annotated[int, Meta(ge=0, le=SEQ_MAX)]
 
 

@@ -48,6 +48,11 @@ def made_at_ms(made: str) -> int:
     return number >> 80
 
 
+def id_pattern(prefix: str) -> str:
+    """What `is_id` takes, as a regular expression for documents."""
+    return f"^{prefix}[0-7][{_LOWER}]{{{ID_CHARACTERS - 1}}}$"
+
+
 def is_id(text: str, prefix: str) -> bool:
     """Whether *text* is an id of the kind *prefix*; nothing is said about whether such a thing exists."""
     body = text[len(prefix) :]
