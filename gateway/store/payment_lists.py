@@ -15,7 +15,7 @@ from gateway.store.merchant_reads import SHOWN, Owner, Shown, owned
 from gateway.store.queries import payment_from_row
 
 # Ids are made by a process's clock, payments' times by the batch's; no two clocks are this far apart.
-CLOCKS_APART_MS = 3_600_000
+CLOCKS_APART_MS = 600_000
 # The predicate of the index `payment_by_state`, in its own words, so that it is used.
 NOT_CAPTURED = text("payment.state <> 'captured'")
 
