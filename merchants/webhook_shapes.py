@@ -63,8 +63,12 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
 
 class EndpointList(Struct, frozen=True, kw_only=True):
+    """All endpoints: there are so few that one page holds them."""
+
     object: Literal["list"] = "list"
     data: list[Endpoint]
+    has_more: bool = False
+    next: str | None = None
 
 
 class EndpointDeleted(Struct, frozen=True, kw_only=True):

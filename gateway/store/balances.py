@@ -5,7 +5,6 @@ its history is. What decides is the seal, not the entry's id: an entry that comm
 behind it, and until then belongs to the tail.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import msgspec
@@ -14,7 +13,7 @@ from sqlalchemy import Connection, Select, func, literal, or_, select, union_all
 from gateway.core.ids import first_id_at, made_at_ms
 from gateway.store import bulk, tables
 from gateway.store.apply import LostRace
-from gateway.store.seal import LOOK_BACK_MS, legs_of
+from gateway.store.seal import LOOK_BACK_MS, head
 
 # An entry is committed at most this long after its id was made, and the sealer, which goes through the ids upwards,
 # comes back to it within as much again.
@@ -70,27 +69,33 @@ def count_sealed(conn: Connection, *, limit: int) -> int:
 
     Raise LostRace if another process counts just now.
     """
-    snapshot, seal, entry = tables.balance_snapshot, tables.ledger_seal.c, tables.entry.c
-    counted = conn.execute(select(func.coalesce(func.max(snapshot.c.position), 0))).scalar_one()
-    sealed = conn.execute(
-        select(seal.position, entry.id, entry.mode, entry.currency)
+    snapshot = tables.balance_snapshot.c
+    counted: int = conn.execute(select(func.coalesce(func.max(snapshot.position), 0))).scalar_one()
+    position = min(counted + limit, head(conn).position)
+    if position > counted:
+        _add(conn, _sums(conn, counted, position), counted, position)
+    return max(0, position - counted)
+
+
+Name = tuple[str, str, str]
+"""Account, mode, currency."""
+
+
+def _sums(conn: Connection, counted: int, position: int) -> dict[Name, int]:
+    """What the entries sealed behind *counted*, up to *position*, bring to each account."""
+    seal, leg, entry = tables.ledger_seal.c, tables.leg.c, tables.entry.c
+    statement = (
+        select(leg.account, entry.mode, entry.currency, func.sum(leg.amount_minor))
+        .select_from(tables.ledger_seal)
         .join(tables.entry, entry.id == seal.entry_id)
-        .where(seal.position > counted)
-        .order_by(seal.position)
-        .limit(limit)
-    ).all()
-    if not sealed:
-        return 0
-    legs = legs_of(conn, [row.id for row in sealed])
-    sums: defaultdict[tuple[str, str, str], int] = defaultdict(int)
-    for row in sealed:
-        for account, amount_minor in legs[row.id]:
-            sums[account, row.mode, row.currency] += amount_minor
-    _add(conn, sums, counted, sealed[-1].position)
-    return len(sealed)
+        .join(tables.leg, leg.entry_id == seal.entry_id)
+        .where(seal.position > counted, seal.position <= position)
+        .group_by(leg.account, entry.mode, entry.currency)
+    )
+    return {(row[0], row[1], row[2]): int(row[3]) for row in conn.execute(statement)}
 
 
-def _add(conn: Connection, sums: dict[tuple[str, str, str], int], counted: int, position: int) -> None:
+def _add(conn: Connection, sums: dict[Name, int], counted: int, position: int) -> None:
     snapshot = tables.balance_snapshot
     accounts = sorted({account for account, _, _ in sums})
     rows = bulk.select_in(conn, snapshot, "account", accounts, lock=True, order_by="account, mode, currency")
