@@ -13,7 +13,7 @@ from gateway.adapters import chosen
 from gateway.config import Config, ConfigError
 from gateway.core.asks import Catalogues, load_catalogues
 from gateway.core.caps import NO_CAPS, Caps, Terms
-from gateway.core.limits import Limits
+from gateway.core.limits import NO_LIMITS
 from gateway.core.payment import Rules
 from gateway.engine.batcher import BatchSettings
 from gateway.engine.lane import Executor
@@ -67,7 +67,7 @@ def terms(config: Config) -> dict[str, Terms]:
     """By carrier, its limits and caps. Simulated phones are asked a thousand times a day, so theirs must be written."""
     return {
         name: Terms(
-            limits=carrier.limits or Limits(),
+            limits=carrier.limits or NO_LIMITS,
             caps=carrier.caps or (Caps() if carrier.mode == "live" else NO_CAPS),
             zone=ZoneInfo(carrier.time_zone),
         )

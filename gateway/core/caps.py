@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.core.bounds import CountOrNone, NotNegative
-from gateway.core.limits import Limits
+from gateway.core.limits import NO_LIMITS, Limits
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
@@ -63,9 +63,14 @@ NO_CAPS: Final = Caps(
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What a carrier allows. Without any, nothing is limited and days are those of UTC."""
 
-    limits: Limits = Limits()
+    limits: Limits = NO_LIMITS
     caps: Caps = NO_CAPS
     zone: tzinfo = UTC
+
+    @property
+    def is_free(self) -> bool:
+        """Nothing is limited or capped."""
+        return self.caps == NO_CAPS and self.limits == NO_LIMITS
 
 
 NO_TERMS: Final = Terms()

@@ -38,6 +38,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return Use(getattr(self, f"{scope}_{period}_count"), getattr(self, f"{scope}_{period}_amount"))
 
 
+NO_LIMITS: Final = Limits()
+
+
 class Use(NamedTuple):
     """Payments and their sum in minor units."""
 

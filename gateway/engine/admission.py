@@ -6,7 +6,7 @@ what the pure judges in `gateway.core.limits` and `gateway.core.caps` need, and 
 
 from collections.abc import Mapping
 from datetime import tzinfo
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from sqlalchemy import select
@@ -50,9 +50,14 @@ class Admission(NamedTuple):
     is_barred: bool = False
 
 
+ADMITTED: Final = Admission()
+
+
 def admit(unit: Unit, request: Request) -> Admission:
     """Judge a request that is new: neither repeated nor with a reference in use."""
     terms = unit.policy.terms.get(request.spender.carrier, NO_TERMS)
+    if terms.is_free and request.consumer.limit_minor is None and request.consumer.limit_next_minor is None:
+        return ADMITTED  # Whether the phone takes asks at all is looked at when it is asked.
     later = _later(unit, request, terms)
     if later is not None:
         return Admission(later=later)
@@ -63,7 +68,7 @@ def admit(unit: Unit, request: Request) -> Admission:
     if _is_barred(unit, request, terms):
         return Admission(is_barred=True)
     if not _is_over_the_phones_limits(unit, request, terms):
-        return Admission()
+        return ADMITTED
     tells = not _was_told(unit, request.consumer)
     return Admission(over=Over(TOLD if tells else "the phone's limit", tells))
 

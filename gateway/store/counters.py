@@ -67,11 +67,15 @@ class Counters:
 
     def reserve(self, payment: Payment) -> None:
         """A payment of now."""
+        if not self.is_counting:
+            return
         for key in self._keys(spender(payment), self._now_ms):
             self._set(key, self._held[key].plus(payment.amount.amount_minor))
 
     def release(self, payment: Payment) -> None:
         """The payment ended without money, or its money went back."""
+        if not self.is_counting:
+            return
         who = spender(payment)
         present = self._keys(who, self._now_ms)
         for key in present.keys() & self._keys(who, payment.created_at_ms).keys():

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row
 
 from gateway.core.payment import Payment
 from gateway.store import bulk, tables
@@ -140,9 +140,9 @@ def messages(conn: Connection, wanted: Collection[tuple[str, str]]) -> dict[tupl
 
 def is_barred_ask(conn: Connection, message_id: str) -> bool:
     """Whether this ask waits in the outbox only to be found barred: its phone took none when it was written."""
-    outbox = tables.outbox.c
-    body = conn.execute(select(outbox.body).where(outbox.id == message_id)).scalar_one_or_none()
-    return body is not None and bool(msgspec.json.decode(body).get("stopped"))
+    place = "%s" if conn.dialect.name == "postgresql" else "?"
+    row = conn.exec_driver_sql(f"SELECT body FROM outbox WHERE id = {place}", (message_id,)).first()
+    return row is not None and bool(msgspec.json.decode(row.body).get("stopped"))
 
 
 def _json(values: Collection[str]) -> str:
