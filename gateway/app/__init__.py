@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import secrets as chance
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry
 
@@ -43,7 +43,6 @@ from gateway.store.leases import Leases
 from gateway.store.outbox import EXPORT_LANE
 from gateway.store.quarantine import Quarantine
 from gateway.store.reads import Reads
-from gateway.store.unit import Policy
 from merchants.api import ApiServer
 from merchants.deps import Api
 from merchants.export_lane import ExportExecutor
@@ -76,15 +75,7 @@ class Gateway:
         self._lookups = Reads(database.connect(url, read_only=True))
         self.billers = parts.billers(config, self.clock.now_ms)
         plan = parts.lane_plan(config)
-        policy = Policy(
-            rules=parts.rules(config, self.billers),
-            lanes=plan,
-            code_key=secrets.code_key,
-            former_code_keys=secrets.former_code_keys,
-            short_codes={name: carrier.short_code for name, carrier in config.carriers.items()},
-            terms=parts.terms(config),
-            traces=config.engine.traces,
-        )
+        policy = parts.policy(config, secrets, self.billers, plan)
         self._terms = policy.terms
         self.store = Store(self._writer, policy, clock_offset_ms=lambda: self.clock.offset_ms)
         self.batcher = Batcher(
@@ -95,12 +86,7 @@ class Gateway:
         )
         self.bearers = parts.bearers(config, self.clock.now_ms, on_up=self._wake)
         spoken = parts.spoken(config)
-        texts = Texts(
-            spoken,
-            parts.carrier_words(config),
-            secrets.code_key,
-            former_code_keys=secrets.former_code_keys,
-        )
+        texts = parts.texts(config, secrets, spoken)
         self._numbers = parts.Numbers(self._lookups)
         self._webhooks = WebhookExecutor(
             self._lookups,
@@ -114,16 +100,7 @@ class Gateway:
         self._tallies = Tallies(config.carriers)
         executors = self._tallies.watch(self._executors(texts))
         parts.check_lease(config, executors)
-        self.lanes = Lanes(
-            self.owner,
-            self.batcher,
-            executors,
-            plan.names(),
-            table=Leases(),
-            settings=parts.lane_settings(config),
-            single_process=self._is_alone,
-            notify_others=self._notifier.notify if self._notifier is not None else lambda names: None,
-        )
+        self.lanes = self._made_lanes(executors, plan.names())
         self.store.owned_epoch = self.lanes.owned_epoch
         self._sink = CarrierSink(self.batcher, self._keywords(spoken).handlers, parts.languages(config), spoken)
         self._pressure = Pressure(self.reads, list(config.carriers), self.clock.now_ms)
@@ -134,6 +111,18 @@ class Gateway:
         self._tasks: list[asyncio.Task[None]] = []
         self._links: list[asyncio.Task[None]] = []
         self._is_draining = False
+
+    def _made_lanes(self, executors: Mapping[str, Executor], names: Sequence[str]) -> Lanes:
+        return Lanes(
+            self.owner,
+            self.batcher,
+            executors,
+            names,
+            table=Leases(),
+            settings=parts.lane_settings(self.config),
+            single_process=self._is_alone,
+            notify_others=self._notifier.notify if self._notifier is not None else lambda names: None,
+        )
 
     def _committed(self, batch: Batch) -> None:
         self.lanes.hand_over(batch.rows)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from carriers import base
 from gateway.adapters import chosen
-from gateway.config import Config, ConfigError
+from gateway.config import Config, ConfigError, Secrets
 from gateway.core.asks import Catalogues, load_catalogues
 from gateway.core.caps import NO_CAPS, Caps, Terms
 from gateway.core.limits import NO_LIMITS
@@ -18,10 +18,11 @@ from gateway.core.payment import Rules
 from gateway.engine.batcher import BatchSettings
 from gateway.engine.lane import Executor
 from gateway.engine.lanes import LaneSettings
-from gateway.engine.texts import CarrierWords
+from gateway.engine.texts import CarrierWords, Texts
 from gateway.store.outbox import LanePlan
 from gateway.store.queries import msisdn_of
 from gateway.store.reads import Reads
+from gateway.store.unit import Policy
 from merchants.rates import RateLimits
 from merchants.routing import CarrierTerms
 
@@ -86,6 +87,22 @@ def lane_plan(config: Config) -> LanePlan:
 def rate_limits(config: Config) -> RateLimits:
     api = config.api
     return RateLimits(rate_per_s=api.rate_per_s, burst=api.burst, unknown_keys_per_min=api.unknown_keys_per_min)
+
+
+def policy(config: Config, secrets: Secrets, billers: Mapping[str, base.Biller], plan: LanePlan) -> Policy:
+    return Policy(
+        rules=rules(config, billers),
+        lanes=plan,
+        code_key=secrets.code_key,
+        former_code_keys=secrets.former_code_keys,
+        short_codes={name: carrier.short_code for name, carrier in config.carriers.items()},
+        terms=terms(config),
+        traces=config.engine.traces,
+    )
+
+
+def texts(config: Config, secrets: Secrets, spoken: Mapping[str, Catalogues]) -> Texts:
+    return Texts(spoken, carrier_words(config), secrets.code_key, former_code_keys=secrets.former_code_keys)
 
 
 def batch_settings(config: Config) -> BatchSettings:

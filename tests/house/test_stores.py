@@ -17,6 +17,7 @@ from tests.stores import check_ledger, sqlite_copy
 # The fixtures that verify, and tests about the databases themselves.
 MAY_MAKE_DATABASES = (
     *("tests/conftest.py", "tests/stores.py", "tests/postgres.py", "tests/house/", "tests/engine/test_notify.py"),
+    "tests/journeys/test_restore.py",  # Verifies what it restores by itself.
 )
 MAKERS = frozenset({"sqlite_copy", "migrated_sqlite", "migrated_postgres", "create_database", "clone_database"})
 
