@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import fields
 
 from gateway.adapters import Port, kinds
+from gateway.app.parts import terms
 from gateway.config import CarrierSection, ConfigError, EngineSection, read
 from gateway.core.bounds import mistakes as mistakes_of
 from tests.cli.commands import CODE_KEY, Here
@@ -210,6 +211,36 @@ def test_no_setting_takes_a_number_that_is_none(port: Port | None, number: float
     for field in tried:
         value = [number] if isinstance(field.default, tuple) else number
         assert mistakes_of(field.name, field.type, value), field.name
+
+
+def test_limits_and_caps_are_judged_setting_by_setting(config: Path) -> None:
+    text = config.read_text(encoding="utf-8")
+    limits = "[carriers.acme.limits]\nphone_day_amuont = 5\npayment_amount = -1\n"
+    tables = f"\n{limits}[carriers.acme.caps]\nquiet_hours = '9-10'\n"
+    config.write_text(text + tables, encoding="utf-8")
+    assert mistakes(config) == [
+        "carriers.acme.limits.phone_day_amuont: no such setting; did you mean phone_day_amount?",
+        "carriers.acme.limits.payment_amount: expected a whole number, 0 or more, got -1",
+        "carriers.acme.caps.quiet_hours: expected HH:MM-HH:MM, or empty for none",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "written", "asks_per_hour"),
+    [
+        ("live", "", 3),
+        ("test", "", 0),
+        ("test", "[carriers.acme.caps]\n", 3),
+        ("live", "[carriers.acme.caps]\nasks_per_hour = 0\n", 0),
+    ],
+)
+def test_caps_are_strict_for_real_phones_and_must_be_written_for_simulated_ones(
+    config: Path, mode: str, written: str, asks_per_hour: int
+) -> None:
+    text = config.read_text(encoding="utf-8").replace('"test"', f'"{mode}"')
+    config.write_text(f"{text}\n{written}", encoding="utf-8")
+    found, _ = read(config, SECRETS)
+    assert terms(found)["acme"].caps.asks_per_hour == asks_per_hour
 
 
 def test_a_setting_that_is_not_in_the_environment_is_named_once(config: Path) -> None:
