@@ -101,7 +101,13 @@ def _check_id(call: Call) -> None:
 def operations(api: Api) -> list[AnyOperation]:
     """Routes below `/v1/exports`."""
     handlers = Exports(api)
-    one = "/v1/exports/{id}"
+    return [*_all(handlers), *_one(handlers)]
+
+
+_ONE: Final = "/v1/exports/{id}"
+
+
+def _all(handlers: Exports) -> list[AnyOperation]:
     return [
         Operation(
             method="POST",
@@ -126,9 +132,14 @@ def operations(api: Api) -> list[AnyOperation]:
             gives=ExportPage,
             handle=handlers.list,
         ),
+    ]
+
+
+def _one(handlers: Exports) -> list[AnyOperation]:
+    return [
         Operation(
             method="GET",
-            path=one,
+            path=_ONE,
             name="readExport",
             summary="Read how far an export is",
             scope="exports:read",
@@ -139,7 +150,7 @@ def operations(api: Api) -> list[AnyOperation]:
         ),
         Operation(
             method="GET",
-            path=f"{one}/content",
+            path=f"{_ONE}/content",
             name="readExportContent",
             summary="Fetch an export's CSV",
             scope="exports:read",
@@ -151,7 +162,7 @@ def operations(api: Api) -> list[AnyOperation]:
         ),
         Operation(
             method="DELETE",
-            path=one,
+            path=_ONE,
             name="deleteExport",
             summary="Delete an export",
             scope="exports:write",
