@@ -64,6 +64,10 @@ def is_public(address: Address) -> bool:
     return address in _UNICAST_6 and not any(address in network for network in _NOT_PUBLIC_6)
 
 
+# RFC 3986, section 2: what may stand in a URI; everything else is written with %.
+_URI: Final = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+")
+
+
 def wrong_link(url: str, *, development: bool) -> str:
     """What keeps *url* from being called, as far as can be said without a look-up; empty: nothing."""
     try:
@@ -71,8 +75,8 @@ def wrong_link(url: str, *, development: bool) -> str:
         host, port = parts.hostname, parts.port
     except ValueError:
         return "expected a link"
-    if not url.isascii() or not url.isprintable() or " " in url or not host:
-        return "expected an absolute link in ASCII"
+    if _URI.fullmatch(url) is None or not host:
+        return "expected an absolute link, with only the characters that a URI may have"
     if parts.username is not None or parts.password is not None or "#" in url:
         return "expected neither credentials nor a fragment"
     if development:

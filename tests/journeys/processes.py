@@ -146,8 +146,8 @@ class GatewayProcess:
 
 
 def toml(document: Mapping[str, Any], path: str = "") -> str:  # Any: TOML.
-    """*document* as TOML. Plain values and arrays of them look the same in JSON."""
-    plain = {key: value for key, value in document.items() if not isinstance(value, Mapping)}
+    """*document* as TOML. Plain values and arrays of them look the same in JSON; None is what is left out."""
+    plain = {key: value for key, value in document.items() if not isinstance(value, Mapping) and value is not None}
     lines = [f"[{path}]"] if path else []
     lines += [f"{key} = {msgspec.json.encode(value).decode()}" for key, value in plain.items()]
     for key, value in document.items():
