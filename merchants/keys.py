@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 from sqlalchemy import Connection
 
+from gateway.core.description import skeleton, wrong_shop_name
 from gateway.core.gsm import is_gsm, segment
 from gateway.core.keywords import Pay, read_command
 from gateway.core.public import API_VERSION
@@ -204,6 +205,8 @@ def add_merchant(conn: Connection, *, name: str, shop: str, keyword: str, now_ms
     if not name.strip() or len(name) > NAME_CHARACTERS_MAX or not name.isprintable():
         raise ValueError(f"name: expected 1 to {NAME_CHARACTERS_MAX} printable characters")
     _check_shop(shop)
+    if (like := _looks_like(conn, shop)) is not None:
+        raise ValueError(f"shop: expected a name that nobody takes for {like!r}, another merchant's")
     keyword = keyword.upper()
     _check_keyword(keyword)
     if merchant_reads.keyword_is_taken(conn, keyword):
@@ -217,11 +220,19 @@ def add_merchant(conn: Connection, *, name: str, shop: str, keyword: str, now_ms
     return Merchant(id=merchant_id, test_key=test_key, live_key=live_key)
 
 
+def _looks_like(conn: Connection, shop: str) -> str | None:
+    """Another merchant's name that phones would take *shop* for."""
+    drawn = skeleton(shop)
+    return next((known for known in merchant_reads.shops(conn) if skeleton(known) == drawn), None)
+
+
 def _check_shop(shop: str) -> None:
     if not shop or shop != " ".join(shop.split()) or not shop.isprintable():
         raise ValueError("shop: expected a name without line breaks and extra blanks")
     if not is_gsm(shop) or segment(shop).units > SHOP_UNITS_MAX:
         raise ValueError(f"shop: expected at most {SHOP_UNITS_MAX} characters that every phone can show (GSM 03.38)")
+    if wrong := wrong_shop_name(shop):
+        raise ValueError(f"shop: {wrong}")
 
 
 def _check_keyword(keyword: str) -> None:

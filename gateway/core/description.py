@@ -59,6 +59,26 @@ def clean_description(text: str, alphabet: Alphabet = "gsm") -> str:
     return " ".join(words)
 
 
+_DOMAIN_LIKE: Final = re.compile(r"://|@|\\|www|http|\w{2,}\.\w{2,}", re.IGNORECASE)
+_CODE_LIKE: Final = re.compile(r"[0-9]{4}")
+# Letters and digits that are drawn alike, after folding.
+_DRAWN_ALIKE: Final = str.maketrans({"0": "o", "1": "i", "l": "i", "5": "s", "8": "b"})
+
+
+def wrong_shop_name(name: str) -> str:
+    """What keeps *name* from standing first in an ask, where it must pass for nothing but a shop; empty: nothing."""
+    if _DOMAIN_LIKE.search(name):
+        return "expected no link"
+    if _CODE_LIKE.search(name):
+        return "expected at most three digits in a row, so that nobody takes it for a code"
+    return "" if any(c.isalpha() for c in name) else "expected a name with a letter"
+
+
+def skeleton(name: str) -> str:
+    """Equal for names that a person may take for each other: case, marks, blanks and look-alikes left aside."""
+    return "".join(c for c in fold(name).translate(_DRAWN_ALIKE) if c.isalnum())
+
+
 def _is_ours(word: str) -> bool:
     return fold(word) in _OUR_WORDS or _OUR_HAN.search(word) is not None
 

@@ -25,6 +25,11 @@ class Owner(msgspec.Struct, frozen=True):
     mode: str
 
 
+def shops(conn: Connection) -> list[str]:
+    """What phones are shown of every merchant."""
+    return list(conn.execute(select(tables.merchant.c.shop)).scalars())
+
+
 def keyword_is_taken(conn: Connection, keyword: str) -> bool:
     return conn.execute(select(tables.merchant.c.id).where(tables.merchant.c.keyword == keyword)).first() is not None
 

@@ -36,7 +36,10 @@ def test_no_key_is_stored(conn: Connection) -> None:
         assert sorted(row.last4 for row in rows if row.prefix == secret[:12]) == [secret[-4:]]
 
 
-SHOPS = ["", " ASHA", "A  B", "A\nB", "X" * 21, "亚沙", "€" * 11, "A\u200bB"]
+SHOPS = [
+    *("", " ASHA", "A  B", "A\nB", "X" * 21, "亚沙", "€" * 11, "A\u200bB"),
+    *("shop.example", "www shop", "https://a.co", "asha@shop", "Reply 4821", "12345", "12"),
+]
 KEYWORDS = [
     "A",
     "",
@@ -68,10 +71,21 @@ def test_a_keyword_that_means_something_else_is_refused(conn: Connection, keywor
         add_merchant(conn, name="Asha", shop="ASHA", keyword=keyword, now_ms=NOW_MS)
 
 
+TWINS = ["ASHA STORES", "asha stores", "àsha Stores", "A5HA ST0RES", "Asha-Stores", "ASHASTORES"]
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_shop_that_could_be_taken_for_another_is_refused(conn: Connection, twin: str) -> None:
+    add_merchant(conn, name="Asha", shop="Asha Stores", keyword="ASHA", now_ms=NOW_MS)
+    with pytest.raises(ValueError, match=r"^shop: expected a name that nobody takes for 'Asha Stores'"):
+        add_merchant(conn, name="Mallory", shop=twin, keyword="MALLORY", now_ms=NOW_MS)
+    assert add_merchant(conn, name="Juma", shop="Juma Stores", keyword="JUMA", now_ms=NOW_MS).id.startswith("mer_")
+
+
 def test_a_keyword_belongs_to_one_merchant(conn: Connection) -> None:
     add_merchant(conn, name="Asha", shop="ASHA", keyword="ASHA", now_ms=NOW_MS)
     with pytest.raises(ValueError, match="belongs to another merchant"):
-        add_merchant(conn, name="Asha", shop="ASHA", keyword="asha", now_ms=NOW_MS)
+        add_merchant(conn, name="Asha", shop="ASHA TWO", keyword="asha", now_ms=NOW_MS)
 
 
 @pytest.mark.parametrize("keyword", ["ASHA", "MAMA5", "M2", "KIOSK"])
