@@ -57,8 +57,9 @@ class Texts:
         language = catalogues.language(body["language"])
         fields = {"help": words.short_code, "care": words.care_line, "brand": words.brand}
         if "fields" in body:
-            if body["until_ms"] is not None:
-                fields["time"] = day_time(body["until_ms"], self._zones[body["carrier"]], language)
+            # A row that an older version wrote has no such field.
+            if (until_ms := body.get("until_ms")) is not None:
+                fields["time"] = day_time(until_ms, self._zones[body["carrier"]], language)
             return catalogues.render(language.code, body["template"], **fields, **body["fields"])
         fields |= self._about(body, language)
         if "second" in body:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.app import Gateway, metrics
-from gateway.config import CarrierSection, Config, ConfigError, EngineSection, GatewaySection, Secrets
+from gateway.config import ApiSection, CarrierSection, Config, ConfigError, EngineSection, GatewaySection, Secrets
 from tests.journeys.house import Shop, a_shop
 
 HISTOGRAM = re.compile(r"(?<=_seconds)_(bucket|sum|count)$")
@@ -37,7 +37,8 @@ def carrier(prefix: str, **changes: Any) -> CarrierSection:  # Any: settings of 
 
 def config(database: str, *, engine: EngineSection = DEFAULTS, **carriers: CarrierSection) -> Config:
     listen = GatewaySection(database=database, listen="127.0.0.1:0", development=True)
-    return Config(gateway=listen, engine=engine, carriers=carriers or {"acme": carrier("+254")})
+    carriers = carriers or {"acme": carrier("+254")}
+    return Config(gateway=listen, api=ApiSection(rate_per_s=0), engine=engine, carriers=carriers)
 
 
 @asynccontextmanager

@@ -114,7 +114,7 @@ async def test_status_of_a_gateway_that_serves_is_healthy(config: Path, tmp_path
 def test_status_says_what_needs_a_person(gateway: Here, troubled: Path, taken_port: int) -> None:
     told = gateway("status", "--config", troubled, "--url", "http://127.0.0.1:1")
     assert told.code == 1
-    assert told.complaint().startswith("11 need a person: gateway at http://127.0.0.1:1: does not answer")
+    assert told.complaint().startswith("12 need a person: gateway at http://127.0.0.1:1: does not answer")
     assert "! 1 open breaks of kind unexpected_fact; see `gateway breaks list`\n" in told.out
     assert "! 1 jobs in quarantine; see `gateway quarantine list`\n" in told.out
     assert "! lane sms:acme:0: no process has it\n" in told.out

@@ -97,7 +97,7 @@ def test_a_request_to_a_phone_that_was_asked_too_often_looks_like_one_to_a_stopp
         for n in range(3):
             home.ask(f"mer_{n}")
         home.ask(msisdn=OTHER_PHONE)
-        assert home.text("STOP", msisdn=OTHER_PHONE) == []
+        assert home.text("STOP", msisdn=OTHER_PHONE) == ["stopped"]
         assert story(home, PHONE) == story(home, OTHER_PHONE)
     statement = "SELECT m.status FROM message m JOIN payment p ON p.id = m.payment_id WHERE p.merchant_id = 'mer_spy'"
     assert [row.status for row in rows(database_url, statement)] == ["failed", "failed"]

@@ -335,6 +335,7 @@ def with_short_leases(config: Config) -> Config:
 async def test_a_gateway_with_live_keys_refuses_to_start_with_a_failpoint(database_url: str, tmp_path: Path) -> None:
     async with World(world_settings(None)) as world:
         config = config_for(database_url, world, mode="live")
+        config = replace(config, gateway=replace(config.gateway, development=False))
         path = tmp_path / "gateway.toml"
         path.write_text(toml(msgspec.to_builtins(config)), encoding="utf-8")
         refused = await asyncio.create_subprocess_exec(
