@@ -15,7 +15,7 @@ from typing import Final
 import aiohttp
 import pytest
 
-from gateway.config import CarrierSection, Config, EngineSection, GatewaySection
+from gateway.config import ApiSection, CarrierSection, Config, EngineSection, GatewaySection
 from tests.journeys.house import Shop, a_number, a_shop
 from tests.journeys.processes import GatewayProcess, Nursery
 from tests.merchants.bad_requests import CLOSED, Bad, all_of_them
@@ -92,6 +92,8 @@ def loopback(database: str) -> Config:
     )
     return Config(
         gateway=GatewaySection(database=database, listen="127.0.0.1:0", development=True),
+        # One key asks after every bad request.
+        api=ApiSection(rate_per_s=0),
         engine=EngineSection(pace_ms=2),
         carriers={"acme": carrier},
     )
@@ -144,15 +146,19 @@ async def test_thousands_of_half_open_connections_hinder_nobody_and_are_hung_up_
         + b"\r\nContent-Type: application/json\r\nIdempotency-Key: half\r\nContent-Length: 60000\r\n\r\n{",
     ]
     begun_s = time.monotonic()
-    connections = [await _open(target.port, half[n % len(half)]) for n in range(HALF_OPEN)]
-    for _ in range(20):
-        async with asyncio.timeout(5.0):
-            await target.is_well()
-    grown_kb = target.resident_kb() - before_kb
-    async with asyncio.timeout(HUNG_UP_S):
-        ended = await asyncio.gather(*(_all(reader) for reader, _ in connections))
-    for _, writer in connections:
-        writer.close()
+    connections: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    try:
+        for n in range(HALF_OPEN):
+            connections.append(await _open(target.port, half[n % len(half)]))  # noqa: PERF401 - closed even if a later one fails
+        for _ in range(20):
+            async with asyncio.timeout(5.0):
+                await target.is_well()
+        grown_kb = target.resident_kb() - before_kb
+        async with asyncio.timeout(HUNG_UP_S):
+            ended = await asyncio.gather(*(_all(reader) for reader, _ in connections))
+    finally:
+        for _, writer in connections:
+            writer.close()
     assert time.monotonic() - begun_s < 2 * HUNG_UP_S
     # A body that does not come is a 408; a head that does not come is nobody to answer to.
     assert {tuple(statuses_in(answer)) for answer in ended} == {(), (408,)}
