@@ -24,7 +24,7 @@ from gateway.cli import admin, serve
 from gateway.cli.errors import CommandError
 from gateway.cli.phone import MARK, DemoAddresses, Network
 from gateway.cli.story import Story
-from gateway.config import CarrierSection, Config, GatewaySection, Secrets
+from gateway.config import Config, Secrets, read
 from gateway.store.engine import DatabaseInUse, hold_alone
 from merchants.keys import Merchant
 
@@ -69,9 +69,9 @@ async def _demo(folder: Path, port: int, *, once: bool) -> None:
     began_s = time.monotonic()
     async with _simulators(folder) as simulators, aiohttp.ClientSession() as http:
         addresses = simulators.addresses
-        config = _config(folder, addresses, port=_free(port))
+        config, secrets = _configured(folder, addresses, port=_free(port))
         shop = _open_shop(config.gateway.database)
-        gateway = Gateway(config, Secrets(code_key=chance.token_bytes(32)))
+        gateway = Gateway(config, secrets)
 
         async def show() -> None:
             network = Network(http, addresses.control)
@@ -161,36 +161,54 @@ def _free(port: int) -> int:
     raise CommandError("no port is free")
 
 
-def _config(folder: Path, addresses: Addresses, *, port: int) -> Config:
-    return Config(
-        gateway=GatewaySection(database=_database(folder), listen=f"{HOST}:{port}", development=True),
-        carriers={
-            "acme": CarrierSection(
-                mode="test",
-                prefixes=("+254",),
-                currency="KES",
-                time_zone="Africa/Nairobi",
-                short_code=SHORT_CODE,
-                care_line="0800 22345",
-                brand="Acme Pay",
-                bearer={
-                    "type": "smpp",
-                    "host": addresses.smsc.host,
-                    "port": addresses.smsc.port,
-                    "system_id": "gateway",
-                    "password": "secret",
-                    "source_addr": SHORT_CODE,
-                    "window": 50,
-                },
-                biller={
-                    "type": "opbill",
-                    "base_url": addresses.billing,
-                    "user": "gateway",
-                    "password": "secret",
-                },
-            )
-        },
+CONFIG = """\
+# Of this demo. Its code key is in code.key beside it: export GATEWAY_CODE_KEY=$(cat code.key)
+[gateway]
+database = "{database}"
+listen = "{host}:{port}"
+development = true
+
+[carriers.acme]
+mode = "test"
+prefixes = ["+254"]
+currency = "KES"
+time_zone = "Africa/Nairobi"
+short_code = "{short_code}"
+care_line = "0800 22345"
+brand = "Acme Pay"
+
+[carriers.acme.bearer]
+type = "smpp"
+host = "{smsc.host}"
+port = {smsc.port}
+system_id = "gateway"
+password = "secret"
+source_addr = "{short_code}"
+window = 50
+
+[carriers.acme.biller]
+type = "opbill"
+base_url = "{billing}"
+user = "gateway"
+password = "secret"
+"""
+
+
+def _configured(folder: Path, addresses: Addresses, *, port: int) -> tuple[Config, Secrets]:
+    """The configuration, read from a file as everybody's is; it stays for `gateway status` and the like."""
+    path, key = folder / "gateway.toml", chance.token_bytes(32).hex()
+    text = CONFIG.format(
+        database=_database(folder),
+        host=HOST,
+        port=port,
+        short_code=SHORT_CODE,
+        smsc=addresses.smsc,
+        billing=addresses.billing,
     )
+    path.write_text(text, encoding="utf-8")
+    (folder / "code.key").touch(mode=0o600)
+    (folder / "code.key").write_text(key, encoding="ascii")
+    return read(path, {"GATEWAY_CODE_KEY": key})
 
 
 def _open_shop(url: str) -> Merchant:

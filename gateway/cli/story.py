@@ -143,7 +143,8 @@ class Story:
 
     def show_what_next(self, folder: Path) -> None:
         """What a person can try now."""
-        where = "" if folder == Path(".demo").resolve() else f" --folder {folder}"
+        is_usual = folder == Path(".demo").resolve()
+        where, near = ("", ".demo") if is_usual else (f" --folder {folder}", str(folder))
         command = ".venv/bin/gateway" if Path(".venv/bin/gateway").exists() else "gateway"
         body = f'{{"amount": 99900, "currency": "KES", "msisdn": "{YOURS}", "description": "Umbrella"}}'
         _say(
@@ -154,7 +155,11 @@ class Story:
             f"   curl -s {self._api}/v1/payments -H 'Authorization: Bearer {self._key}' \\\n"
             f"     -H 'Idempotency-Key: '$RANDOM -H 'Content-Type: application/json' \\\n"
             f"     -d '{body}'\n\n"
-            f"3. Answer with the code, or 0; then text HIST, RECEIPT and the ref, PAY ASHA 300, STOP, HELP.\n\n"
+            f"3. Answer with the code, or 0; then text HIST, RECEIPT and the ref, PAY ASHA 300, LANG SW, STOP.\n\n"
+            f"4. Look at it as an operator:\n\n"
+            f"   export GATEWAY_CODE_KEY=$(cat {near}/code.key)\n"
+            f"   {command} status -c {near}/gateway.toml\n"
+            f"   {command} payment show {self._payment['id']} -c {near}/gateway.toml\n\n"
             f"What the shop received: {self._sink}/received\n"
             f"Everything lies in {folder}. Ctrl-C ends it."
         )

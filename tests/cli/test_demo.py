@@ -118,7 +118,7 @@ async def is_free(port: int) -> bool:
 
 
 async def test_the_readmes_first_payment(tmp_path: Path) -> None:
-    ask, feed, delivery = BLOCKS
+    ask, feed, delivery, operator = BLOCKS
     addresses = ask.partition("\n\n")[0]
     async with running("demo", "--port", "0", cwd=tmp_path) as demo:
         await demo.says("Ctrl-C ends it")
@@ -136,6 +136,11 @@ async def test_the_readmes_first_payment(tmp_path: Path) -> None:
         delivered, timeline = await shell(f"{addresses}\n{delivery}", tmp_path)
         assert delivered["id"] == created["id"] and delivered["fulfilled_at"]
         assert "Umbrella, BODA-18" in [step["detail"] for step in timeline["steps"]]
+        # The README's reader has the program in a folder of the clone.
+        commands = operator.replace(".venv/bin/gateway", f"{sys.executable} -m gateway.cli")
+        shown = await printed(f"ID={created['id']}\n{commands}", tmp_path)
+        assert "healthy" in shown and f"Payment {created['id']}: succeeded" in shown and "submit_sm acme" in shown
+        assert "254700000777" not in shown
         demo.process.send_signal(signal.SIGINT)
         assert (await demo.ended()).code == 0
     check_books(tmp_path / ".demo")
@@ -149,6 +154,11 @@ async def pay(phone: Running) -> None:
 
 async def shell(script: str, cwd: Path) -> list[Any]:  # Any: JSON of the API.
     """Run *script* as somebody would paste it; return the JSON documents that it printed."""
+    return documents(await printed(script, cwd))
+
+
+async def printed(script: str, cwd: Path) -> str:
+    """What *script* prints."""
     bash = shutil.which("bash")
     assert bash is not None
     process = await asyncio.create_subprocess_exec(
@@ -159,7 +169,7 @@ async def shell(script: str, cwd: Path) -> list[Any]:  # Any: JSON of the API.
     )
     out, err = await asyncio.wait_for(process.communicate(), LIMIT_S)
     assert (process.returncode, err) == (0, b"")
-    return documents(out.decode())
+    return out.decode()
 
 
 def documents(text: str) -> list[Any]:  # Any: JSON.
