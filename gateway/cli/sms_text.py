@@ -22,7 +22,8 @@ def explain_text(text: str) -> Answer:
     total = len(cut.parts)
     decode = decode_gsm if cut.data_coding == GSM_CODING else decode_ucs2
     parts = [
-        {"text": decode(part), "hex": ((udh_8(REFERENCE, total, at) if total > 1 else b"") + part).hex()}
+        # As `pdu decode` shows it: the header apart from the text behind it.
+        {"text": decode(part), **({"udh": udh_8(REFERENCE, total, at).hex()} if total > 1 else {}), "hex": part.hex()}
         for at, part in enumerate(cut.parts, start=1)
     ]
     return {

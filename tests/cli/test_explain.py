@@ -115,7 +115,9 @@ def test_the_parts_of_a_text_are_those_that_leave(text: str) -> None:
     row = explain_text(text)
     parts = row["parts"]
     assert isinstance(parts, list)
-    assert [part["hex"] for part in parts] == [octets.hex() for octets in sent if isinstance(octets, bytes)]
+    assert [part.get("udh", "") + part["hex"] for part in parts] == [
+        octets.hex() for octets in sent if isinstance(octets, bytes)
+    ]
     assert "".join(part["text"] for part in parts) == text
     assert row["segments"] == len(sent)
 
