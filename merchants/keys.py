@@ -205,12 +205,12 @@ def add_merchant(conn: Connection, *, name: str, shop: str, keyword: str, now_ms
     if not name.strip() or len(name) > NAME_CHARACTERS_MAX or not name.isprintable():
         raise ValueError(f"name: expected 1 to {NAME_CHARACTERS_MAX} printable characters")
     _check_shop(shop)
-    if (like := _looks_like(conn, shop)) is not None:
-        raise ValueError(f"shop: expected a name that nobody takes for {like!r}, another merchant's")
     keyword = keyword.upper()
     _check_keyword(keyword)
     if merchant_reads.keyword_is_taken(conn, keyword):
         raise ValueError(f"keyword: {keyword} belongs to another merchant")
+    if (like := _looks_like(conn, shop)) is not None:
+        raise ValueError(f"shop: expected a name that nobody takes for {like!r}, another merchant's")
     merchant_id = new_id("mer_")
     (test_key, test_row), (live_key, live_row) = (
         new_key(merchant_reads.Owner(merchant_id, mode), now_ms, name="first key") for mode in MODES

@@ -52,25 +52,24 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     """API keys, webhook secrets, the key that codes are derived with: as they are written."""
 
     def patterns(self) -> Iterator[tuple[str, re.Pattern[str]]]:
-        """By kind, what finds any of its secrets in a text, as it stands or as octets in hexadecimal."""
+        """By kind, what finds any of its secrets in a text."""
         # Without its country code a number is still a number.
         tails = {number[-NATIONAL_DIGITS:] for number in self.numbers}
         if tails:
-            yield NUMBER, re.compile("|".join(sorted(tails) + sorted(tail.encode().hex() for tail in tails)))
+            yield NUMBER, re.compile("|".join(sorted(tails)))
         if self.codes:
             plain = "|".join(sorted(self.codes))
-            octets = "|".join(sorted(code.encode().hex() for code in self.codes))
             # Four digits of a longer number or word are no code.
             yield CODE, re.compile(rf"(?<![0-9A-Za-z_.:+-])(?:{plain})(?![0-9A-Za-z_:-]|\.[0-9])")
-            yield CODE, re.compile(rf"(?<!3[0-9])(?:{octets})(?!3[0-9])")
         if self.keys:
             yield KEY, re.compile("|".join(re.escape(key) for key in sorted(self.keys)))
 
 
 NATIONAL_DIGITS: Final = 9
 AROUND: Final = 40
-# Octets in hexadecimal stand in these only; elsewhere eight hexadecimal digits are part of some id.
+# Octets stand in these in hexadecimal, and are searched as what they are.
 IN_HEXADECIMAL: Final = frozenset({"trace"})
+_OCTETS: Final = re.compile(r"(?:[0-9a-f]{2}){4,}")
 
 
 def leaks(
@@ -87,10 +86,18 @@ def leaks(
         if (table, column) in except_in:
             continue
         allowed = ALLOWED.get((table, column), set())
-        found += _in(value, f"{table}.{column}", patterns, allowed, octets=table in IN_HEXADECIMAL)
+        shown = [value, *_shown(value)] if table in IN_HEXADECIMAL else [value]
+        found += [leak for text in shown for leak in _in(text, f"{table}.{column}", patterns, allowed)]
     for name, text in printed:
-        found += _in(text, name, patterns, set(), octets=False)
+        found += _in(text, name, patterns, set())
     return found
+
+
+def _shown(text: str) -> Iterator[str]:
+    """The octets that stand in *text* in hexadecimal, as letters of one octet and of two."""
+    for octets in _OCTETS.findall(text):
+        letters = bytes.fromhex(octets).decode("latin-1")
+        yield from (letters, letters.replace("\0", ""))
 
 
 def _texts(engine: Engine) -> Iterator[tuple[str, str, str]]:
@@ -104,11 +111,9 @@ def _texts(engine: Engine) -> Iterator[tuple[str, str, str]]:
                 )
 
 
-def _in(
-    text: str, where: str, patterns: list[tuple[str, re.Pattern[str]]], allowed: Collection[str], *, octets: bool
-) -> Iterator[Leak]:
+def _in(text: str, where: str, patterns: list[tuple[str, re.Pattern[str]]], allowed: Collection[str]) -> Iterator[Leak]:
     for kind, pattern in patterns:
-        if kind in allowed or (pattern.pattern.startswith("(?<!3") and not octets):
+        if kind in allowed:
             continue
         for match in pattern.finditer(text):
             around = text[max(0, match.start() - AROUND) : match.end() + AROUND]

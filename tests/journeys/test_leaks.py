@@ -52,10 +52,18 @@ def test_what_is_planted_in_a_log_or_a_table_is_found(database_url: str, label: 
     assert {(leak.kind, leak.where) for leak in found} == {(kind, "trace.body"), (kind, "log")}
 
 
+@pytest.mark.parametrize("alphabet", ["ascii", "utf-16-be"])
 @pytest.mark.parametrize("secret", ["+254712345678", "4821"])
-def test_what_is_planted_as_octets_of_a_trace_is_found(sqlite_url: str, secret: str) -> None:
-    engine = engine_with(sqlite_url, body=f"00ff{secret.encode().hex()}00")
-    assert [leak.where for leak in leaks(SECRETS, engine, [])] == ["trace.body"]
+def test_what_is_planted_as_octets_of_a_trace_is_found(sqlite_url: str, secret: str, alphabet: str) -> None:
+    engine = engine_with(sqlite_url, body=f'{{"sent":"00ff{secret.encode(alphabet).hex()}00"}}')
+    assert {leak.where for leak in leaks(SECRETS, engine, [])} == {"trace.body"}
+    engine.dispose()
+
+
+@pytest.mark.parametrize("innocent", ["KES 4821.00", "att_01m88e7cqm4821wd", "1000004821"])
+def test_octets_that_only_look_like_a_secret_are_let_be(sqlite_url: str, innocent: str) -> None:
+    engine = engine_with(sqlite_url, body=f'{{"sent":"{innocent.encode().hex()}"}}')
+    assert leaks(SECRETS, engine, []) == []
     engine.dispose()
 
 
