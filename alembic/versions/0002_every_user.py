@@ -26,6 +26,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("state <> 'captured'"),
         postgresql_where=sa.text("state <> 'captured'"),
     )
+    _part_simulated_phones()
     _make_attempts()
     _make_logs_and_exports()
     _make_limits()
@@ -64,6 +65,7 @@ ADDED = {
     ),
     "payment": (("code_key", sa.String(), ""),),
     "consumer": (
+        ("mode", sa.String(), "live"),
         ("answers_at_ms", sa.BigInteger(), None),
         ("answers_count", sa.Integer(), "0"),
         ("answers_minute_count", sa.Integer(), "0"),
@@ -196,6 +198,16 @@ def _make_limits() -> None:
     )
 
 
+def _part_simulated_phones() -> None:
+    """What the simulated and the real phone of one number had in common stays with the real one."""
+    op.execute(
+        "UPDATE consumer SET mode = 'test' WHERE id IN (SELECT consumer_id FROM payment WHERE mode = 'test')"
+        " AND id NOT IN (SELECT consumer_id FROM payment WHERE mode = 'live')"
+    )
+    op.drop_index("consumer_msisdn", "consumer")
+    op.create_index("consumer_msisdn", "consumer", ["msisdn", "mode", "generation"], unique=True)
+
+
 MADE = (
     *("balance_snapshot", "ask_pause", "limit_counter", "consumer_stop", "trace", "export_chunk", "export"),
     *("request_log", "webhook_attempt"),
@@ -218,6 +230,8 @@ def downgrade() -> None:
     op.drop_index("payment_by_state", "payment")
     op.drop_index("leg_by_account", "leg")
     op.drop_index("api_key_by_merchant", "api_key")
+    op.drop_index("consumer_msisdn", "consumer")
+    op.create_index("consumer_msisdn", "consumer", ["msisdn", "generation"], unique=True)
     for table, columns in ADDED.items():
         for name, _, _ in columns:
             op.drop_column(table, name)

@@ -23,7 +23,6 @@ from gateway.app.sink import CarrierSink
 from gateway.app.tallies import Tallies
 from gateway.config import Config, Secrets
 from gateway.consumer.keywords import Keywords
-from gateway.core.asks import Catalogues
 from gateway.engine.ask_watch import AskWatch
 from gateway.engine.batcher import Batcher, Busy
 from gateway.engine.carrier_jobs import DeadlineReached
@@ -102,7 +101,8 @@ class Gateway:
         parts.check_lease(config, executors)
         self.lanes = self._made_lanes(executors, plan.names())
         self.store.owned_epoch = self.lanes.owned_epoch
-        self._sink = CarrierSink(self.batcher, self._keywords(spoken).handlers, parts.languages(config), spoken)
+        keywords = Keywords(parts.zones(config), parts.currencies(config), spoken).handlers
+        self._sink = CarrierSink(self.batcher, keywords, parts.modes(config), parts.languages(config), spoken)
         self._pressure = Pressure(self.reads, list(config.carriers), self.clock.now_ms)
         self._lookout = Lookout(self._lookups, plan.names(), self.clock.now_ms)
         deps = self._api_deps()
@@ -153,10 +153,6 @@ class Gateway:
             executors[f"webhook:{k}"] = self._webhooks
         executors[EXPORT_LANE] = ExportExecutor(self.reads, self.batcher)
         return executors
-
-    def _keywords(self, spoken: Mapping[str, Catalogues]) -> Keywords:
-        config = self.config
-        return Keywords(parts.zones(config), parts.currencies(config), parts.modes(config), spoken)
 
     def _api_deps(self) -> Api:
         adapters: list[tuple[str, base.Bearer | base.Biller]] = [*self.bearers.items(), *self.billers.items()]

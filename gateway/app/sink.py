@@ -18,12 +18,16 @@ class CarrierSink:
         self,
         batcher: Batcher,
         keywords: Mapping[Meaning, KeywordHandler],
+        modes: Mapping[str, str],
         languages: Mapping[str, str],
         catalogues: Mapping[str, Catalogues],
     ) -> None:
-        """By carrier: *languages*, of phones that chose none, and *catalogues*, what it may speak."""
+        """By carrier: *modes*, whether its phones are simulated or real, *languages*, of phones that chose none, and
+        *catalogues*, what it may speak.
+        """
         self._batcher = batcher
         self._keywords = keywords
+        self._modes = modes
         self._languages = languages
         self._catalogues = catalogues
 
@@ -41,7 +45,9 @@ class CarrierSink:
         match said:
             case base.Mo():
                 spoken = self._catalogues[said.carrier].languages
-                return MoReceived(said, self._keywords, self._languages[said.carrier], spoken)
+                return MoReceived(
+                    said, self._keywords, self._modes[said.carrier], self._languages[said.carrier], spoken
+                )
             case base.Receipt():
                 return ReceiptRead(said)
             case base.Callback():

@@ -36,14 +36,10 @@ class Keywords:
         self,
         zones: Mapping[str, ZoneInfo],
         currencies: Mapping[str, str],
-        modes: Mapping[str, str],
         catalogues: Mapping[str, Catalogues],
     ) -> None:
-        """By carrier: *currencies*, what a bare amount means; *modes*, the world that `PAY` buys in; *catalogues*, the
-        languages that its phones may choose.
-        """
+        """By carrier: *currencies*, what a bare amount means; *catalogues*, which languages its phones may choose."""
         self._currencies = currencies
-        self._modes = modes
         record, limits = Record(zones, catalogues), Limits(zones, currencies, catalogues)
         self.handlers: Final[Mapping[Meaning, KeywordHandler]] = {
             Meaning.HISTORY: record.history,
@@ -84,7 +80,7 @@ class Keywords:
         inbound.answer(template, shop=merchant.shop, amount=format_money(amount, inbound.language))
 
     def _request_order(self, inbound: Inbound, merchant_id: str, amount: Money) -> None:
-        unit, mode = inbound.unit, self._modes[inbound.mo.carrier]
+        unit, mode = inbound.unit, inbound.consumer.mode
         order_id = new_id("ord_")
         unit.put(
             tables.order_request,

@@ -27,7 +27,7 @@ from gateway.store.bars import is_locked
 from gateway.store.effects import Effects
 from gateway.store.identity import new_id
 from gateway.store.queries import consumer_payments
-from gateway.store.unit import Consumer, Needs, Unit
+from gateway.store.unit import Consumer, Needs, Phone, Unit
 
 UNCLEAR_GAP_MS = 60_000
 UNCLEAR_DAY_MS = 24 * 3600 * 1000
@@ -79,6 +79,8 @@ class MoReceived:
 
     mo: base.Mo
     keywords: Mapping[Meaning, KeywordHandler]
+    mode: str
+    """The carrier's: whose phone it was, a simulated or a real one."""
     default_language: str = FALLBACK_LANGUAGE
     languages: Collection[str] | None = None
     """What the carrier may speak; None: whatever we have."""
@@ -87,12 +89,15 @@ class MoReceived:
     is_carrier_fact: ClassVar[bool] = True
 
     def needs(self) -> Needs:
-        return Needs(msisdns=(self.mo.msisdn,))
+        return Needs(phones=(self._phone(),))
+
+    def _phone(self) -> Phone:
+        return Phone(self.mo.msisdn, self.mode)
 
     def run(self, unit: Unit) -> None:
         if self.mo.provider_id is not None and _is_known(unit, self.mo):
             return
-        consumer = unit.consumer(self.mo.msisdn)
+        consumer = unit.consumer(self._phone())
         codes = {
             code: payment
             for code, payment in live_codes(unit, consumer.id).items()

@@ -28,7 +28,7 @@ from gateway.engine.admission import Admission, Request, admit
 from gateway.store import tables
 from gateway.store.counters import Spender
 from gateway.store.effects import new_payment_names
-from gateway.store.unit import Key, KeyRecord, Needs, Unit
+from gateway.store.unit import Key, KeyRecord, Needs, Phone, Unit
 
 MINUTE_MS = 60_000
 
@@ -126,7 +126,10 @@ class CreatePayment:
 
     def needs(self) -> Needs:
         reference = () if self.reference is None else ((self.merchant_id, self.mode, self.reference),)
-        return Needs(msisdns=(self.msisdn,), keys=(self._key(),), references=reference, spenders=(self._spender(),))
+        return Needs(phones=(self._phone(),), keys=(self._key(),), references=reference, spenders=(self._spender(),))
+
+    def _phone(self) -> Phone:
+        return Phone(self.msisdn, self.mode)
 
     def _spender(self) -> Spender:
         return Spender(self.merchant_id, self.mode, self.carrier, self.amount.currency)
@@ -143,7 +146,7 @@ class CreatePayment:
         admission = admit(
             unit,
             Request(
-                consumer=unit.consumer(self.msisdn),
+                consumer=unit.consumer(self._phone()),
                 spender=self._spender(),
                 amount=self.amount,
                 is_present=self.consumer_present,
@@ -164,7 +167,7 @@ class CreatePayment:
             unit.decide(payment.id, OverLimit(at_ms=unit.now_ms, detail=over.detail, tells=over.tells))
 
     def _payment(self, unit: Unit) -> Payment:
-        consumer = unit.consumer(self.msisdn)
+        consumer = unit.consumer(self._phone())
         payment_id, ref = new_payment_names()
         taken = taken_codes(unit, consumer.id, self.carrier, self.amount)
         _, code_n = choose_code(unit.policy.code_key, payment_id, self.code_digits, taken)

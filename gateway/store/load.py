@@ -7,14 +7,14 @@ from collections.abc import Collection
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from gateway.core.payment import Payment
 from gateway.store import bulk, tables
 from gateway.store.engine import database_now_ms
 from gateway.store.identity import new_id
 from gateway.store.queries import payment_from_row
-from gateway.store.rows import Consumer, Key, KeyRecord, MessageRow
+from gateway.store.rows import Consumer, Key, KeyRecord, MessageRow, Phone
 
 
 def keys(conn: Connection, wanted: Collection[Key]) -> dict[Key, KeyRecord]:
@@ -33,51 +33,49 @@ def keys(conn: Connection, wanted: Collection[Key]) -> dict[Key, KeyRecord]:
 
 
 def consumers(
-    conn: Connection, msisdns: Collection[str], consumer_ids: Collection[str], *, lock: bool = True
+    conn: Connection, phones: Collection[Phone], consumer_ids: Collection[str], *, lock: bool = True
 ) -> list[Consumer]:
-    """The consumers of these numbers (made if missing) and of these ids, locked in the order of their numbers."""
-    if not msisdns and not consumer_ids:
+    """The consumers of these phones (made if missing) and of these ids, locked in the order of their numbers."""
+    if not phones and not consumer_ids:
         return []
-    rows = _select_consumers(conn, msisdns, consumer_ids, lock=lock)
-    missing = sorted(set(msisdns) - {row.msisdn for row in rows})
+    found = _select_consumers(conn, phones, consumer_ids, lock=lock)
+    missing = sorted(set(phones) - {Phone(consumer.msisdn, consumer.mode) for consumer in found})
     if not missing:
-        return [_consumer(row) for row in rows]
+        return found
     now_ms = database_now_ms(conn)
     bulk.insert_rows(
-        conn, tables.consumer, [_new_consumer(msisdn, now_ms) for msisdn in missing], on_conflict_ignore=True
+        conn, tables.consumer, [_new_consumer(phone, now_ms) for phone in missing], on_conflict_ignore=True
     )
-    return [_consumer(row) for row in _select_consumers(conn, msisdns, consumer_ids, lock=lock)]
+    return _select_consumers(conn, phones, consumer_ids, lock=lock)
 
 
 def _select_consumers(
-    conn: Connection, msisdns: Collection[str], consumer_ids: Collection[str], *, lock: bool
-) -> list[Row[Any]]:  # Any: a row of the table.
+    conn: Connection, phones: Collection[Phone], consumer_ids: Collection[str], *, lock: bool
+) -> list[Consumer]:
+    msisdns = {phone.msisdn for phone in phones}
     postgresql = conn.dialect.name == "postgresql"
     statement = _CONSUMERS_POSTGRESQL if postgresql else _CONSUMERS_SQLITE
     locked = " FOR UPDATE" if postgresql and lock else ""
-    return list(conn.exec_driver_sql(statement + locked, (_json(msisdns), _json(consumer_ids))))
+    rows = conn.exec_driver_sql(statement + locked, (_json(msisdns), _json(consumer_ids)))
+    found = [Consumer(**row._mapping) for row in rows]
+    # By number, both worlds' phones come; there are two at most.
+    return [one for one in found if Phone(one.msisdn, one.mode) in phones or one.id in consumer_ids]
 
 
 _COLUMNS = ", ".join(Consumer.__struct_fields__)
 _CONSUMERS_SQLITE = (
     f"SELECT {_COLUMNS} FROM consumer WHERE msisdn IN (SELECT value FROM json_each(?))"
-    " OR id IN (SELECT value FROM json_each(?)) ORDER BY msisdn"
+    " OR id IN (SELECT value FROM json_each(?)) ORDER BY msisdn, mode"
 )
 _CONSUMERS_POSTGRESQL = (
     f"SELECT {_COLUMNS} FROM consumer"
     " WHERE msisdn = ANY (ARRAY(SELECT json_array_elements_text(%s::json)))"
-    " OR id = ANY (ARRAY(SELECT json_array_elements_text(%s::json))) ORDER BY msisdn"
+    " OR id = ANY (ARRAY(SELECT json_array_elements_text(%s::json))) ORDER BY msisdn, mode"
 )
 
 
-def _consumer(row: Row[Any]) -> Consumer:  # Any: a row of the table.
-    return Consumer(**row._mapping)
-
-
-def _new_consumer(msisdn: str, now_ms: int) -> dict[str, Any]:  # Any: a row's columns.
-    new = Consumer(
-        id=new_id("csm_"), msisdn=msisdn, language="", stopped_at_ms=None, unclear_at_ms=None, unclear_count=0
-    )
+def _new_consumer(phone: Phone, now_ms: int) -> dict[str, Any]:  # Any: a row's columns.
+    new = Consumer(id=new_id("csm_"), msisdn=phone.msisdn, mode=phone.mode)
     return msgspec.structs.asdict(new) | {"generation": 1, "created_at_ms": now_ms}
 
 

@@ -1,5 +1,7 @@
 """Rows as jobs see them, besides payments: keys of repeated requests, consumers, sent messages."""
 
+from typing import NamedTuple
+
 import msgspec
 
 
@@ -12,15 +14,24 @@ class Key(msgspec.Struct, frozen=True):
     key: str
 
 
+class Phone(NamedTuple):
+    """Whose number, and in which world: what a simulated phone says or pays is none of the real one's business."""
+
+    msisdn: str
+    mode: str
+    """`test` or `live`."""
+
+
 class Consumer(msgspec.Struct, kw_only=True):
     """One phone, as locked in this batch. Change its fields and call `Unit.touch`."""
 
     id: str
     msisdn: str
-    language: str
-    stopped_at_ms: int | None
-    unclear_at_ms: int | None
-    unclear_count: int
+    mode: str
+    language: str = ""
+    stopped_at_ms: int | None = None
+    unclear_at_ms: int | None = None
+    unclear_count: int = 0
     answers_at_ms: int | None = None
     answers_count: int = 0
     answers_minute_count: int = 0

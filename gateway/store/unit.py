@@ -21,15 +21,15 @@ from gateway.store.counters import Counters, Spender, spender
 from gateway.store.effects import Effects, ask_message_id
 from gateway.store.outbox import LanePlan, OutboxRow
 from gateway.store.phone_records import PhoneRecords
-from gateway.store.rows import Consumer, Key, KeyRecord, MessageRow
+from gateway.store.rows import Consumer, Key, KeyRecord, MessageRow, Phone
 
-__all__ = ["Consumer", "Key", "KeyRecord", "MessageRow", "Move", "Needs", "Policy", "Unit"]
+__all__ = ["Consumer", "Key", "KeyRecord", "MessageRow", "Move", "Needs", "Phone", "Policy", "Unit"]
 
 
 class Needs(msgspec.Struct, frozen=True, kw_only=True):
     """What a job wants loaded and locked before it runs."""
 
-    msisdns: tuple[str, ...] = ()
+    phones: tuple[Phone, ...] = ()
     """Their consumers are made if missing, locked, and their waiting payments loaded."""
     consumer_ids: tuple[str, ...] = ()
     payment_ids: tuple[str, ...] = ()
@@ -86,7 +86,7 @@ class Unit:
         self._owned_epoch = owned_epoch
         self.moves: list[Move] = []
         self._consumers: dict[str, Consumer] = {}
-        self._by_msisdn: dict[str, Consumer] = {}
+        self._by_phone: dict[Phone, Consumer] = {}
         self._shop_stops: dict[str, set[str]] = {}
         self._shop_stops_before: dict[str, frozenset[str]] = {}
         self._payments: dict[str, Payment] = {}
@@ -120,9 +120,9 @@ class Unit:
     def load(self, needs: Sequence[Needs]) -> None:
         """Load and lock what *needs* name, in the house's lock order."""
         self._keys = load.keys(self.conn, {key for need in needs for key in need.keys})
-        msisdns = {msisdn for need in needs for msisdn in need.msisdns}
+        phones = {phone for need in needs for phone in need.phones}
         consumer_ids = {consumer for need in needs for consumer in need.consumer_ids}
-        for consumer in load.consumers(self.conn, msisdns, consumer_ids):
+        for consumer in load.consumers(self.conn, phones, consumer_ids):
             self._remember(consumer)
         # Behind the locks: a stop that another process put a moment ago is seen.
         self._know_shop_stops(self._consumers)
@@ -147,7 +147,7 @@ class Unit:
 
     def _remember(self, consumer: Consumer) -> None:
         self._consumers[consumer.id] = consumer
-        self._by_msisdn[consumer.msisdn] = consumer
+        self._by_phone[Phone(consumer.msisdn, consumer.mode)] = consumer
 
     def _keep(self, payment: Payment) -> None:
         self._payments[payment.id] = payment
@@ -156,9 +156,9 @@ class Unit:
         else:
             self._waiting[payment.consumer_id].pop(payment.id, None)
 
-    def consumer(self, msisdn: str) -> Consumer:
-        """The locked consumer of a number that the job's needs named."""
-        return self._by_msisdn[msisdn]
+    def consumer(self, phone: Phone) -> Consumer:
+        """The locked consumer of a phone that the job's needs named."""
+        return self._by_phone[phone]
 
     def consumer_by_id(self, consumer_id: str) -> Consumer:
         """A consumer; not locked (and so only to be read) unless the job's needs named it."""

@@ -12,11 +12,11 @@ from gateway.engine.inbox import MoReceived
 from gateway.store import tables
 from gateway.store.apply import Batch, Store
 from gateway.store.outbox import OutboxRow
-from gateway.store.unit import Consumer, Needs, Unit
-from tests.store.bench import PHONE, Odd, applied
+from gateway.store.unit import Consumer, Needs, Phone, Unit
+from tests.store.bench import PHONE, SIMULATED, Odd, applied
 
 NAIROBI = ZoneInfo("Africa/Nairobi")
-KEYWORDS = Keywords({"acme": NAIROBI}, {"acme": "KES"}, {"acme": "test"}, {"acme": catalogues()})
+KEYWORDS = Keywords({"acme": NAIROBI}, {"acme": "KES"}, {"acme": catalogues()})
 NEW_YEAR = datetime(2027, 12, 31, 21, 30, tzinfo=UTC)
 """Half past midnight of the first of January in Nairobi."""
 
@@ -39,7 +39,7 @@ def add_shops(unit: Unit) -> None:
 
 def texted(words: str, msisdn: str = PHONE) -> MoReceived:
     mo = base.Mo(carrier="acme", msisdn=msisdn, to="22345", text=words, read_at_ms=1)
-    return MoReceived(mo, KEYWORDS.handlers)
+    return MoReceived(mo, KEYWORDS.handlers, "test")
 
 
 def said(store: Store, *words: str) -> list[OutboxRow]:
@@ -62,9 +62,9 @@ def texts_of(batch: Batch) -> list[OutboxRow]:
     return [row for row in batch.rows if row.kind == "sms" and not row.body.get("is_mute")]
 
 
-def the_consumer(store: Store, msisdn: str = PHONE) -> Consumer:
+def the_consumer(store: Store, phone: Phone = SIMULATED) -> Consumer:
     """As the database has it."""
-    found = applied(store, Odd(lambda unit: unit.consumer(msisdn), wants=Needs(msisdns=(msisdn,)))).applied[0].result
+    found = applied(store, Odd(lambda unit: unit.consumer(phone), wants=Needs(phones=(phone,)))).applied[0].result
     assert isinstance(found, Consumer)
     return found
 
@@ -73,7 +73,7 @@ def changed(store: Store, change: Callable[[Consumer], None]) -> None:
     """The phone's row, changed as a test wants it."""
 
     def do(unit: Unit) -> None:
-        change(unit.consumer(PHONE))
-        unit.touch(unit.consumer(PHONE))
+        change(unit.consumer(SIMULATED))
+        unit.touch(unit.consumer(SIMULATED))
 
-    applied(store, Odd(do, wants=Needs(msisdns=(PHONE,))))
+    applied(store, Odd(do, wants=Needs(phones=(SIMULATED,))))

@@ -44,6 +44,6 @@ def test_stop_and_a_request_in_one_batch_go_by_their_order(store: Store, databas
 def test_a_reply_counts_only_on_the_carrier_that_asked(store: Store, database_url: str) -> None:
     applied(store, a_create("k-1"))
     elsewhere = base.Mo(carrier="other", msisdn=PHONE, to="22345", text="0", read_at_ms=1)
-    [answer] = applied(store, MoReceived(elsewhere, KEYWORDS.handlers)).rows
+    [answer] = applied(store, MoReceived(elsewhere, KEYWORDS.handlers, "test")).rows
     assert answer.body["template"] == "not_understood_nothing_waiting"
     assert [row.state for row in rows(database_url, "SELECT state FROM payment")] == ["created"]

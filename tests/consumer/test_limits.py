@@ -4,7 +4,7 @@ import pytest
 
 from gateway.store.apply import Store
 from tests.consumer.bench import Clock, answer, changed, said, texts_of, the_consumer
-from tests.store.bench import PHONE, a_captured_payment, a_create, a_text, applied
+from tests.store.bench import a_captured_payment, a_create, a_text, applied
 
 A_DAY_S = 24 * 3600
 
@@ -107,7 +107,7 @@ def test_a_language_that_is_not_offered_changes_nothing(store: Store, words: str
     said(store, "LANG SW")
     [told] = said(store, words)
     assert (told.body["template"], told.body["language"]) == ("language", "sw")
-    assert the_consumer(store, PHONE).language == "sw"
+    assert the_consumer(store).language == "sw"
 
 
 def test_what_waits_already_goes_on_in_its_own_language(store: Store) -> None:

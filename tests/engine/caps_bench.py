@@ -21,7 +21,7 @@ from gateway.engine.merchant_jobs import Answer, Problem, derived
 from gateway.store.apply import Batch, Job, Store
 from gateway.store.outbox import OutboxRow
 from gateway.store.unit import Needs, Policy, Unit
-from tests.store.bench import CODE_KEY, PHONE, POLICY, Odd, a_create, a_store, a_text, applied
+from tests.store.bench import CODE_KEY, POLICY, SIMULATED, Odd, a_create, a_store, a_text, applied
 
 NAIROBI = ZoneInfo("Africa/Nairobi")
 ALWAYS_AWAKE = Caps(quiet_hours="")
@@ -72,7 +72,7 @@ class Here:
 
     def text(self, words: str, **changes: Any) -> list[str]:  # Any: fields of the text.
         """The phone sends *words*; which texts it gets for it."""
-        job = MoReceived(a_text(words, **changes).mo, {Meaning.STOP: stops.stop})
+        job = MoReceived(a_text(words, **changes).mo, {Meaning.STOP: stops.stop}, "test")
         return [row.body["template"] for row in self.do(job).rows if row.kind == "sms"]
 
     def charge(self, code: str) -> OutboxRow:
@@ -91,11 +91,11 @@ class Here:
 
     def cancelling(self) -> Odd:
         """The same, as a job."""
-        return Odd(_cancel, Needs(msisdns=(PHONE,)))
+        return Odd(_cancel, Needs(phones=(SIMULATED,)))
 
     def deadlines(self) -> Odd:
         """All that waits is told that its time is over."""
-        return Odd(_expire, Needs(msisdns=(PHONE,)))
+        return Odd(_expire, Needs(phones=(SIMULATED,)))
 
     def payment(self, payment_id: str) -> Payment:
         needs = Needs(payment_ids=(payment_id,))
@@ -104,7 +104,7 @@ class Here:
         return found
 
     def waiting(self) -> list[Payment]:
-        found = self.do(Odd(_waiting, Needs(msisdns=(PHONE,)))).applied[0].result
+        found = self.do(Odd(_waiting, Needs(phones=(SIMULATED,)))).applied[0].result
         assert isinstance(found, list)
         return found
 
@@ -121,7 +121,7 @@ class Here:
 
 
 def _waiting(unit: Unit) -> list[Payment]:
-    return unit.waiting(unit.consumer(PHONE).id)
+    return unit.waiting(unit.consumer(SIMULATED).id)
 
 
 def _cancel(unit: Unit) -> None:

@@ -12,7 +12,7 @@ from gateway.engine.merchant_jobs import Answer, Problem
 from gateway.store import tables
 from gateway.store.unit import Needs, Unit
 from tests.engine.caps_bench import ALWAYS_AWAKE, NAIROBI, Here, capped_by, here, just
-from tests.store.bench import PHONE, Odd, a_create, a_store, a_text, applied, count, rows
+from tests.store.bench import PHONE, SIMULATED, Odd, a_create, a_store, a_text, applied, count, rows
 
 OTHER_PHONE = "+254700000009"
 AN_HOUR_S = 3600
@@ -152,7 +152,7 @@ def test_at_night_only_who_is_present_or_has_ordered_is_asked(database_url: str)
     with here(database_url, just(quiet_hours=hours)) as home:
         assert home.ask() == "quiet_hours" and 5_300 < home.retry_after_s <= 5_400
         assert home.ask(consumer_present=True) == "asked"
-        home.do(Odd(_order, Needs(msisdns=(PHONE,))))
+        home.do(Odd(_order, Needs(phones=(SIMULATED,))))
         assert [home.ask(), home.ask("mer_2"), home.ask(mode="live")] == ["asked", "quiet_hours", "quiet_hours"]
         assert home.ask(msisdn=OTHER_PHONE) == "quiet_hours"
         home.pass_s(AN_HOUR_S + 1)
@@ -162,7 +162,7 @@ def test_at_night_only_who_is_present_or_has_ordered_is_asked(database_url: str)
 
 
 def _order(unit: Unit) -> None:
-    row = {"id": "ord_1", "merchant_id": "mer_1", "mode": "test", "consumer_id": unit.consumer(PHONE).id}
+    row = {"id": "ord_1", "merchant_id": "mer_1", "mode": "test", "consumer_id": unit.consumer(SIMULATED).id}
     unit.put(tables.order_request, row | {"amount_minor": 1, "currency": "KES", "at_ms": unit.now_ms})
 
 
@@ -170,7 +170,7 @@ def test_an_order_of_the_same_batch_is_known(database_url: str) -> None:
     with a_store(database_url) as day:
         hours = around(Here(day), minutes=90)
     with here(database_url, just(quiet_hours=hours)) as home:
-        batch = home.do(Odd(_order, Needs(msisdns=(PHONE,))), a_create("k-o"))
+        batch = home.do(Odd(_order, Needs(phones=(SIMULATED,))), a_create("k-o"))
         assert isinstance(batch.applied[1].result, Answer)
 
 

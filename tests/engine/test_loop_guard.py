@@ -18,9 +18,7 @@ MIDNIGHT_MS = 20_000 * DAY_MS
 
 
 def a_consumer() -> Consumer:
-    return Consumer(
-        id="csm_1", msisdn="+254700000001", language="", stopped_at_ms=None, unclear_at_ms=None, unclear_count=0
-    )
+    return Consumer(id="csm_1", msisdn="+254700000001", mode="live")
 
 
 def test_six_answers_a_minute_and_then_again() -> None:

@@ -156,7 +156,7 @@ class Shop:
             text=derived(CODE_KEY, shown.payment) if text is None else text,
             read_at_ms=self.clock.now_ms(),
         )
-        await self.do(MoReceived(mo, {}))
+        await self.do(MoReceived(mo, {}, "test"))
 
     async def charge(self, payment: Json, result: base.ChargeResult | None = None) -> None:
         row = self.take("charge", payment)

@@ -18,7 +18,7 @@ from gateway.store import tables
 from gateway.store.apply import Batch, Job, RetryBatch, Store
 from gateway.store.engine import connect
 from gateway.store.outbox import LanePlan, OutboxRow
-from gateway.store.unit import Needs, Policy, Unit
+from gateway.store.unit import Needs, Phone, Policy, Unit
 from tests.stores import reading
 
 CODE_KEY = bytes(range(32))
@@ -29,6 +29,8 @@ POLICY = Policy(
     code_key=CODE_KEY,
 )
 PHONE = "+254700000001"
+SIMULATED = Phone(PHONE, "test")
+"""As requests and texts of this bench mean it."""
 RETRIES_MAX = 20
 
 
@@ -53,9 +55,9 @@ def a_create(key: str, **changes: Any) -> CreatePayment:  # Any: the job's field
     return CreatePayment(**(fields | changes))
 
 
-def a_text(words: str, **changes: Any) -> MoReceived:  # Any: the message's fields.
+def a_text(words: str, *, mode: str = "test", **changes: Any) -> MoReceived:  # Any: the message's fields.
     fields: dict[str, Any] = {"carrier": "acme", "msisdn": PHONE, "to": "22345", "text": words, "read_at_ms": 1}
-    return MoReceived(base.Mo(**(fields | changes)), {})
+    return MoReceived(base.Mo(**(fields | changes)), {}, mode)
 
 
 @dataclass

@@ -13,6 +13,7 @@ from gateway.store.unit import Needs, Unit
 from tests.store.bench import (
     PHONE,
     POLICY,
+    SIMULATED,
     Odd,
     a_captured_payment,
     a_create,
@@ -82,12 +83,12 @@ def test_codes_of_one_phone_differ_although_they_are_made_in_one_batch(database_
         asks = applied(store, *(a_create(f"k-{n}") for n in range(50))).rows
         codes = {(row.body["payment_id"], row.body["code_n"]) for row in asks}
         assert len(codes) == 50
-        live = applied(store, Odd(_codes, Needs(msisdns=(PHONE,)))).applied[0].result
+        live = applied(store, Odd(_codes, Needs(phones=(SIMULATED,)))).applied[0].result
         assert live == 50
 
 
 def _codes(unit: Unit) -> int:
-    return len(live_codes(unit, unit.consumer(PHONE).id))
+    return len(live_codes(unit, unit.consumer(SIMULATED).id))
 
 
 def _raises(unit: Unit) -> object:

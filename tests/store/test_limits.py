@@ -18,7 +18,18 @@ from gateway.engine.merchant_jobs import Answer, CreatePayment
 from gateway.store import counters
 from gateway.store.apply import Batch, Store
 from gateway.store.unit import Needs, Policy, Unit
-from tests.store.bench import PHONE, POLICY, Odd, a_captured_payment, a_create, a_store, a_text, applied, count, rows
+from tests.store.bench import (
+    POLICY,
+    SIMULATED,
+    Odd,
+    a_captured_payment,
+    a_create,
+    a_store,
+    a_text,
+    applied,
+    count,
+    rows,
+)
 
 WRITERS = 4
 REQUESTS = 64
@@ -236,13 +247,13 @@ def test_rows_that_no_limit_keeps_right_are_forgotten(database_url: str) -> None
 def test_the_owners_own_limit_holds_and_a_higher_one_only_from_its_time(database_url: str) -> None:
     def set_limit(minor: int, next_minor: int | None = None, next_in_ms: int = 0) -> Odd:
         def change(unit: Unit) -> None:
-            consumer = unit.consumer(PHONE)
+            consumer = unit.consumer(SIMULATED)
             consumer.limit_minor, consumer.limit_currency = minor, "KES"
             consumer.limit_next_minor = next_minor
             consumer.limit_next_at_ms = None if next_minor is None else unit.now_ms + next_in_ms
             unit.touch(consumer)
 
-        return Odd(change, Needs(msisdns=(PHONE,)))
+        return Odd(change, Needs(phones=(SIMULATED,)))
 
     def last(batch: Batch) -> Any:  # Any: JSON of the API.
         one = batch.applied[-1].result

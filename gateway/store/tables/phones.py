@@ -1,4 +1,7 @@
-"""Phones, what they wrote and what was written to them. The number stands in `consumer` only."""
+"""Phones, what they wrote and what was written to them. The number stands in `consumer` only.
+
+A simulated phone is another one than the real one with its number: no test key may touch what that one's owner said.
+"""
 
 from sqlalchemy import BigInteger, Column, Index, Integer, PrimaryKeyConstraint, String, Table, Text, text
 
@@ -9,6 +12,7 @@ consumer = Table(
     metadata,
     Column("id", String, primary_key=True),
     Column("msisdn", String, nullable=False),
+    Column("mode", String, nullable=False, server_default="live"),
     Column("generation", Integer, nullable=False, server_default="1"),
     Column("language", String, nullable=False, server_default=""),
     Column("stopped_at_ms", BigInteger),
@@ -32,7 +36,7 @@ consumer = Table(
     Column("limit_next_minor", BigInteger),
     Column("limit_next_at_ms", BigInteger),
     Column("created_at_ms", BigInteger, nullable=False),
-    Index("consumer_msisdn", "msisdn", "generation", unique=True),
+    Index("consumer_msisdn", "msisdn", "mode", "generation", unique=True),
 )
 
 consumer_stop = Table(
