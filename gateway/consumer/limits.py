@@ -4,17 +4,15 @@ That it is kept to is the business of each new request, not of this page.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from gateway.core.asks import WORST_CASE, Catalogues
 from gateway.core.keywords import Limit
-from gateway.core.limits import own_limit
+from gateway.core.limits import begins_ms, own_limit
 from gateway.core.money import Money, format_money, parse_amount
 from gateway.engine.inbox import Inbound
 from gateway.engine.texts import day_time
-from gateway.store.usage import used_by_phone
 
 # Whoever has the phone in hand for a moment cannot raise the limit and use it.
 RAISE_AFTER_MS: Final = 24 * 3600 * 1000
@@ -70,9 +68,8 @@ class Limits:
         inbound.answer("limit_later", limit=printed, time=day_time(at_ms, self._zones[carrier], language))
 
     def _used(self, inbound: Inbound, currency: str) -> str:
-        since_ms = _midnight_ms(inbound.unit.now_ms, self._zones[inbound.mo.carrier])
-        _, used = used_by_phone(inbound.unit.conn, inbound.consumer.id, since_ms=since_ms, currency=currency)
-        return _printed(inbound, used, currency)
+        since_ms = begins_ms("day", inbound.unit.now_ms, self._zones[inbound.mo.carrier])
+        return _printed(inbound, inbound.unit.records.spent(inbound.consumer.id, currency, since_ms=since_ms), currency)
 
 
 def _present(inbound: Inbound, currency: str) -> int | None:
@@ -90,12 +87,6 @@ def _raised_at_ms(inbound: Inbound, minor: int) -> int:
     if next_at_ms is not None and now_ms < next_at_ms and next_minor is not None and minor <= next_minor:
         return next_at_ms  # No more than was asked for before: it has waited since then.
     return -(-(now_ms + RAISE_AFTER_MS) // MINUTE_MS) * MINUTE_MS
-
-
-def _midnight_ms(now_ms: int, zone: ZoneInfo) -> int:
-    """When the present day of *zone* began."""
-    now = datetime.fromtimestamp(now_ms // 1000, UTC).astimezone(zone)
-    return int(now.replace(hour=0, minute=0, second=0, microsecond=0, fold=0).timestamp()) * 1000
 
 
 def _printed(inbound: Inbound, minor: int, currency: str) -> str:

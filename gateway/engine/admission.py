@@ -22,7 +22,6 @@ from gateway.store.pauses import block_subject, merchant_subject
 from gateway.store.phone_records import TOLD
 from gateway.store.rows import Consumer
 from gateway.store.unit import Unit
-from gateway.store.usage import used_by_phone
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,12 +162,8 @@ def _is_over_own_limit(unit: Unit, request: Request, zone: tzinfo) -> bool:
     most = own_limit(consumer.limit_minor, consumer.limit_next_minor, consumer.limit_next_at_ms, unit.now_ms)
     if most is None or consumer.limit_currency != amount.currency:
         return False
-    since_ms = begins_ms("day", unit.now_ms, zone)
-    _, used = used_by_phone(unit.conn, consumer.id, since_ms=since_ms, currency=amount.currency)
-    for payment, is_more in unit.records.changes(consumer.id):
-        if payment.amount.currency == amount.currency and payment.created_at_ms >= since_ms:
-            used += payment.amount.amount_minor if is_more else -payment.amount.amount_minor
-    return used + amount.amount_minor > most
+    spent = unit.records.spent(consumer.id, amount.currency, since_ms=begins_ms("day", unit.now_ms, zone))
+    return spent + amount.amount_minor > most
 
 
 def _was_told(unit: Unit, consumer: Consumer) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from gateway.core.caps import DAY_MS
 from gateway.core.ids import first_id_at
@@ -63,6 +63,22 @@ class PhoneRecords:
                 minor = payment.amount.amount_minor
                 use = use.plus(minor) if is_more else use.minus(minor)
         return use
+
+    def spent(self, consumer_id: str, currency: str, *, since_ms: int) -> int:
+        """What payments made since then took of the phone's money or may still take, at all carriers; minor units."""
+        payment = tables.payment.c
+        statement = select(func.coalesce(func.sum(payment.amount_minor), 0)).where(
+            (payment.consumer_id == consumer_id)
+            & (payment.id >= first_payment_id(since_ms))
+            & (payment.created_at_ms >= since_ms)
+            & (payment.currency == currency)
+            & payment.state.not_in(DEAD_STATES)
+        )
+        spent = int(self._unit.conn.execute(statement).scalar_one())
+        for one, is_more in self.changes(consumer_id):
+            if one.amount.currency == currency and one.created_at_ms >= since_ms:
+                spent += one.amount.amount_minor if is_more else -one.amount.amount_minor
+        return spent
 
     def changes(self, consumer_id: str) -> Iterator[tuple[Payment, bool]]:
         """Payments of the phone that this batch has made, and (False) those that it has ended without money."""

@@ -1,9 +1,11 @@
 """LIMIT, BAL and LANG: the owner's own settings, what counts when, and what was used today."""
 
+from datetime import datetime, time, timedelta
+
 import pytest
 
 from gateway.store.apply import Store
-from tests.consumer.bench import Clock, answer, changed, said, texts_of, the_consumer
+from tests.consumer.bench import NAIROBI, Clock, answer, changed, filled, said, texted, texts_of, the_consumer
 from tests.store.bench import a_captured_payment, a_create, a_text, applied
 
 A_DAY_S = 24 * 3600
@@ -80,8 +82,7 @@ def test_a_limit_in_another_currency_limits_nothing_here(store: Store) -> None:
 def test_what_was_used_counts_what_is_paid_and_what_waits_but_not_what_ended_or_was_yesterday(
     store: Store, clock: Clock
 ) -> None:
-    # An hour behind the ids' own clock: what is made now was made on this day, even at midnight.
-    clock.offset_ms = -3600 * 1000
+    just_after_midnight(clock)
     a_captured_payment(store, "k-1")
     assert answer(store, "BAL") == "limit_none used=KES 1,250.00"
     applied(store, a_create("k-2"))
@@ -89,8 +90,23 @@ def test_what_was_used_counts_what_is_paid_and_what_waits_but_not_what_ended_or_
     assert answer(store, "BAL") == "limit_none used=KES 2,500.00"
     applied(store, a_text("0"))
     assert answer(store, "BAL") == "limit_none used=KES 1,250.00"
-    clock.offset_ms = A_DAY_S * 1000
+    clock.advance(A_DAY_S)
     assert answer(store, "BAL") == "limit_none used=KES 0.00"
+
+
+def just_after_midnight(clock: Clock) -> None:
+    """One second into tomorrow in Nairobi, hours after the clock by which ids are made."""
+    now = datetime.now(NAIROBI)
+    tomorrow = datetime.combine(now.date() + timedelta(days=1), time(0, 0, 1), NAIROBI)
+    clock.offset_ms = int((tomorrow - now).total_seconds() * 1000)
+
+
+def test_what_was_used_counts_requests_and_refusals_of_the_same_batch(store: Store, clock: Clock) -> None:
+    just_after_midnight(clock)
+    [_, told] = texts_of(applied(store, a_create("k-1"), texted("BAL")))
+    assert filled(told) == "limit_none used=KES 1,250.00"
+    [*_, told] = texts_of(applied(store, a_text("0"), texted("BAL")))
+    assert filled(told) == "limit_none used=KES 0.00"
 
 
 def test_a_language_is_remembered_and_wins_over_the_merchants(store: Store) -> None:
