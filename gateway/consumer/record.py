@@ -112,7 +112,7 @@ class Record:
 
 def _outcome(payment: Payment) -> PublicState:
     """What happened to the money: a payment may have failed and its late charge be given back."""
-    if payment.operation is not None:
+    if payment.operation is not None or payment.is_in_doubt:
         return PublicState.PROCESSING
     if payment.state is State.ENDED and payment.reversed_attempt_id is not None:
         return PublicState.REVERSED

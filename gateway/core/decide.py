@@ -28,6 +28,7 @@ from gateway.core.payment import (
     ChargeTakenBack,
     ChargeUnknown,
     ChargeUnsent,
+    ConsumerEvent,
     ConsumerStopped,
     DeadlinePassed,
     Decision,
@@ -37,6 +38,7 @@ from gateway.core.payment import (
     EventType,
     Fulfilled,
     Inquire,
+    MerchantEvent,
     MoneyFact,
     Notify,
     OpenBreak,
@@ -70,6 +72,9 @@ Rule = Callable[[Payment, Any, Rules], Decision]  # Any: each rule takes its own
 
 def decide(payment: Payment, event: Event, rules: Rules) -> Decision:
     """Move *payment* by *event*. The version rises by one exactly if the payment changed."""
+    if payment.is_in_doubt and isinstance(event, ConsumerEvent | MerchantEvent):
+        # Whatever they wish, it would be told to both as if it were known that nothing was charged.
+        return Decision(payment, ignored="it waited in a restored backup: a person looks whether it was charged")
     rule = TABLE.get((payment.state, type(event)))
     if rule is None:
         return _unlisted(payment, event)

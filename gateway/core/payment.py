@@ -51,6 +51,9 @@ PUBLIC_STATES: Final[Mapping[State, PublicState]] = {
     State.REVERSED: PublicState.REVERSED,
 }
 
+DOUBT_MS: Final = 2 * 24 * 3600 * 1000
+"""How far apart a restored database sets the end of a consent and the deadline; nothing else sets them so far apart."""
+
 METADATA_KEYS_MAX: Final = 50
 """A merchant's own notes on one payment."""
 
@@ -184,7 +187,14 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_waiting(self) -> bool:
-        return self.state in WAITING_STATES
+        """An answer of the phone moves it."""
+        return self.state in WAITING_STATES and not self.is_in_doubt
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """It waited in a backup that was restored, and may have been charged since; a person looks."""
+        good_until_ms = self.charge_not_after_ms or self.consent_expires_at_ms
+        return self.deadline_at_ms is not None and self.deadline_at_ms - good_until_ms >= DOUBT_MS
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):

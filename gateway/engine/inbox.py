@@ -174,7 +174,7 @@ def _refuse(inbound: Inbound) -> Payment | None:
 def _authorized(inbound: Inbound) -> list[Payment]:
     found = consumer_payments(inbound.unit.conn, inbound.consumer.id, limit=RECENT_PAYMENTS)
     loaded = [inbound.unit.payment(payment.id) for payment in found if payment.carrier == inbound.mo.carrier]
-    return [payment for payment in loaded if payment is not None and payment.state is State.AUTHORIZED]
+    return [one for one in loaded if one is not None and one.state is State.AUTHORIZED and not one.is_in_doubt]
 
 
 def _refused_late(inbound: Inbound) -> Payment | None:
@@ -242,6 +242,8 @@ def _still_locked(inbound: Inbound) -> None:
 
 def _late_template(payment: Payment) -> str | None:
     """What to say to a code that has done its work; None while the result's own text is about to come."""
+    if payment.is_in_doubt:
+        return "unknown_outcome"
     if payment.operation is not None:
         return "unknown_outcome" if payment.operation.outcome_unknown else None
     if payment.state is State.CAPTURED:

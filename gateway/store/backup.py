@@ -9,15 +9,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import Connection, case, func, insert, select, update
+from sqlalchemy import Connection, case, delete, func, insert, select, update
 
-from gateway.core.payment import BreakKind, State
+from gateway.core.payment import DOUBT_MS, BreakKind, State
 from gateway.store import tables
 from gateway.store.identity import new_id
 
 BEFORE_EVERY_EPOCH = 0
 """No owner of a lane has this epoch, so what carries it was begun by somebody else."""
-DAY_MS = 24 * 3600 * 1000
+DAY_MS = DOUBT_MS // 2
 """Longer than any grace that a late reply may have; and how long a person has to look."""
 CONSENT_WAITS = (State.CREATED, State.AWAITING_CONSENT, State.AUTHORIZED)
 RESTORED = "it waited when the backup was made, and may have been charged since: see the carrier's report"
@@ -71,12 +71,15 @@ def distrust(conn: Connection, now_ms: int) -> Distrusted:
 
     Whoever was asked for consent, or had given it, may have been charged since under an id that is not known here. No
     consent of before is good any more, and each such payment is a break: a person has a day until it ends as expired.
+    No more texts of before leave about it, since they ask for an answer, or say that nothing was charged.
     """
     outbox, payment = tables.outbox, tables.payment
+    doubtful = payment.c.state.in_(CONSENT_WAITS)
+    asked = select(payment.c.id).where(doubtful)
+    conn.execute(delete(outbox).where(outbox.c.kind == "sms", outbox.c.payment_id.in_(asked)))
     conn.execute(update(outbox).where(outbox.c.epoch.is_(None)).values(epoch=BEFORE_EVERY_EPOCH))
     rows = conn.execute(select(func.count()).select_from(outbox)).scalar_one()
-    doubtful = payment.c.state.in_(CONSENT_WAITS)
-    found = conn.execute(select(payment.c.id).where(doubtful).order_by(payment.c.id)).scalars().all()
+    found = conn.execute(asked.order_by(payment.c.id)).scalars().all()
     conn.execute(
         update(payment)
         .where(doubtful)
