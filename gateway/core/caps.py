@@ -7,7 +7,7 @@ request ends like one to a phone that takes none.
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
@@ -122,8 +122,10 @@ def quiet_until_ms(caps: Caps, now_ms: int, zone: tzinfo) -> int | None:
     is_quiet = begins <= minute < ends if begins <= ends else minute >= begins or minute < ends
     if not is_quiet:
         return None
-    left_s = (ends - minute) % (24 * 60) * 60 - local.second
-    return now_ms // 1000 * 1000 + left_s * 1000
+    ends_at = local.replace(hour=ends // 60, minute=ends % 60, second=0)
+    if ends < minute:
+        ends_at += timedelta(days=1)  # By the clock on the wall, whose hour may go twice, or not at all, until then.
+    return int(ends_at.timestamp()) * 1000
 
 
 def block_of(msisdn: str) -> str:

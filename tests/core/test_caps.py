@@ -85,6 +85,21 @@ def test_quiet_hours_are_those_of_the_carriers_clock(hours: str, at: str, until:
         assert quiet_ms == local(f"{time}:00") + (DAY_MS if next_day else 0)
 
 
+@pytest.mark.parametrize(
+    ("at", "until"),
+    [
+        pytest.param("2026-03-28T22:30+01:00", "2026-03-29T08:00+02:00", id="an hour is left out"),
+        pytest.param("2026-03-29T01:59+01:00", "2026-03-29T08:00+02:00", id="just before it"),
+        pytest.param("2026-10-24T22:30+02:00", "2026-10-25T08:00+01:00", id="an hour goes twice"),
+        pytest.param("2026-10-25T02:30+02:00", "2026-10-25T08:00+01:00", id="the first time"),
+        pytest.param("2026-10-25T02:30+01:00", "2026-10-25T08:00+01:00", id="the second time"),
+    ],
+)
+def test_quiet_hours_end_by_the_clock_on_the_wall_when_it_is_changed_in_the_night(at: str, until: str) -> None:
+    now_ms, until_ms = (int(datetime.fromisoformat(text).timestamp()) * 1000 for text in (at, until))
+    assert quiet_until_ms(CAPS, now_ms, ZoneInfo("Europe/Paris")) == until_ms
+
+
 @pytest.mark.parametrize("hours", ["9-10", "24:00-08:00", "21:00-8:00", "21:00-08:00 ", "night"])
 def test_other_ways_to_write_hours_are_mistakes(hours: str) -> None:
     with pytest.raises(msgspec.ValidationError):
