@@ -22,6 +22,7 @@ from gateway.core.payment import EventType
 from gateway.core.reply import Meaning
 from gateway.engine.inbox import Inbound, KeywordHandler
 from gateway.store import tables
+from gateway.store.bars import is_locked
 from gateway.store.identity import new_id
 from gateway.store.queries import merchant_by_keyword
 
@@ -67,6 +68,10 @@ class Keywords:
             return
         if stops.told_stopped(inbound, merchant, command.shop.upper()):
             return  # A wish to buy lifts no stop.
+        if is_locked(inbound.unit, inbound.consumer):
+            if inbound.may_answer():
+                inbound.tell_locked()  # The text with the code, for which it would wait, is not sent.
+            return
         currency = self._currencies[inbound.mo.carrier]
         minor = parse_amount(command.amount_text, currency)
         if minor is None or minor <= 0:

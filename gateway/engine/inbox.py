@@ -67,6 +67,10 @@ class Inbound:
         """Queue one text back to a phone that `may_answer` counted it for."""
         self.effects.send_text(self.consumer.id, self.mo.carrier, template, self.language, fields)
 
+    def tell_locked(self) -> None:
+        """Queue the text that says until when a locked phone takes no codes; `may_answer` has counted it."""
+        wrong_codes.tell_locked(self.unit, self.consumer, carrier=self.mo.carrier, language=self.language)
+
     def may_answer(self, *, beyond: int = 0) -> bool:
         """Whether the phone may have one more answer, *beyond* its share if need be; it is counted."""
         self.unit.touch(self.consumer)
@@ -237,7 +241,7 @@ def _lock(inbound: Inbound) -> Payment:
 def _still_locked(inbound: Inbound) -> None:
     """A phone that was being charged when it was locked may be asked a second time; it answers when it may again."""
     if _may_answer(inbound):
-        wrong_codes.tell_locked(inbound.unit, inbound.consumer, carrier=inbound.mo.carrier, language=inbound.language)
+        inbound.tell_locked()
 
 
 def _late_template(payment: Payment) -> str | None:

@@ -5,7 +5,7 @@ import pytest
 from carriers import base
 from gateway.engine.inbox import MoReceived
 from gateway.store.apply import Store
-from tests.consumer.bench import KEYWORDS, said, texted
+from tests.consumer.bench import KEYWORDS, changed, said, texted
 from tests.store.bench import PHONE, a_captured_payment, a_create, applied, count, rows
 
 
@@ -24,6 +24,16 @@ def test_one_wish_in_one_batch_is_one_order(store: Store, database_url: str) -> 
     answers = [row.body["template"] for row in said(store, "PAY ASHA 10", "PAY ASHA 10", "PAY ASHA 11")]
     assert answers == ["order_passed", "duplicate_order", "order_passed"]
     assert [row.type for row in rows(database_url, "SELECT type FROM event")] == ["order.requested"] * 2
+
+
+def test_a_locked_phone_that_wants_to_buy_is_told_of_the_lock_and_not_to_wait_for_a_code(
+    store: Store, database_url: str
+) -> None:
+    far_ms = 4_000_000_000_000
+    changed(store, lambda consumer: setattr(consumer, "locked_until_ms", far_ms))
+    [told] = said(store, "PAY ASHA 10")
+    assert (told.body["template"], told.body["until_ms"]) == ("phone_locked", far_ms)
+    assert count(database_url, "order_request") == 0
 
 
 def test_the_same_wish_of_two_phones_is_two_orders(store: Store, database_url: str) -> None:
