@@ -496,6 +496,7 @@ _WAITING: Final[dict[type[Event], Rule]] = {
     ReplyRefused: _refused,
     WrongCodeReplied: _wrong_code,
     ConsumerStopped: _stopped,
+    OverLimit: _over_limit,
     CancelRequested: _cancel_unasked,
     DeadlinePassed: _deadline,
 }
@@ -524,7 +525,6 @@ _ROWS: Final[dict[State, dict[type[Event], Rule]]] = {
         AskSubmitted: _asked,
         AskDelivered: _asked,  # The DLR may overtake the submit response.
         AskDeclined: _ask_failed,
-        OverLimit: _over_limit,
     },
     State.AWAITING_CONSENT: _WAITING
     | {

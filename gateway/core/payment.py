@@ -270,7 +270,7 @@ class ConsumerStopped(ConsumerEvent, frozen=True, kw_only=True):
 
 
 class OverLimit(MerchantEvent, frozen=True, kw_only=True):
-    """The request is more than a limit allows; the phone is not asked."""
+    """The payment is more than a limit allows: the phone is not asked, or its consent comes too late to count."""
 
     detail: str
     """Whose limit it is, for the timeline."""

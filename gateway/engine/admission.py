@@ -15,6 +15,7 @@ from gateway.core import caps as asking
 from gateway.core.caps import NO_TERMS, Later, Terms
 from gateway.core.limits import NOTHING, PERIODS, Period, Use, begins_ms, is_over, limited, own_limit
 from gateway.core.money import Money
+from gateway.core.payment import OverLimit, Payment
 from gateway.store import tables
 from gateway.store.bars import is_barred
 from gateway.store.counters import Spender
@@ -159,11 +160,36 @@ def _begins(now_ms: int, zone: tzinfo) -> Mapping[Period, int]:
 
 def _is_over_own_limit(unit: Unit, request: Request, zone: tzinfo) -> bool:
     consumer, amount = request.consumer, request.amount
-    most = own_limit(consumer.limit_minor, consumer.limit_next_minor, consumer.limit_next_at_ms, unit.now_ms)
-    if most is None or consumer.limit_currency != amount.currency:
+    most = _own_limit(unit, consumer, amount.currency)
+    if most is None:
         return False
     spent = unit.records.spent(consumer.id, amount.currency, since_ms=begins_ms("day", unit.now_ms, zone))
     return spent + amount.amount_minor > most
+
+
+def _own_limit(unit: Unit, consumer: Consumer, currency: str) -> int | None:
+    if consumer.limit_currency != currency:
+        return None
+    return own_limit(consumer.limit_minor, consumer.limit_next_minor, consumer.limit_next_at_ms, unit.now_ms)
+
+
+def over_at_consent(unit: Unit, consumer: Consumer, payment: Payment) -> OverLimit | None:
+    """The phone's owner has lowered the own limit since the request, and what is charged today leaves it no room.
+
+    What else waits leaves it room: it is judged by its own consent.
+    """
+    amount = payment.amount
+    most = _own_limit(unit, consumer, amount.currency)
+    if most is None:
+        return None
+    since_ms = begins_ms("day", unit.now_ms, unit.policy.terms.get(payment.carrier, NO_TERMS).zone)
+    waiting = sum(
+        one.amount.amount_minor
+        for one in unit.waiting(consumer.id)
+        if one.amount.currency == amount.currency and one.created_at_ms >= since_ms
+    )
+    charged = unit.records.spent(consumer.id, amount.currency, since_ms=since_ms) - waiting
+    return OverLimit(at_ms=unit.now_ms, detail=TOLD, tells=True) if charged + amount.amount_minor > most else None
 
 
 def _was_told(unit: Unit, consumer: Consumer) -> bool:

@@ -19,6 +19,7 @@ from gateway.core.caps import NO_TERMS
 from gateway.core.payment import Payment, ReplyConfirmed, ReplyRefused, State, WrongCodeReplied
 from gateway.core.reply import Meaning, Reply, read_reply
 from gateway.engine import wrong_codes
+from gateway.engine.admission import over_at_consent
 from gateway.engine.loop_guard import may_answer
 from gateway.engine.merchant_jobs import derived, live_codes
 from gateway.engine.traces import keep_trace_of_payment
@@ -155,6 +156,10 @@ def _act(inbound: Inbound, codes: dict[str, Payment], keywords: Mapping[Meaning,
 
 def _confirm(inbound: Inbound, payment: Payment) -> Payment:
     unit = inbound.unit
+    over = over_at_consent(unit, inbound.consumer, payment)
+    if over is not None:
+        unit.decide(payment.id, over)
+        return payment
     event = ReplyConfirmed(
         at_ms=unit.now_ms,
         read_at_ms=min(inbound.mo.read_at_ms, unit.now_ms),

@@ -37,8 +37,8 @@ def add_shops(unit: Unit) -> None:
         unit.put(tables.merchant, row)
 
 
-def texted(words: str, msisdn: str = PHONE) -> MoReceived:
-    mo = base.Mo(carrier="acme", msisdn=msisdn, to="22345", text=words, read_at_ms=1)
+def texted(words: str, msisdn: str = PHONE, *, read_at_ms: int = 1) -> MoReceived:
+    mo = base.Mo(carrier="acme", msisdn=msisdn, to="22345", text=words, read_at_ms=read_at_ms)
     return MoReceived(mo, KEYWORDS.handlers, "test")
 
 

@@ -4,9 +4,11 @@ from datetime import datetime, time, timedelta
 
 import pytest
 
+from gateway.core.codes import choose_code
 from gateway.store.apply import Store
+from gateway.store.outbox import OutboxRow
 from tests.consumer.bench import NAIROBI, Clock, answer, changed, filled, said, texted, texts_of, the_consumer
-from tests.store.bench import a_captured_payment, a_create, a_text, applied
+from tests.store.bench import CODE_KEY, a_captured_payment, a_create, a_text, applied
 
 A_DAY_S = 24 * 3600
 
@@ -131,3 +133,27 @@ def test_what_waits_already_goes_on_in_its_own_language(store: Store) -> None:
     said(store, "LANG SW")
     [refused] = texts_of(applied(store, a_text("0")))
     assert refused.body["language"] == "en"
+
+
+def consent_to(store: Store, ask: OutboxRow) -> list[str]:
+    """What becomes of the code: the orders and texts that leave."""
+    code = choose_code(CODE_KEY, ask.payment_id or "", ask.body["code_digits"], (), ask.body["code_n"])[0]
+    batch = applied(store, texted(code, read_at_ms=ask.created_at_ms))
+    return [row.kind if row.kind == "charge" else row.body["template"] for row in batch.rows]
+
+
+def test_a_code_does_not_charge_more_than_a_limit_that_was_lowered_since_the_ask(store: Store, clock: Clock) -> None:
+    just_after_midnight(clock)
+    [first, second, third] = texts_of(applied(store, *(a_create(f"k-{n}") for n in range(3))))
+    assert answer(store, "LIMIT 2500").startswith("limit_set limit=KES 2,500.00")
+    assert consent_to(store, first) == consent_to(store, second) == ["charge"], "what else waits leaves them room"
+    assert consent_to(store, third) == ["over_limit"]
+
+
+def test_a_limit_of_nothing_holds_for_what_was_asked_yesterday(store: Store, clock: Clock) -> None:
+    just_after_midnight(clock)
+    clock.advance(-120)
+    [ask] = texts_of(applied(store, a_create("k-1")))
+    clock.advance(120)
+    said(store, "LIMIT 0")
+    assert consent_to(store, ask) == ["over_limit"]
