@@ -248,6 +248,21 @@ def test_a_command_that_a_text_names_is_understood(
     assert read_command(named) == command
 
 
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "your text charged nothing"),
+        ("sw", "kwa ujumbe wako hujatozwa"),
+        ("fr", "votre SMS n'a rien débité"),
+        ("zh-Hant", "這則訊息沒有扣款"),
+    ],
+)
+def test_what_may_be_said_just_after_a_payment_says_only_of_the_text_that_it_charged_nothing(
+    catalogues: Catalogues, language: str, said: str
+) -> None:
+    assert said in catalogues.render(language, "not_understood_nothing_waiting", **FIELDS)
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_example_of_a_purchase_is_understood(catalogues: Catalogues, language: str) -> None:
     example = re.search(r"[:：] ?(\w+ ASHA 1250)[.。]", catalogues.render(language, "pay_format", **FIELDS))
