@@ -11,7 +11,7 @@ from gateway.core.msisdn import mask
 HIDDEN: Final = "*****"
 NUMBER: Final = re.compile(r"(\+|%2B)([1-9][0-9]{7,14})", re.IGNORECASE)
 _REPLACED: Final = (
-    (re.compile(r"\bsk_\w+"), f"sk_{HIDDEN}"),
+    (re.compile(r"\bsk_[\w-]+"), f"sk_{HIDDEN}"),
     (re.compile(r"\bwhsec_[\w+/=-]+"), f"whsec_{HIDDEN}"),
     (re.compile(r"\b(Bearer|Basic)\s+[^\s\"',;]+", re.IGNORECASE), rf"\1 {HIDDEN}"),
     (re.compile(r"://([^\s/:@]*):[^\s@]*@"), rf"://\1:{HIDDEN}@"),

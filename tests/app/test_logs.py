@@ -66,7 +66,7 @@ def test_text_without_secrets_stays_as_it_is(said: str) -> None:
 SECRETS = {
     "to +254700000555 now": "to +254*****555 now",
     "tel%3A%2B254700000555": "tel%3A+254*****555",
-    "key sk_live_Zm9vYmFy-x": "key sk_*****-x",
+    "key sk_live_Zm9v-YmF_y-x, sk_test_-a": "key sk_*****, sk_*****",
     "whsec_MfKQ9r8/GKYq+w==": "whsec_*****",
     "Authorization: Bearer abc.def": "Authorization: Bearer *****",
     "authorization: basic dXNlcjpw": "authorization: basic *****",
