@@ -21,13 +21,17 @@ CHARACTERS_MAX: Final = 4_096
 _LOOKED_AT: Final = 2 * CHARACTERS_MAX
 
 # Each begins with plain characters, for which the search is fast.
-_NUMBER_FIELD: Final = re.compile(r'"msisdn"\s*:\s*"((?:[^"\\]|\\.)*)')
+_NUMBER_FIELD: Final = re.compile(r'"msisdn"\s*:\s*(?:"((?:[^"\\]|\\.)*)|([0-9]+))')
 _NUMBER_PARAMETER: Final = re.compile(r"msisdn=([^&]*)")
-_NUMBER: Final = re.compile(r"\+[1-9][0-9]{7,14}")
+_NUMBER: Final = re.compile(r"\+[1-9](?:[ .()-]{0,2}[0-9]){7,14}")
+# As other gateways call it, or written in capitals: refused, and noted for that.
+_OTHER_NAMES: Final = re.compile(r"(?:msisdn|phone|mobile)[a-z_]{0,20}\W{1,6}([0-9][0-9 .()-]{5,}[0-9])", re.IGNORECASE)
+_LOGIN: Final = re.compile(r"://[^\s/\"@]*@")
 _SECRET_FIELD: Final = re.compile(r'("(?:secret|key)"\s*:\s*")(?:[^"\\]|\\.)*')
 _SECRET: Final = re.compile(r"(?<![A-Za-z0-9])(?:whsec_|sk_)[A-Za-z0-9+/=_-]+")
 _ID: Final = re.compile(r"[a-z]{2,4}_[0-9a-z]{26}")
 _MADE: Final = re.compile(rb'\{"id":"([a-z]{2,4}_[0-9a-z]{26})"')
+_SEPARATOR: Final = re.compile(r"[ .()-]")
 _HIDDEN: Final = "****"
 _UNREADABLE: Final = "(not kept: it cannot be read)"
 
@@ -112,7 +116,11 @@ def masked_text(text: str) -> str:
     if "msisdn" in text:
         text = _NUMBER_PARAMETER.sub(_masked_field, _NUMBER_FIELD.sub(_masked_field, text))
     if "+" in text:
-        text = _NUMBER.sub(lambda found: mask(found[0]), text)
+        text = _NUMBER.sub(lambda found: mask(_SEPARATOR.sub("", found[0])), text)
+    if _is_named_otherwise(text):
+        text = _OTHER_NAMES.sub(_masked_field, text)
+    if "@" in text:
+        text = _LOGIN.sub(f"://{_HIDDEN}@", text)
     if '"secret"' in text or '"key"' in text:
         text = _SECRET_FIELD.sub(rf"\g<1>{_HIDDEN}", text)
     if "sk_" in text or "whsec_" in text:
@@ -120,5 +128,12 @@ def masked_text(text: str) -> str:
     return text
 
 
+def _is_named_otherwise(text: str) -> bool:
+    lowered = text.lower()
+    return "phone" in lowered or "mobile" in lowered or ("msisdn" in lowered and "msisdn" not in text)
+
+
 def _masked_field(found: re.Match[str]) -> str:
-    return found[0][: found.start(1) - found.start()] + mask(found[1])
+    """The match with its last group, a number, masked."""
+    number = found.lastindex or 0
+    return found[0][: found.start(number) - found.start()] + mask(found[number])
