@@ -4,7 +4,7 @@ No Idempotency-Key: a remembered answer would be a stored secret. Whoever did no
 list and revokes it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Final, Literal, TypeVar, cast
 
 import msgspec
@@ -20,7 +20,7 @@ from merchants import key_book
 from merchants.checks import clean_text
 from merchants.deps import Api
 from merchants.key_book import EXPIRES_MAX_S, EXPIRES_MIN_S, OVERLAP_DEFAULT_S, OVERLAP_MAX_S, Made, TooManyKeys
-from merchants.keys import NAME_CHARACTERS_MAX
+from merchants.keys import NAME_CHARACTERS_MAX, unauthorized
 from merchants.operations import AnyOperation, Call, Operation, no_such
 from merchants.problems import Refused
 from merchants.scopes import KEYS_WRITE, Scope, beyond
@@ -34,9 +34,9 @@ class KeyRequest(Request, frozen=True, kw_only=True):
 
     name: Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS_MAX, examples=["till 3"])]
     scopes: Annotated[list[Scope], Meta(min_length=1, max_length=64, description="None that your own key has not.")]
-    expires_in_s: Annotated[int, Meta(ge=EXPIRES_MIN_S, le=EXPIRES_MAX_S, description="Without it: never.")] | None = (
-        None
-    )
+    expires_in_s: (
+        Annotated[int, Meta(ge=EXPIRES_MIN_S, le=EXPIRES_MAX_S, description="Without it: when yours does.")] | None
+    ) = None
 
 
 class RotateRequest(Request, frozen=True, kw_only=True):
@@ -88,7 +88,7 @@ class Keys:
         name = clean_text("name", request.name)
         _expect_held(call, request.scopes)
 
-        def add(unit: Unit) -> ApiKey | Refused:
+        def add(unit: Unit, keys: Sequence[KeyRow], mine: KeyRow) -> ApiKey | Refused:
             return _made(
                 lambda: key_book.make(
                     unit.conn,
@@ -96,34 +96,37 @@ class Keys:
                     name=name,
                     scopes=request.scopes,
                     expires_in_s=request.expires_in_s,
+                    ends_by_ms=mine.expires_at_ms,
                     now_ms=unit.now_ms,
                 )
             )
 
-        return await self._in_batch(add)
+        return await self._in_batch(call, add)
 
     async def rotate(self, call: Call, request: RotateRequest) -> ApiKey:
         _check_id(call)
 
-        def rotate(unit: Unit) -> ApiKey | Refused:
-            keys = api_keys.working_keys(unit.conn, call.caller.owner, unit.now_ms, lock=True)
+        def rotate(unit: Unit, keys: Sequence[KeyRow], mine: KeyRow) -> ApiKey | Refused:
             old = _one(keys, call.id)
             if old is None:
                 return no_such("key", call.id)
             # Its new secret is given to the caller, who must not win anything by it.
             if beyond(old.scopes, call.caller.scopes):
                 return _escalation(old.scopes, call)
-            return _made(lambda: key_book.rotate(unit.conn, old, overlap_s=request.overlap_s, now_ms=unit.now_ms))
+            return _made(
+                lambda: key_book.rotate(
+                    unit.conn, old, overlap_s=request.overlap_s, ends_by_ms=mine.expires_at_ms, now_ms=unit.now_ms
+                )
+            )
 
-        made = await self._in_batch(rotate)
+        made = await self._in_batch(call, rotate)
         self._ring.forget(call.id)
         return made
 
     async def revoke(self, call: Call, query: Nothing) -> ApiKeyRevoked:
         _check_id(call)
 
-        def revoke(unit: Unit) -> ApiKeyRevoked | Refused:
-            keys = api_keys.working_keys(unit.conn, call.caller.owner, unit.now_ms, lock=True)
+        def revoke(unit: Unit, keys: Sequence[KeyRow], mine: KeyRow) -> ApiKeyRevoked | Refused:
             key = _one(keys, call.id)
             if key is None:
                 return no_such("key", call.id)
@@ -132,13 +135,21 @@ class Keys:
             api_keys.revoke_key(unit.conn, key.id, unit.now_ms)
             return ApiKeyRevoked(id=key.id)
 
-        revoked = await self._in_batch(revoke)
+        revoked = await self._in_batch(call, revoke)
         self._ring.forget(call.id)
         return revoked
 
-    async def _in_batch(self, fn: Callable[[Unit], T | Refused]) -> T:
+    async def _in_batch(self, call: Call, fn: Callable[[Unit, Sequence[KeyRow], KeyRow], T | Refused]) -> T:
+        """What *fn* gives for the keys that work, which are locked, and among them the one that asks."""
+
+        def change(unit: Unit) -> T | Refused:
+            keys = api_keys.working_keys(unit.conn, call.caller.owner, unit.now_ms, lock=True)
+            mine = _one(keys, call.caller.key_id)
+            # It is remembered for some seconds after it was ended elsewhere: time enough to make itself an heir.
+            return fn(unit, keys, mine) if mine is not None else unauthorized("the key has ended")
+
         # A refusal is a result: what a job raises counts as a bug of ours.
-        outcome = cast(T | Refused, await self._batcher.offer(BatchCall(fn)))
+        outcome = cast(T | Refused, await self._batcher.offer(BatchCall(change)))
         if isinstance(outcome, Refused):
             raise outcome
         return outcome
@@ -153,7 +164,7 @@ def _made(make: Callable[[], Made]) -> ApiKey | Refused:
     return msgspec.structs.replace(_shown(made.row), secret=made.secret)
 
 
-def _one(keys: list[KeyRow], key_id: str) -> KeyRow | None:
+def _one(keys: Sequence[KeyRow], key_id: str) -> KeyRow | None:
     return next((key for key in keys if key.id == key_id), None)
 
 

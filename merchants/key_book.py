@@ -37,9 +37,16 @@ class Made(msgspec.Struct, frozen=True):
 
 
 def make(
-    conn: Connection, owner: Owner, *, name: str, scopes: Collection[str], expires_in_s: int | None, now_ms: int
+    conn: Connection,
+    owner: Owner,
+    *,
+    name: str,
+    scopes: Collection[str],
+    expires_in_s: int | None,
+    ends_by_ms: int | None = None,
+    now_ms: int,
 ) -> Made:
-    """Store a new key. Raise TooManyKeys, or ValueError that says what is wrong."""
+    """Store a new key, which ends by *ends_by_ms* at the latest. Raise TooManyKeys, or ValueError that says why not."""
     if not name.strip() or len(name) > NAME_CHARACTERS_MAX or not name.isprintable():
         raise ValueError(f"name: expected 1 to {NAME_CHARACTERS_MAX} printable characters")
     unknown = sorted(set(scopes) - set(SCOPES))
@@ -49,7 +56,8 @@ def make(
         raise ValueError(f"expires_in_s: expected {EXPIRES_MIN_S} to {EXPIRES_MAX_S}, got {expires_in_s}")
     if len(api_keys.working_keys(conn, owner, now_ms, lock=True)) >= KEYS_MAX:
         raise TooManyKeys
-    expires_at_ms = None if expires_in_s is None else now_ms + expires_in_s * 1000
+    wanted_ms = None if expires_in_s is None else now_ms + expires_in_s * 1000
+    expires_at_ms = min((at_ms for at_ms in (wanted_ms, ends_by_ms) if at_ms is not None), default=None)
     secret, columns = new_key(owner, now_ms, name=name, scopes=scopes, expires_at_ms=expires_at_ms)
     api_keys.insert_key(conn, columns)
     row = api_keys.key_by_id(conn, columns["id"])
@@ -57,12 +65,20 @@ def make(
     return Made(secret, row)
 
 
-def rotate(conn: Connection, old: KeyRow, *, overlap_s: int, now_ms: int) -> Made:
+def rotate(conn: Connection, old: KeyRow, *, overlap_s: int, ends_by_ms: int | None = None, now_ms: int) -> Made:
     """A new key with the name and scopes of *old*, which works for *overlap_s* more. Raise as `make` does."""
     if not 0 <= overlap_s <= OVERLAP_MAX_S:
         raise ValueError(f"overlap_s: expected 0 to {OVERLAP_MAX_S}, got {overlap_s}")
     # Keys from before they had names are no exception.
-    made = make(conn, old.owner, name=old.name or "rotated", scopes=old.scopes, expires_in_s=None, now_ms=now_ms)
+    made = make(
+        conn,
+        old.owner,
+        name=old.name or "rotated",
+        scopes=old.scopes,
+        expires_in_s=None,
+        ends_by_ms=ends_by_ms,
+        now_ms=now_ms,
+    )
     api_keys.end_key(conn, old.id, now_ms + overlap_s * 1000)
     return made
 

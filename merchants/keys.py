@@ -84,7 +84,7 @@ class KeyRing:
         found = _BEARER.fullmatch(authorization or "")
         if found is None:
             self._strangers.expect_room(address)
-            raise _unauthorized("expected Authorization: Bearer sk_test_… or sk_live_…")
+            raise unauthorized("expected Authorization: Bearer sk_test_… or sk_live_…")
         digest = hashlib.sha256(found[1].encode()).hexdigest()
         known = self._known.get(digest)
         if known is None:
@@ -92,7 +92,7 @@ class KeyRing:
         else:
             caller = known[1] if known[0] > self._now_s() else await self._look_up(digest)
         if caller.expires_at_ms is not None and caller.expires_at_ms <= self._now_ms():
-            raise _unauthorized("the key has expired")
+            raise unauthorized("the key has expired")
         return caller
 
     async def _introduced(self, digest: str, address: str) -> Caller:
@@ -108,7 +108,7 @@ class KeyRing:
         row = await self._row(digest)
         if row is None:
             self._known.pop(digest, None)
-            raise _unauthorized("no such key")
+            raise unauthorized("no such key")
         self._note_use(row)
         caller = Caller(
             key_id=row.id,
@@ -158,7 +158,8 @@ class KeyRing:
         return used
 
 
-def _unauthorized(detail: str) -> Refused:
+def unauthorized(detail: str) -> Refused:
+    """No key that counts."""
     return Refused("unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
 
 

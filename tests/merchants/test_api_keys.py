@@ -137,6 +137,37 @@ async def test_another_process_takes_a_revoked_key_for_seconds_only(sqlite_shop:
         await other.caller(bearer, "10.0.0.1")
 
 
+async def test_an_ended_key_that_is_still_remembered_makes_and_ends_no_keys(shop: Shop) -> None:
+    thief, victim = await shop.key("keys:write", "payments:read"), await shop.key("payments:read")
+    assert await works(shop, thief["secret"])
+    revoke = text("UPDATE api_key SET revoked_at_ms = 1 WHERE id = :id").bindparams(id=thief["id"])
+    await in_batch(shop, lambda conn: conn.execute(revoke))  # As another process does: this one remembers the key.
+    for method, path, body in (
+        ("POST", "/v1/api_keys", {"name": "heir", "scopes": ["payments:read"]}),
+        ("POST", f"/v1/api_keys/{victim['id']}/rotate", {}),
+        ("DELETE", f"/v1/api_keys/{victim['id']}", None),
+    ):
+        answer = await shop.call(method, path, body, secret=thief["secret"])
+        assert (answer.status, answer.code) == (401, "unauthorized")
+    assert await works(shop, victim["secret"])
+
+
+async def test_a_key_that_ends_leaves_no_heir_that_outlives_it(sqlite_shop: Shop) -> None:
+    brief = await sqlite_shop.key("keys:write", "payments:read", expires_in_s=3600)
+    till = await sqlite_shop.key("payments:read")
+    body = {"name": "heir", "scopes": ["payments:read"]}
+    for path, sent in (
+        ("/v1/api_keys", body),
+        ("/v1/api_keys", {**body, "expires_in_s": 7200}),
+        (f"/v1/api_keys/{till['id']}/rotate", {}),
+        (f"/v1/api_keys/{brief['id']}/rotate", {}),
+    ):
+        made = (await sqlite_shop.call("POST", path, sent, secret=brief["secret"])).json
+        assert made["expires_at"] == brief["expires_at"]
+    sooner = (await sqlite_shop.call("POST", "/v1/api_keys", {**body, "expires_in_s": 60}, secret=brief["secret"])).json
+    assert sooner["expires_at"] < brief["expires_at"]
+
+
 async def test_many_who_ask_at_once_share_one_look(sqlite_shop: Shop) -> None:
     looks: list[object] = []
 
@@ -172,7 +203,7 @@ async def test_two_keys_that_end_each_other_at_once_are_not_both_gone(shop: Shop
         shop.call("DELETE", f"/v1/api_keys/{first['id']}", secret=second["secret"]),
         shop.call("DELETE", f"/v1/api_keys/{second['id']}", secret=first["secret"]),
     )
-    assert sorted(answer.status for answer in answers) == [200, 409]
+    assert sorted(answer.status for answer in answers) == [200, 401]
 
 
 async def test_a_key_that_ends_soon_is_no_deputy(sqlite_shop: Shop) -> None:
