@@ -190,7 +190,7 @@ CATALOGUE: Final[Mapping[str, Row]] = {
         "conflict",
         True,
         "A replay to this endpoint is under way",
-        "A stretch of the feed is replayed to an endpoint only after every earlier replay to it has ended.",
+        "A stretch is replayed only after every earlier replay to its endpoint; of single events 16 may wait.",
         "Look at the endpoint's attempts; ask again once it is through.",
     ),
     "body_too_large": Row(

@@ -15,6 +15,7 @@ from gateway.core.ids import is_id
 from gateway.engine.batcher import Call as BatchCall
 from gateway.store import webhook_reads
 from gateway.store.identity import new_id
+from gateway.store.outbox import replay_key
 from gateway.store.unit import Unit
 from merchants.deps import Api
 from merchants.operations import AnyOperation, Call, Operation, no_such
@@ -25,6 +26,9 @@ from merchants.webhook_shapes import EventReplay, EventTypes, RangeReplay, Repla
 
 RANGE_MAX: Final = 10_000
 """Events of one replay."""
+EVENT_REPLAYS_MAX: Final = 16
+"""Replays to one endpoint, from which on no single event is added: they leave one after another, and a lane that was
+filled with those to an endpoint that hangs would have no room for anybody's fresh events."""
 
 
 class Replaying:
@@ -47,7 +51,8 @@ class Replaying:
             return place.seq, [row.id for row in rows if row.disabled_at_ms is None and _takes(row, place.type)]
 
         seq, endpoint_ids = await self._reads(wanted)
-        await self._queue([_stretch(call, endpoint_id, seq - 1, seq, None) for endpoint_id in endpoint_ids])
+        stretches = [_stretch(call, endpoint_id, seq - 1, seq, None) for endpoint_id in endpoint_ids]
+        await self._queue(stretches, beside_max=EVENT_REPLAYS_MAX - 1)
         return Replay(endpoint_ids=endpoint_ids, queued=len(endpoint_ids))
 
     async def range(self, call: Call, request: RangeReplay) -> Replay:
@@ -59,8 +64,6 @@ class Replaying:
         def wanted(conn: Connection) -> tuple[int, Stretch]:
             owner = call.caller.owner
             row = _open_endpoint(conn, call, call.id)
-            if webhook_reads.is_replaying(conn, call.id):
-                raise Refused("replay_running")
             types = request.types if request.types is not None else (_types(row) or None)
             through_seq = min(request.through_seq, webhook_reads.last_seq(conn, owner))
             queued = webhook_reads.count_events(
@@ -69,19 +72,31 @@ class Replaying:
             return queued, _stretch(call, call.id, request.after_seq, through_seq, types)
 
         queued, stretch = await self._reads(wanted)
-        if queued:
-            await self._queue([stretch])
+        await self._queue([stretch] if queued else [], beside_max=0)
         return Replay(endpoint_ids=[call.id], queued=queued)
 
-    async def _queue(self, stretches: Sequence[Stretch]) -> None:
+    async def _queue(self, stretches: Sequence[Stretch], *, beside_max: int) -> None:
+        """Raise Refused if more than *beside_max* replays to one of the endpoints are under way."""
         named = [(new_id("rpl_"), stretch) for stretch in stretches]
 
-        def queue(unit: Unit) -> None:
+        def queue(unit: Unit) -> Refused | None:
+            full = [one.endpoint_id for one in stretches if _under_way(unit, one.endpoint_id) > beside_max]
+            if full:
+                return Refused("replay_running", f"replays to {full[0]} are under way")
             for replay_id, stretch in named:
                 unit.queue(replay_row(unit.policy.lanes, replay_id, stretch, unit.now_ms))
+            return None
 
         # Not `Batcher.call`, which is never shed: replays can wait when payments cannot.
-        await self._batcher.offer(BatchCall(queue))
+        refused = await self._batcher.offer(BatchCall(queue))
+        if isinstance(refused, Refused):
+            raise refused
+
+
+def _under_way(unit: Unit, endpoint_id: str) -> int:
+    """Replays to this endpoint, those included that this batch queues; no more are counted than matter."""
+    fresh = sum(row.group_key == replay_key(endpoint_id) for row in unit.outbox.values())
+    return fresh + webhook_reads.count_replays(unit.conn, endpoint_id, limit=EVENT_REPLAYS_MAX)
 
 
 def _open_endpoint(conn: Connection, call: Call, endpoint_id: str) -> Row[Any]:  # Any: a row of `webhook_endpoint`.
@@ -126,7 +141,7 @@ def operations(api: Api) -> list[AnyOperation]:
             takes=EventReplay,
             gives=Replay,
             status=202,
-            problems=("not_found", "endpoint_disabled"),
+            problems=("not_found", "endpoint_disabled", "replay_running"),
             handle=replaying.event,
         ),
         Operation(

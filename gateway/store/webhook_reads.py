@@ -174,14 +174,14 @@ def count_events(
     return conn.execute(statement).scalar_one()
 
 
-def is_replaying(conn: Connection, endpoint_id: str) -> bool:
-    """Whether a replay to this endpoint is under way."""
+def count_replays(conn: Connection, endpoint_id: str, *, limit: int) -> int:
+    """How many replays to this endpoint are under way, counted up to *limit*."""
     outbox = tables.outbox.c
     # Their ids begin with `rpl_`: a look at the few replays that there are, not at the whole outbox.
-    statement = select(outbox.id).where(
+    found = select(outbox.id).where(
         outbox.id >= "rpl", outbox.id < "rpm", outbox.kind == "replay", outbox.group_key == replay_key(endpoint_id)
     )
-    return conn.execute(statement.limit(1)).first() is not None
+    return conn.execute(select(func.count()).select_from(found.limit(limit).subquery())).scalar_one()
 
 
 class OldEvent(msgspec.Struct, frozen=True, kw_only=True):

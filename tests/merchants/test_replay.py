@@ -1,5 +1,6 @@
 """Replays: the same ids and bytes once more, one at a time, never beside a delivery that has not ended."""
 
+import asyncio
 import itertools
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ from gateway.engine.lane import NotStarted
 from gateway.store import tables
 from merchants import replaying
 from merchants.deliveries import LADDER_S
-from merchants.replay import RANGE_MAX
+from merchants.replay import EVENT_REPLAYS_MAX, RANGE_MAX
 from merchants.sending import SILENCES_MAX, SPARED_FOR_S
 from merchants.webhooks import WebhookExecutor
 from simulators.merchant import Answer, Merchant
@@ -156,14 +157,26 @@ async def test_one_stretch_at_a_time_goes_to_an_endpoint(shop: Shop, sink: Merch
     assert (await replay_range(shop, endpoint_id, 0, 1)).status == 202
 
 
+async def test_replays_of_single_events_do_not_pile_up(shop: Shop, sink: Merchant, executor: WebhookExecutor) -> None:
+    await an_endpoint(shop, sink)
+    other_id = await an_endpoint(shop, sink)
+    await shop.create()
+    [event] = await events(shop)
+    answers = await asyncio.gather(*(replay_event(shop, event["id"], endpoint_id=other_id) for _ in range(40)))
+    assert sorted(answer.code for answer in answers) == [""] * EVENT_REPLAYS_MAX + ["replay_running"] * 24
+    assert (await replay_event(shop, event["id"])).code == "replay_running"
+    assert len([row for row in await waiting(shop) if row.kind == "replay"]) == EVENT_REPLAYS_MAX
+    await replay(shop, executor)
+    assert (await replay_event(shop, event["id"])).json["queued"] == 2
+
+
 async def test_replays_to_one_endpoint_share_one_place(shop: Shop, sink: Merchant) -> None:
-    endpoint_id = await an_endpoint(shop, sink)
+    await an_endpoint(shop, sink)
     await shop.create()
     fresh = shop.take("webhook")
     [event] = await events(shop)
     await replay_event(shop, event["id"])
     await replay_event(shop, event["id"])
-    await replay_range(shop, endpoint_id, 0, 1)
     keys = {row.group_key for row in shop.rows if row.kind == "replay"}
     assert len(keys) == 1 and fresh.group_key not in keys
     assert {row.lane for row in shop.rows if row.kind == "replay"} == {fresh.lane}
