@@ -23,6 +23,9 @@ class Api:
 
     batcher: Batcher
     reads: ReadsPort
+    """For lists and whatever else merchants look at."""
+    lookups: ReadsPort
+    """For what every request needs first. Long lists, however many, do not keep it waiting."""
     carriers: Mapping[str, CarrierTerms]
     languages: Mapping[str, Collection[str]]
     """By mode, those that a request may name."""
@@ -46,7 +49,7 @@ class Api:
         """What stands around every operation; operations on keys have to do with it, too."""
         limits = self.limits
         return Frame(
-            KeyRing(self.reads, self.now_ms, time.monotonic, Strangers(limits.unknown_keys_per_min, time.monotonic)),
+            KeyRing(self.lookups, self.now_ms, time.monotonic, Strangers(limits.unknown_keys_per_min, time.monotonic)),
             KeyRates(limits, time.monotonic) if limits.rate_per_s else None,
             RequestLog(self.now_ms) if self.logs_requests else None,
         )

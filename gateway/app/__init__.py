@@ -70,7 +70,7 @@ class Gateway:
         self._begun = contextlib.AsyncExitStack()
         self._writer = database.connect(url)
         self.reads = Reads(database.connect(url, read_only=True))
-        # What leaves needs a few small look-ups; no merchant's long list may keep them waiting.
+        # What leaves, and each request's key, need a few small look-ups; no merchant's long list may keep them waiting.
         self._lookups = Reads(database.connect(url, read_only=True))
         self.billers = parts.billers(config, self.clock.now_ms)
         plan = parts.lane_plan(config)
@@ -103,7 +103,7 @@ class Gateway:
         self.store.owned_epoch = self.lanes.owned_epoch
         keywords = Keywords(parts.zones(config), parts.currencies(config), spoken).handlers
         self._sink = CarrierSink(self.batcher, keywords, parts.modes(config), parts.languages(config), spoken)
-        self._pressure = Pressure(self.reads, list(config.carriers), self.clock.now_ms)
+        self._pressure = Pressure(self._lookups, list(config.carriers), self.clock.now_ms)
         self._lookout = Lookout(self._lookups, plan.names(), self.clock.now_ms)
         deps = self._api_deps()
         self._frame = deps.frame
@@ -159,6 +159,7 @@ class Gateway:
         return Api(
             batcher=self.batcher,
             reads=self.reads,
+            lookups=self._lookups,
             carriers=parts.carrier_terms(self.config),
             now_ms=self.clock.now_ms,
             registry=self.registry,

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.app import Gateway, metrics
 from gateway.config import ApiSection, CarrierSection, Config, ConfigError, EngineSection, GatewaySection, Secrets
+from gateway.store.engine import READERS_MAX
 from tests.journeys.house import Shop, a_shop
 
 HISTOGRAM = re.compile(r"(?<=_seconds)_(bucket|sum|count)$")
@@ -67,6 +69,20 @@ async def scraped(http: aiohttp.ClientSession, gateway: Gateway) -> dict[str, di
         for sample in family.samples:
             found.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
     return found
+
+
+async def test_long_lists_keep_no_payment_waiting(sqlite_url: str, http: aiohttp.ClientSession) -> None:
+    key = a_shop(sqlite_url).test_key
+    async with started(config(sqlite_url)) as gateway:
+        is_over = threading.Event()
+        lists = [asyncio.ensure_future(gateway.reads(lambda conn: is_over.wait(60))) for _ in range(READERS_MAX)]
+        try:
+            async with asyncio.timeout(10):
+                shop = Shop(http, gateway.url, key)
+                assert (await shop.ask("+254700000555"))["status"] == "pending"
+        finally:
+            is_over.set()
+            await asyncio.gather(*lists)
 
 
 @pytest.mark.money

@@ -209,6 +209,7 @@ async def open_shop(url: str, **settings: Any) -> AsyncIterator[Shop]:  # Any: f
         **{
             "batcher": batcher,
             "reads": reads,
+            "lookups": reads,
             "carriers": CARRIERS,
             "languages": {"test": ("en", "fr", "sw"), "live": ("en",)},
             "now_ms": clock.now_ms,
