@@ -1,6 +1,5 @@
 """Pages of payments: the query as it is meant, the page as it is shown. Which rows there are the store knows."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from sqlalchemy import Connection
@@ -9,7 +8,7 @@ from gateway.core.ids import is_id
 from gateway.core.msisdn import mask
 from gateway.core.public import PublicPayment, public_payment
 from gateway.store.merchant_reads import Shown
-from gateway.store.payment_lists import Wanted
+from gateway.store.payment_lists import Found, Wanted
 from merchants import checks
 from merchants.keys import ReadsPort
 from merchants.problems import refused_fields
@@ -19,9 +18,7 @@ from merchants.shapes import FieldError, PageQuery, PaymentPage, PaymentQuery
 class Find(Protocol):
     """A look-up of the store's, as far as pages are concerned."""
 
-    def __call__(
-        self, conn: Connection, *, limit: int, older_than: str | None, newer_than: str | None
-    ) -> Sequence[Shown]: ...
+    def __call__(self, conn: Connection, *, limit: int, older_than: str | None, newer_than: str | None) -> Found: ...
 
 
 def public(shown: Shown) -> PublicPayment:
@@ -53,11 +50,12 @@ async def payment_page(reads: ReadsPort, query: PageQuery, find: Find) -> Paymen
     found = await reads(
         lambda conn: find(conn, limit=query.limit + 1, older_than=query.starting_after, newer_than=query.ending_before)
     )
-    has_more = len(found) > query.limit
-    # The one that is too many is the farthest from the cursor.
-    page = [public(shown) for shown in (found[-query.limit :] if backwards else found[: query.limit])]
-    following = page[0 if backwards else -1].id if has_more else None
-    return PaymentPage(data=page, has_more=has_more, next=following)
+    rows, following = found.payments, found.looked_to_id
+    if len(rows) > query.limit:
+        # The one that is too many is the farthest from the cursor.
+        rows = rows[-query.limit :] if backwards else rows[: query.limit]
+        following = rows[0 if backwards else -1].payment.id
+    return PaymentPage(data=[public(shown) for shown in rows], has_more=following is not None, next=following)
 
 
 def _check_cursors(query: PageQuery) -> None:

@@ -121,7 +121,10 @@ class ConsumerRecordsRequest(PageQuery, frozen=True, kw_only=True):
 
 
 class PaymentPage(Struct, frozen=True, kw_only=True):
-    """`next` is what to send as `starting_after` (or again as `ending_before`) next; null on the last page."""
+    """`next` is what to send as `starting_after` (or again as `ending_before`) next; null on the last page.
+
+    With a filter also a short page may have a next one.
+    """
 
     object: Literal["list"] = "list"
     data: list[PublicPayment]

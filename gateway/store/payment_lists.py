@@ -6,7 +6,7 @@ Pages are cut by id. Ids hold the time of their making, so a span of time is a s
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, select, text
+from sqlalchemy import ColumnElement, Connection, Select, func, select, text
 
 from gateway.core.ids import first_id_at
 from gateway.core.payment import PUBLIC_STATES, PublicState, Reason, State
@@ -16,6 +16,9 @@ from gateway.store.queries import payment_from_row
 
 # Ids are made by a process's clock, payments' times by the batch's; no two clocks are this far apart.
 CLOCKS_APART_MS = 600_000
+# One look goes through so many payments at most: a filter that none of ten million passes would hold a reader for
+# minutes.
+LOOKED_THROUGH_MAX = 100_000
 # The predicate of the index `payment_by_state`, in its own words, so that it is used.
 NOT_CAPTURED = text("payment.state <> 'captured'")
 
@@ -34,6 +37,14 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     amount_max: int | None = None
 
 
+class Found(msgspec.Struct, frozen=True):
+    """Payments, newest first."""
+
+    payments: list[Shown]
+    looked_to_id: str | None = None
+    """The last payment that was looked at, if there may be others behind it; None: it was looked at all."""
+
+
 def payments(
     conn: Connection,
     owner: Owner,
@@ -42,15 +53,19 @@ def payments(
     limit: int,
     older_than: str | None = None,
     newer_than: str | None = None,
-) -> list[Shown]:
-    """At most *limit* payments next to an id, those nearest to it, newest first; without an id the newest."""
+) -> Found:
+    """At most *limit* payments next to an id, those nearest to it; without an id the newest."""
+    looked_to_id = None if _has_its_index(wanted) else _end_of_look(conn, owner, wanted, older_than, newer_than)
+    statements = _statements(owner, wanted)
+    if looked_to_id is not None:
+        column = tables.payment.c.id
+        inside = column >= looked_to_id if newer_than is None else column <= looked_to_id
+        statements = [statement.where(inside) for statement in statements]
     found = [
-        shown
-        for statement in _statements(owner, wanted)
-        for shown in _newest_first(conn, statement, limit, older_than, newer_than)
+        shown for statement in statements for shown in _newest_first(conn, statement, limit, older_than, newer_than)
     ]
     found.sort(key=_id, reverse=True)
-    return found[:limit] if newer_than is None else found[-limit:]
+    return Found(found[:limit] if newer_than is None else found[-limit:], looked_to_id)
 
 
 def payments_of_phone(
@@ -61,13 +76,17 @@ def payments_of_phone(
     limit: int,
     older_than: str | None = None,
     newer_than: str | None = None,
-) -> list[Shown]:
+) -> Found:
     """The owner's payments with one number, as `payments` has them."""
     consumer = tables.consumer.c
     # Looked up first, so that the phone's own index is used, and not the merchant's whole one.
     phones = conn.execute(select(consumer.id).where(consumer.msisdn == msisdn)).scalars().all()
-    statement = SHOWN.where(owned(owner), tables.payment.c.consumer_id.in_(phones))
-    return _newest_first(conn, statement, limit, older_than, newer_than)
+    payment = tables.payment.c
+    # SQLite takes two columns that are equal for a better index than one, and would read all that the merchant has;
+    # of what a function gives there is none.
+    mine = func.coalesce(payment.merchant_id, "") == owner.merchant_id, func.coalesce(payment.mode, "") == owner.mode
+    statement = SHOWN.where(payment.consumer_id.in_(phones), *mine)
+    return Found(_newest_first(conn, statement, limit, older_than, newer_than))
 
 
 def payments_onward(conn: Connection, owner: Owner, wanted: Wanted, *, after_id: str, limit: int) -> list[Shown]:
@@ -83,22 +102,23 @@ def payments_onward(conn: Connection, owner: Owner, wanted: Wanted, *, after_id:
 
 def _statements(owner: Owner, wanted: Wanted) -> list[Select[Any]]:  # Any: as `matching` has it.
     """One a state that is wanted: over several at once no index gives the order of ids."""
-    if wanted.status is None:
-        return [matching(owner, wanted)]
-    states = [state for state, public in PUBLIC_STATES.items() if public is wanted.status]
-    return [matching(owner, wanted, state) for state in states]
+    return [matching(owner, wanted, state) for state in _states(wanted)] or [matching(owner, wanted)]
+
+
+def _states(wanted: Wanted) -> list[State]:
+    """Those that look like the status that is wanted; none if any will do."""
+    return [state for state, public in PUBLIC_STATES.items() if public is wanted.status]
 
 
 def matching(owner: Owner, wanted: Wanted, state: State | None = None) -> Select[Any]:  # Any: as SHOWN has it.
     """The owner's payments in *state* that are *wanted*, in no order."""
     column = tables.payment.c
     statement = SHOWN.where(owned(owner))
+    statement = statement.where(*_ids_within(wanted))
     if wanted.created_from_ms is not None:
-        first_id = first_id_at("pay_", max(0, wanted.created_from_ms - CLOCKS_APART_MS))
-        statement = statement.where(column.created_at_ms >= wanted.created_from_ms, column.id >= first_id)
+        statement = statement.where(column.created_at_ms >= wanted.created_from_ms)
     if wanted.created_before_ms is not None:
-        end_id = first_id_at("pay_", wanted.created_before_ms + CLOCKS_APART_MS)
-        statement = statement.where(column.created_at_ms < wanted.created_before_ms, column.id < end_id)
+        statement = statement.where(column.created_at_ms < wanted.created_before_ms)
     if state is not None:
         statement = statement.where(column.state == state)
         if state is not State.CAPTURED:
@@ -114,6 +134,39 @@ def matching(owner: Owner, wanted: Wanted, state: State | None = None) -> Select
     return statement
 
 
+def _ids_within(wanted: Wanted) -> list[ColumnElement[bool]]:
+    """The span of time as a stretch of ids, a little longer."""
+    column, within = tables.payment.c.id, []
+    if wanted.created_from_ms is not None:
+        within.append(column >= first_id_at("pay_", max(0, wanted.created_from_ms - CLOCKS_APART_MS)))
+    if wanted.created_before_ms is not None:
+        within.append(column < first_id_at("pay_", wanted.created_before_ms + CLOCKS_APART_MS))
+    return within
+
+
+def _has_its_index(wanted: Wanted) -> bool:
+    """Whether all that is read along an index is wanted, or what is read is short anyway."""
+    if wanted.reference is not None:
+        return True
+    chosen = (wanted.reason, wanted.carrier, wanted.currency, wanted.amount_min, wanted.amount_max)
+    return all(one is None for one in chosen) and wanted.status is not PublicState.SUCCEEDED
+
+
+def _end_of_look(
+    conn: Connection, owner: Owner, wanted: Wanted, older_than: str | None, newer_than: str | None
+) -> str | None:
+    """The payment at which a look from there ends; None if it comes to the end of all before."""
+    column = tables.payment.c
+    ends: list[str] = []
+    for state in _states(wanted) or [State.CAPTURED]:
+        # What was captured has no index of its own, so all of the owner's payments are looked at.
+        walked = () if state is State.CAPTURED else (column.state == state, NOT_CAPTURED)
+        statement = select(column.id).where(owned(owner), *_ids_within(wanted), *walked)
+        page = _from_there(statement, older_than, newer_than).offset(LOOKED_THROUGH_MAX - 1).limit(1)
+        ends += conn.execute(page).scalars()
+    return (max if newer_than is None else min)(ends, default=None)
+
+
 def _newest_first(
     conn: Connection,
     statement: Select[Any],  # Any: as `matching` has it.
@@ -121,13 +174,20 @@ def _newest_first(
     older_than: str | None,
     newer_than: str | None,
 ) -> list[Shown]:
-    column = tables.payment.c
+    rows = conn.execute(_from_there(statement, older_than, newer_than).limit(limit)).all()
+    return [_shown(row) for row in (rows if newer_than is None else reversed(rows))]
+
+
+def _from_there(
+    statement: Select[Any], older_than: str | None, newer_than: str | None
+) -> Select[Any]:  # Any: whatever the statement has.
+    """The rows that are older, or newer, those nearest to the id first; without an id the newest."""
+    column = tables.payment.c.id
     if newer_than is not None:
-        rows = conn.execute(statement.where(column.id > newer_than).order_by(column.id).limit(limit)).all()
-        return [_shown(row) for row in reversed(rows)]
+        return statement.where(column > newer_than).order_by(column)
     if older_than is not None:
-        statement = statement.where(column.id < older_than)
-    return [_shown(row) for row in conn.execute(statement.order_by(column.id.desc()).limit(limit))]
+        statement = statement.where(column < older_than)
+    return statement.order_by(column.desc())
 
 
 def _id(shown: Shown) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import delete, event, insert
 
 from gateway.core.payment import PublicState
 from gateway.store import merchant_reads, payment_lists, tables
@@ -81,6 +81,39 @@ async def test_pages_go_both_ways_without_skipping_or_repeating(shop: Shop) -> N
         assert (page["next"] is None) == (not page["has_more"])
         query = f"limit=3&ending_before={page['next']}" if page["has_more"] else ""
     assert back == newest_first[:-1]
+
+
+@pytest.mark.parametrize("query", ["amount_min=5000", "status=pending&amount_min=5000", "status=failed&reason=expired"])
+async def test_a_filter_that_finds_little_looks_through_so_many_and_goes_on(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    monkeypatch.setattr(payment_lists, "LOOKED_THROUGH_MAX", 3)
+    made = [await shop.create(amount=6000 if n in (0, 1, 9) else 700) for n in range(11)]
+    wanted = [] if "failed" in query else [made[9]["id"], made[1]["id"], made[0]["id"]]
+    for cursor, first, expected in (
+        ("starting_after", "", wanted),
+        ("ending_before", f"&ending_before={'pay_' + '0' * 26}", wanted[::-1]),
+    ):
+        found: list[str] = []
+        page = (await shop.call("GET", f"/v1/payments?{query}&limit=2{first}")).json
+        while True:
+            ids = [payment["id"] for payment in page["data"]]
+            found += ids if cursor == "starting_after" else ids[::-1]
+            assert (page["next"] is None) == (not page["has_more"])
+            if not page["has_more"]:
+                break
+            page = (await shop.call("GET", f"/v1/payments?{query}&limit=2&{cursor}={page['next']}")).json
+        assert found == expected
+
+
+async def test_a_page_without_a_filter_is_full_however_far_it_looks(
+    sqlite_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payment_lists, "LOOKED_THROUGH_MAX", 3)
+    made = [(await sqlite_shop.create(reference=f"o-{n}"))["id"] for n in range(6)]
+    assert await listed(sqlite_shop, "limit=5") == made[:0:-1]
+    assert await listed(sqlite_shop, "status=pending&limit=5") == made[:0:-1]
+    assert await listed(sqlite_shop, "reference=o-0&amount_min=1") == made[:1]
 
 
 # Written out: ids of tests must be the same for every worker.
@@ -208,10 +241,14 @@ async def test_lists_walk_along_an_index(shop: Shop) -> None:
 
     def fill(conn: Any) -> None:  # Any: the batch's connection.
         rows = [
-            row | {"id": new_id("pay_"), "merchant_id": f"mer_{n % 400}", "reference": f"r-{n}", "state": "captured"}
+            row
+            | {"id": new_id("pay_"), "merchant_id": f"mer_{n % 400}", "consumer_id": f"con_{n}"}
+            | {"reference": f"r-{n}", "state": "captured"}
             for n in range(8000)
         ]
         conn.execute(insert(tables.payment), rows)
+        phones = [{"id": f"con_{n}", "msisdn": f"+2547{n:08}", "created_at_ms": 1} for n in range(8000)]
+        conn.execute(insert(tables.consumer), phones)
         conn.exec_driver_sql("ANALYZE")
 
     await in_batch(shop, fill)
@@ -229,6 +266,21 @@ async def test_lists_walk_along_an_index(shop: Shop) -> None:
             found.append("\n".join(lines))
         return found
 
+    def plan_of_a_phone(conn: Any) -> str:  # Any: a reader's connection.
+        seen: list[str] = []
+        explain = "EXPLAIN QUERY PLAN " if conn.dialect.name == "sqlite" else "EXPLAIN "
+
+        def look(conn: Any, cursor: Any, said: str, values: Any, *rest: Any) -> None:  # Any: SQLAlchemy's hook.
+            if "payment.consumer_id IN" in said:
+                cursor.execute(explain + said, values)
+                seen.extend(str(row) for row in cursor.fetchall())
+
+        event.listen(conn, "before_cursor_execute", look)
+        payment_lists.payments_of_phone(conn, owner, payment["msisdn"], limit=21)
+        payment_lists.payments_of_phone(conn, owner, a_number(), limit=21)
+        return "\n".join(seen)
+
+    assert "payment_by_consumer" in await shop.reads(plan_of_a_phone)
     for (wanted, index), plan in zip(PLANS, await shop.reads(plans), strict=True):
         assert index in plan, f"{wanted}: {plan}"
-    await in_batch(shop, lambda conn: conn.exec_driver_sql("DELETE FROM payment WHERE state = 'captured'"))
+    await in_batch(shop, lambda conn: conn.execute(delete(tables.payment).where(tables.payment.c.state == "captured")))
