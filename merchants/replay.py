@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row
 
 from gateway.core.ids import is_id
 from gateway.engine.batcher import Call as BatchCall
-from gateway.store import webhook_reads
+from gateway.store import merchant_reads, webhook_reads
 from gateway.store.identity import new_id
 from gateway.store.outbox import replay_key
 from gateway.store.unit import Unit
@@ -65,7 +65,7 @@ class Replaying:
             owner = call.caller.owner
             row = _open_endpoint(conn, call, call.id)
             types = request.types if request.types is not None else (_types(row) or None)
-            through_seq = min(request.through_seq, webhook_reads.last_seq(conn, owner))
+            through_seq = min(request.through_seq, merchant_reads.last_seq(conn, owner))
             queued = webhook_reads.count_events(
                 conn, owner, after_seq=request.after_seq, through_seq=through_seq, types=types
             )

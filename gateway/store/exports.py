@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from gateway.core.payment import PublicState
 from gateway.store import tables
-from gateway.store.merchant_reads import Owner, Rows
+from gateway.store.merchant_reads import Owner, Rows, last_seq
 
 OPEN = ("pending", "running")
 # Events' times are the batch's, one process's after another's: they may go back by less than this.
@@ -154,9 +154,8 @@ def events_onward(conn: Connection, owner: Owner, query: ExportQuery, *, after_s
 
 def _first_seq_at(conn: Connection, owner: Owner, at_ms: int) -> int:
     """About the first event at *at_ms* or later, found by halving: the feed has no gaps."""
-    event, feed = tables.event.c, tables.feed.c
-    last = select(feed.last_seq).where(feed.merchant_id == owner.merchant_id, feed.mode == owner.mode)
-    low, high = 1, (conn.execute(last).scalar_one_or_none() or 0) + 1
+    event = tables.event.c
+    low, high = 1, last_seq(conn, owner) + 1
     mine = select(event.created_at_ms).where(event.merchant_id == owner.merchant_id, event.mode == owner.mode)
     while low < high:
         middle = (low + high) // 2

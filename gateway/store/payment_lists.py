@@ -6,12 +6,12 @@ Pages are cut by id. Ids hold the time of their making, so a span of time is a s
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, func, select, text
+from sqlalchemy import ColumnElement, Connection, Select, select, text
 
 from gateway.core.ids import first_id_at
 from gateway.core.payment import PUBLIC_STATES, PublicState, Reason, State
 from gateway.store import tables
-from gateway.store.merchant_reads import SHOWN, Owner, Shown, owned
+from gateway.store.merchant_reads import SHOWN, Owner, Shown, owned, owned_among
 from gateway.store.queries import payment_from_row
 
 # Ids are made by a process's clock, payments' times by the batch's; no two clocks are this far apart.
@@ -81,11 +81,7 @@ def payments_of_phone(
     consumer = tables.consumer.c
     # Looked up first, so that the phone's own index is used, and not the merchant's whole one.
     phones = conn.execute(select(consumer.id).where(consumer.msisdn == msisdn)).scalars().all()
-    payment = tables.payment.c
-    # SQLite takes two columns that are equal for a better index than one, and would read all that the merchant has;
-    # of what a function gives there is none.
-    mine = func.coalesce(payment.merchant_id, "") == owner.merchant_id, func.coalesce(payment.mode, "") == owner.mode
-    statement = SHOWN.where(payment.consumer_id.in_(phones), *mine)
+    statement = SHOWN.where(tables.payment.c.consumer_id.in_(phones), owned_among(tables.payment, owner))
     return Found(_newest_first(conn, statement, limit, older_than, newer_than))
 
 

@@ -159,13 +159,6 @@ def place(conn: Connection, owner: Owner, event_id: str) -> Place | None:
     return None if row is None else Place(row.seq, row.type)
 
 
-def last_seq(conn: Connection, owner: Owner) -> int:
-    """The number of the owner's newest event; 0 for none."""
-    feed = tables.feed.c
-    statement = select(feed.last_seq).where(feed.merchant_id == owner.merchant_id, feed.mode == owner.mode)
-    return conn.execute(statement).scalar_one_or_none() or 0
-
-
 def count_events(
     conn: Connection, owner: Owner, *, after_seq: int, through_seq: int, types: Collection[str] | None
 ) -> int:

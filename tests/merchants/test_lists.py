@@ -1,5 +1,6 @@
 """Lists: filters that hold together, pages in both directions, the phone's records, and indexes that are used."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -233,6 +234,35 @@ PLANS = [
 ]
 
 
+def plan_of(part: str, look: Callable[[Any], object]) -> Callable[[Any], str]:  # Any: a reader's connection.
+    """How the database carries out the statement of *look* in which *part* stands."""
+
+    def explained(conn: Any) -> str:  # Any: as above.
+        seen: list[str] = []
+        explain = "EXPLAIN QUERY PLAN " if conn.dialect.name == "sqlite" else "EXPLAIN "
+
+        def ask(conn: Any, cursor: Any, said: str, values: Any, *rest: Any) -> None:  # Any: SQLAlchemy's hook.
+            if part in said:
+                cursor.execute(explain + said, values)
+                seen.extend(str(row) for row in cursor.fetchall())
+
+        event.listen(conn, "before_cursor_execute", ask)
+        look(conn)
+        assert seen, f"nothing was asked with {part}"
+        return "\n".join(seen)
+
+    return explained
+
+
+async def test_the_events_of_one_payment_are_found_by_its_index(shop: Shop) -> None:
+    payment = await shop.create()
+
+    def look(conn: Any) -> object:  # Any: a reader's connection.
+        return merchant_reads.chosen_events(conn, shop.owner, after_seq=0, limit=9, payment_id=payment["id"])
+
+    assert "event_by_payment" in await shop.reads(plan_of("payment_id", look))
+
+
 async def test_lists_walk_along_an_index(shop: Shop) -> None:
     payment = await shop.create()
     shown = await shop.reads(lambda conn: merchant_reads.payment(conn, shop.owner, payment["id"]))
@@ -266,21 +296,13 @@ async def test_lists_walk_along_an_index(shop: Shop) -> None:
             found.append("\n".join(lines))
         return found
 
-    def plan_of_a_phone(conn: Any) -> str:  # Any: a reader's connection.
-        seen: list[str] = []
-        explain = "EXPLAIN QUERY PLAN " if conn.dialect.name == "sqlite" else "EXPLAIN "
-
-        def look(conn: Any, cursor: Any, said: str, values: Any, *rest: Any) -> None:  # Any: SQLAlchemy's hook.
-            if "payment.consumer_id IN" in said:
-                cursor.execute(explain + said, values)
-                seen.extend(str(row) for row in cursor.fetchall())
-
-        event.listen(conn, "before_cursor_execute", look)
-        payment_lists.payments_of_phone(conn, owner, payment["msisdn"], limit=21)
-        payment_lists.payments_of_phone(conn, owner, a_number(), limit=21)
-        return "\n".join(seen)
-
-    assert "payment_by_consumer" in await shop.reads(plan_of_a_phone)
+    phone = await shop.reads(
+        plan_of(
+            "payment.consumer_id IN",
+            lambda conn: payment_lists.payments_of_phone(conn, owner, payment["msisdn"], limit=21),
+        )
+    )
+    assert "payment_by_consumer" in phone, phone
     for (wanted, index), plan in zip(PLANS, await shop.reads(plans), strict=True):
         assert index in plan, f"{wanted}: {plan}"
     await in_batch(shop, lambda conn: conn.execute(delete(tables.payment).where(tables.payment.c.state == "captured")))
