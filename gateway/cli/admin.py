@@ -4,14 +4,16 @@ import time
 from pathlib import Path
 
 from alembic.util.exc import CommandError as AlembicError
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from gateway.app.parts import catalogues
+from gateway.cli.database import with_database
 from gateway.cli.errors import CommandError
 from gateway.config import CarrierSection, ConfigError, read
 from gateway.core.asks import Catalogues
 from gateway.store import migrate
-from gateway.store.engine import begin_write, connect, is_sqlite, sqlite_path
+from gateway.store.engine import connect, is_sqlite, sqlite_path
 from merchants.keys import Merchant, add_merchant
 
 
@@ -84,20 +86,14 @@ def add(path: Path, *, name: str, shop: str, keyword: str) -> None:
         added = open_shop(config.gateway.database, name=name, shop=shop, keyword=keyword)
     except ValueError as error:
         raise CommandError(str(error), exit_code=2) from error
-    except migrate.NotMigrated as error:
-        raise CommandError(str(error)) from error
-    except DBAPIError as error:
-        raise CommandError(f"the merchant was not added: {error.orig}") from error
     print(f"merchant  {added.id}\ntest key  {added.test_key}\nlive key  {added.live_key}")
     print("Keep the keys: they are stored as hashes only and cannot be shown again.")
 
 
 def open_shop(url: str, *, name: str, shop: str, keyword: str) -> Merchant:
-    """A merchant in the database at *url*. Raise ValueError (a name or keyword), NotMigrated or DBAPIError."""
-    engine = connect(url)
-    try:
-        with begin_write(engine) as conn:
-            migrate.expect_newest(conn)
-            return add_merchant(conn, name=name, shop=shop, keyword=keyword, now_ms=time.time_ns() // 1_000_000)
-    finally:
-        engine.dispose()
+    """A merchant in the database at *url*. Raise ValueError (a name or keyword) or CommandError."""
+
+    def add(conn: Connection) -> Merchant:
+        return add_merchant(conn, name=name, shop=shop, keyword=keyword, now_ms=time.time_ns() // 1_000_000)
+
+    return with_database(url, add, read_only=False)

@@ -5,14 +5,14 @@ import sqlite3
 import time
 from pathlib import Path
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, func, select
 
 from gateway.cli.database import with_database
 from gateway.cli.errors import CommandError
 from gateway.config import read
-from gateway.store import migrate, tables
+from gateway.store import tables
 from gateway.store.backup import Distrusted, back_up, distrust, living
-from gateway.store.engine import DatabaseInUse, begin_write, hold_alone, is_sqlite, sqlite_path
+from gateway.store.engine import DatabaseInUse, hold_alone, is_sqlite, sqlite_path
 from gateway.store.seal import head
 from gateway.store.verify import verify
 
@@ -23,13 +23,11 @@ def check_books(path: Path) -> None:
     """Raise ConfigError, or CommandError if anything does not hold."""
     config, _ = read(path)
 
-    def look(engine: Engine) -> tuple[list[str], str]:
-        with engine.connect() as conn:
-            migrate.expect_newest(conn)
-            newest, entries = head(conn), conn.execute(select(func.count()).select_from(tables.entry)).scalar_one()
-            return verify(conn), f"{entries} entries, newest seal {newest.position} {newest.hash}"
+    def look(conn: Connection) -> tuple[list[str], str]:
+        newest, entries = head(conn), conn.execute(select(func.count()).select_from(tables.entry)).scalar_one()
+        return verify(conn), f"{entries} entries, newest seal {newest.position} {newest.hash}"
 
-    wrong, words = with_database(config, look, read_only=True)
+    wrong, words = with_database(config.gateway.database, look, read_only=True)
     for line in wrong[:SHOWN_MAX]:
         print(line)
     if wrong:
@@ -58,19 +56,17 @@ def mark_restored(path: Path) -> None:
     """Raise ConfigError or CommandError."""
     config, _ = read(path)
 
-    def change(engine: Engine) -> Distrusted:
-        with begin_write(engine) as conn:
-            migrate.expect_newest(conn)
-            now_ms = time.time_ns() // 1_000_000
-            others = living(conn, now_ms)
-            if others:
-                raise CommandError(f"expected a database that nobody serves; stop {', '.join(others)} first")
-            return distrust(conn, now_ms)
+    def change(conn: Connection) -> Distrusted:
+        now_ms = time.time_ns() // 1_000_000
+        others = living(conn, now_ms)
+        if others:
+            raise CommandError(f"expected a database that nobody serves; stop {', '.join(others)} first")
+        return distrust(conn, now_ms)
 
     url = config.gateway.database
     try:
         with hold_alone(url) if is_sqlite(url) else contextlib.nullcontext():
-            found = with_database(config, change, read_only=False)
+            found = with_database(url, change, read_only=False)
     except DatabaseInUse as error:
         raise CommandError(str(error)) from error
     print(f"{found.rows} orders, texts and webhooks wait, and each counts as maybe sent")

@@ -4,28 +4,23 @@ import getpass
 import time
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection
 
 from gateway.cli.database import with_database
 from gateway.cli.errors import CommandError
 from gateway.config import read
 from gateway.core.public import rfc3339
-from gateway.store import migrate
 from gateway.store.cases import NOTE_CHARACTERS_MAX, Case, list_cases, resolve
-from gateway.store.engine import begin_write
 
 TITLES = {"break": "breaks", "quarantine": "jobs in quarantine"}
 
 
 def show(path: Path, name: str, *, with_resolved: bool) -> None:
     """Print the cases of table *name*. Raise ConfigError or CommandError."""
-
-    def look(engine: Engine) -> list[Case]:
-        with engine.connect() as conn:
-            migrate.expect_newest(conn)
-            return list_cases(conn, name, with_resolved=with_resolved)
-
-    cases = with_database(read(path)[0], look, read_only=True)
+    config, _ = read(path)
+    cases = with_database(
+        config.gateway.database, lambda conn: list_cases(conn, name, with_resolved=with_resolved), read_only=True
+    )
     for case in cases:
         print(_words(case))
     print(f"{len(cases)} {'' if with_resolved else 'open '}{TITLES[name]}")
@@ -38,14 +33,12 @@ def settle(path: Path, name: str, case_id: str, *, note: str, by: str) -> None:
     if not 0 < len(note) <= NOTE_CHARACTERS_MAX:
         raise CommandError(f"--note: expected 1 to {NOTE_CHARACTERS_MAX} characters, got {len(note)}", exit_code=2)
 
-    def write(engine: Engine) -> Case:
-        with begin_write(engine) as conn:
-            migrate.expect_newest(conn)
-            now_ms = time.time_ns() // 1_000_000
-            return resolve(conn, name, case_id, by=by or getpass.getuser(), note=note, now_ms=now_ms)
+    def write(conn: Connection) -> Case:
+        now_ms = time.time_ns() // 1_000_000
+        return resolve(conn, name, case_id, by=by or getpass.getuser(), note=note, now_ms=now_ms)
 
     try:
-        print(_words(with_database(config, write, read_only=False)))
+        print(_words(with_database(config.gateway.database, write, read_only=False)))
     except LookupError as error:
         raise CommandError(str(error.args[0]), exit_code=2) from error
     except ValueError as error:

@@ -3,25 +3,28 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from gateway.cli.errors import CommandError
-from gateway.config import Config
 from gateway.store import migrate
-from gateway.store.engine import connect, is_sqlite, sqlite_path
+from gateway.store.engine import begin_write, connect, is_sqlite, sqlite_path
 
 T = TypeVar("T")
 
 
-def with_database(config: Config, work: Callable[[Engine], T], *, read_only: bool) -> T:
-    """What *work* returns. Raise CommandError if the database is not there, has another schema or cannot be used."""
-    url = config.gateway.database
-    if is_sqlite(url) and not sqlite_path(url).exists():
+def with_database(url: str, work: Callable[[Connection], T], *, read_only: bool) -> T:
+    """What *work* returns in one transaction, which is committed unless it is *read_only*.
+
+    Raise CommandError if the database is not there, has another schema or cannot be used.
+    """
+    if is_sqlite(url) and not sqlite_path(url).exists():  # Opened, it would be made, for everybody to read.
         raise CommandError(f"there is no database {sqlite_path(url)}; run `gateway migrate`")
     engine = connect(url, read_only=read_only)
     try:
-        return work(engine)
+        with engine.connect() if read_only else begin_write(engine) as conn:
+            migrate.expect_newest(conn)
+            return work(conn)
     except migrate.NotMigrated as error:
         raise CommandError(str(error)) from error
     except DBAPIError as error:

@@ -1,22 +1,24 @@
 """What operators do with merchants' keys, straight in the database, beside processes that serve."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
+from gateway.cli.database import with_database
 from gateway.cli.errors import CommandError
 from gateway.config import read
 from gateway.core.public import rfc3339
-from gateway.store import api_keys, migrate
+from gateway.store import api_keys
 from gateway.store.api_keys import KeyRow
-from gateway.store.engine import begin_write, connect
 from gateway.store.merchant_reads import Owner
 from merchants import key_book
+from merchants.key_book import Made
 from merchants.keys import MODES
+
+T = TypeVar("T")
 
 
 def add(path: Path, *, merchant: str, mode: str, name: str, scopes: list[str], expires_in_s: int | None) -> None:
@@ -24,16 +26,20 @@ def add(path: Path, *, merchant: str, mode: str, name: str, scopes: list[str], e
     if mode not in MODES:
         raise CommandError(f"mode: expected {' or '.join(MODES)}, got {mode!r}", exit_code=2)
     now_ms = _now_ms()
-    with _database(path) as conn:
+
+    def make(conn: Connection) -> Made:
         owner = Owner(_merchant_id(conn, merchant), mode)
-        made = key_book.make(conn, owner, name=name, scopes=scopes, expires_in_s=expires_in_s, now_ms=now_ms)
-    _print_secret(made)
+        return key_book.make(conn, owner, name=name, scopes=scopes, expires_in_s=expires_in_s, now_ms=now_ms)
+
+    _print_secret(_written(path, make))
 
 
 def list_keys(path: Path, *, merchant: str) -> None:
-    with _database(path) as conn:
+    def look(conn: Connection) -> list[KeyRow]:
         merchant_id = _merchant_id(conn, merchant)
-        rows = [row for mode in MODES for row in api_keys.working_keys(conn, Owner(merchant_id, mode), _now_ms())]
+        return [row for mode in MODES for row in api_keys.working_keys(conn, Owner(merchant_id, mode), _now_ms())]
+
+    rows = with_database(read(path)[0].gateway.database, look, read_only=True)
     for row in rows:
         print(_line(row))
     if not rows:
@@ -42,36 +48,29 @@ def list_keys(path: Path, *, merchant: str) -> None:
 
 def rotate(path: Path, *, key_id: str, overlap_s: int) -> None:
     now_ms = _now_ms()
-    with _database(path) as conn:
-        made = key_book.rotate(conn, _working(conn, key_id, now_ms), overlap_s=overlap_s, now_ms=now_ms)
+    made = _written(
+        path,
+        lambda conn: key_book.rotate(conn, _working(conn, key_id, now_ms), overlap_s=overlap_s, now_ms=now_ms),
+    )
     _print_secret(made)
     print(f"{key_id} works until {rfc3339(now_ms + overlap_s * 1000)} at most.")
 
 
 def revoke(path: Path, *, key_id: str) -> None:
     now_ms = _now_ms()
-    with _database(path) as conn:
-        api_keys.revoke_key(conn, _working(conn, key_id, now_ms).id, now_ms)
+    _written(path, lambda conn: api_keys.revoke_key(conn, _working(conn, key_id, now_ms).id, now_ms))
     print(f"{key_id} is revoked; processes that serve take it for five seconds more at most.")
 
 
-@contextmanager
-def _database(path: Path) -> Iterator[Connection]:
-    """One writing transaction; what goes wrong in it is told in one line."""
+def _written(path: Path, work: Callable[[Connection], T]) -> T:
+    """What *work* returns; what it cannot do is told in one line."""
     config, _ = read(path)
-    engine = connect(config.gateway.database)
     try:
-        with begin_write(engine) as conn:
-            migrate.expect_newest(conn)
-            yield conn
+        return with_database(config.gateway.database, work, read_only=False)
     except ValueError as error:
         raise CommandError(str(error), exit_code=2) from error
-    except (migrate.NotMigrated, key_book.TooManyKeys) as error:
+    except key_book.TooManyKeys as error:
         raise CommandError(str(error)) from error
-    except DBAPIError as error:
-        raise CommandError(f"the database cannot be used: {error.orig}") from error
-    finally:
-        engine.dispose()
 
 
 def _merchant_id(conn: Connection, named: str) -> str:
@@ -88,7 +87,7 @@ def _working(conn: Connection, key_id: str, now_ms: int) -> KeyRow:
     return row
 
 
-def _print_secret(made: key_book.Made) -> None:
+def _print_secret(made: Made) -> None:
     print(f"id      {made.row.id}\nsecret  {made.secret}")
     print("Keep the secret: it is stored as a hash only and cannot be shown again.")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
+from gateway.cli.database import with_database
 from gateway.cli.errors import CommandError
 from gateway.cli.lines import say
 from gateway.cli.steps import clock, step_lines
@@ -18,8 +18,7 @@ from gateway.config import read
 from gateway.core.ids import is_id
 from gateway.core.msisdn import mask
 from gateway.core.public import PublicPayment, public_payment
-from gateway.store import merchant_reads, migrate
-from gateway.store.engine import connect, is_sqlite, sqlite_path
+from gateway.store import merchant_reads
 from merchants.shapes import Step, TimelineItem
 from merchants.timeline import timeline
 
@@ -40,27 +39,10 @@ def show(path: Path, payment_id: str, *, as_json: bool) -> None:
     if not is_id(payment_id, "pay_"):
         raise CommandError(f"ID: expected pay_ and 26 letters and digits, got {payment_id[:40]!a}", exit_code=2)
     config, _ = read(path)
-    shown = _look_up(config.gateway.database, payment_id)
-    say(msgspec.json.encode(shown) if as_json else "\n".join(map(_legible, _lines(shown))).encode())
-
-
-def _look_up(url: str, payment_id: str) -> Shown:
-    if is_sqlite(url) and not sqlite_path(url).exists():  # Opened, it would be made.
-        raise CommandError(f"the database {sqlite_path(url)} does not exist")
-    engine = connect(url, read_only=True)
-    try:
-        with engine.connect() as conn:
-            migrate.expect_newest(conn)
-            shown = _shown(conn, payment_id)
-    except migrate.NotMigrated as error:
-        raise CommandError(str(error)) from error
-    except DBAPIError as error:
-        raise CommandError(f"the database cannot be read: {error.orig}") from error
-    finally:
-        engine.dispose()
+    shown = with_database(config.gateway.database, lambda conn: _shown(conn, payment_id), read_only=True)
     if shown is None:
         raise CommandError(f"ID: expected a payment of this database, it has no {payment_id}", exit_code=2)
-    return shown
+    say(msgspec.json.encode(shown) if as_json else "\n".join(map(_legible, _lines(shown))).encode())
 
 
 def _shown(conn: Connection, payment_id: str) -> Shown | None:

@@ -137,7 +137,14 @@ def test_status_without_an_address_is_a_wrong_call(
 def test_no_command_makes_a_database(gateway: Here, config: Path, tmp_path: Path) -> None:
     empty = config.read_text().replace("gateway.db", "other.db")
     config.write_text(empty)
-    for command in (("verify",), ("breaks", "list"), ("restored",), ("backup", tmp_path / "copy.db")):
+    key = "key_" + "0" * 26
+    for command in (
+        *(("verify",), ("breaks", "list"), ("restored",), ("backup", tmp_path / "copy.db")),
+        ("status", "--url", "http://127.0.0.1:1"),
+        *(("key", "list", "--merchant", "ASHA"), ("key", "rotate", key), ("key", "revoke", key)),
+        ("key", "add", "--merchant", "ASHA", "--name", "till", "--scope", "all"),
+        ("merchant", "add", "--name", "Asha Ltd", "--shop", "Asha", "--keyword", "ASHA"),
+    ):
         told = gateway(*command, "--config", config)
         assert told.code == 1 and "there is no database" in told.complaint()
     assert not (tmp_path / "other.db").exists()

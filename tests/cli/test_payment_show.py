@@ -110,7 +110,7 @@ def test_a_database_that_is_not_there_is_not_made(gateway: Here, tmp_path: Path)
     config = dry_run(tmp_path, database=tmp_path / "none.db")
     ran = gateway("payment", "show", NOBODYS, "--config", config)
     assert (ran.code, ran.out) == (1, "")
-    assert ran.complaint() == f"the database {tmp_path / 'none.db'} does not exist"
+    assert ran.complaint() == f"there is no database {tmp_path / 'none.db'}; run `gateway migrate`"
     assert not (tmp_path / "none.db").exists()
 
 
@@ -118,4 +118,4 @@ def test_a_file_that_is_no_database(gateway: Here, tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("not a database" * 100)
     ran = gateway("payment", "show", NOBODYS, "--config", dry_run(tmp_path, database=tmp_path / "text.db"))
     assert ran.code == 1
-    assert ran.complaint() == "the database cannot be read: file is not a database"
+    assert ran.complaint() == "the database cannot be used: file is not a database"
