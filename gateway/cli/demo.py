@@ -82,7 +82,7 @@ async def _demo(folder: Path, port: int, *, once: bool) -> None:
             if not once:
                 _leave_addresses(folder, gateway, addresses, shop)
                 story.show_what_next(folder)
-                await serve.until_told(gateway)
+                await serve.until_told(gateway, serve.signalled())
 
         await serve.start(gateway)
         try:

@@ -36,10 +36,12 @@ async def _serve(config: Config, secrets: Secrets, writer: logs.LineWriter) -> N
         gateway = Gateway(config, secrets, lost_log_lines=lambda: writer.lost)
     except OSError as error:  # A file that a carrier's settings name.
         raise CommandError(str(error)) from error
+    # Before anything is held: told in the midst of its start, it starts and then stops as it should.
+    told = signalled()
     await start(gateway)
     print(f"serving {gateway.url}", flush=True)
     try:
-        await until_told(gateway)
+        await until_told(gateway, told)
         await gateway.drain()
     finally:
         await gateway.stop()
@@ -63,12 +65,16 @@ async def _expect_port(host: str, port: int) -> None:
     await probe.wait_closed()
 
 
-async def until_told(gateway: Gateway) -> None:
-    """Return at SIGTERM or SIGINT. Raise CommandError when the writer has failed: the process must not go on."""
-    loop = asyncio.get_running_loop()
+def signalled() -> asyncio.Event:
+    """Set by SIGTERM and SIGINT, which from now on do nothing else."""
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, told.set)
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    return told
+
+
+async def until_told(gateway: Gateway, told: asyncio.Event) -> None:
+    """Return once *told* is set. Raise CommandError when the writer has failed: the process must not go on."""
     gateway.failed.add_done_callback(lambda failed: told.set())
     await told.wait()
     if gateway.failed.done():

@@ -23,6 +23,16 @@ async def test_a_signal_ends_it_cleanly(config: Path, tmp_path: Path, number: si
     assert '"level": "error"' not in ended.err and "Traceback" not in ended.err
 
 
+async def test_a_signal_in_the_midst_of_the_start_ends_it_cleanly(config: Path, tmp_path: Path) -> None:
+    async with running("serve", "--config", config, cwd=tmp_path) as serving:
+        async with asyncio.timeout(LIMIT_S):
+            while not (tmp_path / "gateway.db.lock").exists():  # noqa: ASYNC110 - the first thing that a start takes
+                await asyncio.sleep(0)
+        serving.process.send_signal(signal.SIGTERM)
+        ended = await serving.ended()
+    assert ended.code == 0
+
+
 @pytest.fixture
 def in_no_hurry(config: Path) -> Path:
     """A gateway that serves on for an hour when it is told to stop."""
