@@ -11,8 +11,8 @@ from sqlalchemy import Row
 from gateway.core.money import EXPONENTS, Money, format_amount
 from gateway.core.public import PublicPayment, rfc3339
 
-# What a spreadsheet takes for the beginning of a formula.
-FORMULA_BEGINS: Final = ("=", "+", "-", "@", "\t", "\r")
+# What a spreadsheet takes for the beginning of a formula; some take the full-width forms of East Asia as well.
+FORMULA_BEGINS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 Cells = Mapping[str, Callable[[Any], object]]  # Any: a payment or an event's row.
 

@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 
 from merchants.csv_cells import COLUMNS, cell, decimal, header, line
 
-FORMULAS = ["=1+1", "+254*****001", "-1", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("http://x","y")', "=cmd|'/c calc'!A1"]
+FORMULAS = [
+    "=1+1",
+    "+254*****001",
+    "-1",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    '=HYPERLINK("http://x","y")',
+    "=cmd|'/c calc'!A1",
+    "\n=1",
+]
+FORMULAS += ["\uff1d1+1", "\uff0b1", "\uff0d1", "\uff20SUM(A1)"]
 
 
 @pytest.mark.parametrize("text", FORMULAS)
@@ -35,7 +46,7 @@ def test_a_parser_reads_back_what_was_written_and_no_cell_begins_a_formula(texts
     written = line(cells)
     assert written.endswith("\r\n")
     assert list(csv.reader(io.StringIO(written, newline=""))) == [cells]
-    assert not any(read.startswith(("=", "+", "-", "@", "\t", "\r")) for read in cells)
+    assert not any(read.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d")) for read in cells)
 
 
 def test_headers_are_the_columns() -> None:
