@@ -12,6 +12,7 @@ from merchants.operations import JSON, PROBLEM_JSON, AnyOperation
 from merchants.problems import CATALOGUE
 from merchants.rates import LEFT_HEADER, POLICY_HEADER
 from merchants.shapes import Event, Health, OrderRequest, ProblemDocument, Welcome
+from merchants.strict_json import needs_body
 from merchants.versions import HEADER, VERSIONS
 
 VERSION: Final = "1.0.0"
@@ -113,9 +114,8 @@ def _operation(operation: AnyOperation, by_shape: dict[Any, Json], components: J
         if operation.needs_key:
             key = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": f"^{KEY_PATTERN}$"}
             parameters.append(_parameter("Idempotency-Key", "header", key))
-        has_fields = bool(operation.takes.__struct_fields__)
         content = {JSON: {"schema": by_shape[operation.takes]}}
-        document["requestBody"] = {"required": has_fields, "content": content}
+        document["requestBody"] = {"required": needs_body(operation.takes), "content": content}
     else:
         parameters += _query(by_shape[operation.takes], components)
     document["parameters"] = parameters

@@ -30,9 +30,10 @@ class Reader(Generic[R]):
     def __init__(self, shape: type[R]) -> None:
         self._decode = msgspec.json.Decoder(shape).decode
         self._defaults = [(field.name, _default(field)) for field in msgspec.structs.fields(shape)]
+        self._may_be_empty = not needs_body(shape)
 
     def read(self, body: bytes) -> R:
-        if not body and not self._defaults:
+        if not body and self._may_be_empty:
             body = b"{}"
         try:
             decoded = self._decode(body)
@@ -52,6 +53,11 @@ class Reader(Generic[R]):
         """
         values = [(name, getattr(request, name), default) for name, default in self._defaults]
         return _encode({name: value for name, value, default in values if value != default})
+
+
+def needs_body(shape: type[Request]) -> bool:
+    """Whether there is a field that must be given."""
+    return any(field.required for field in msgspec.structs.fields(shape))
 
 
 def _default(field: msgspec.structs.FieldInfo) -> object:

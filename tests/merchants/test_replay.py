@@ -61,6 +61,18 @@ async def test_an_event_comes_again_with_the_same_id_and_bytes(
     assert [row for row in await waiting(shop) if row.kind != "sms"] == []
 
 
+async def test_a_replay_that_says_nothing_needs_no_body(sqlite_shop: Shop, sink: Merchant) -> None:
+    endpoint_id = await an_endpoint(sqlite_shop, sink)
+    await sqlite_shop.create()
+    [event] = await events(sqlite_shop)
+    headers = {"Authorization": f"Bearer {sqlite_shop.mine.test_key}"}
+    answer = await sqlite_shop.send("POST", f"/v1/events/{event['id']}/replay", None, headers)
+    assert (answer.status, answer.json["endpoint_ids"]) == (202, [endpoint_id])
+    document = (await sqlite_shop.send("GET", "/openapi.json")).json["paths"]
+    assert document["/v1/events/{id}/replay"]["post"]["requestBody"]["required"] is False
+    assert document["/v1/webhook_endpoints/{id}/replay"]["post"]["requestBody"]["required"] is True
+
+
 async def test_an_event_goes_to_every_endpoint_that_takes_it_or_to_the_one_that_is_named(
     shop: Shop, sink: Merchant
 ) -> None:
