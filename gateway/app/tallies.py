@@ -16,6 +16,7 @@ from gateway.store.outbox import OutboxRow
 from gateway.store.times import Times
 from gateway.store.unit import Move
 from merchants.deliveries import WebhookDone
+from merchants.replaying import ReplayDone
 
 TEXT_KINDS: Final = {base.Submitted: "submitted", base.Refused: "refused", base.Unknown: "unknown"}
 ORDER_KINDS: Final = {
@@ -78,6 +79,9 @@ class Tallies:
                 self.orders[row.body["carrier"]][row.kind].note(ORDER_KINDS[type(outcome)], seconds)
             case WebhookDone(outcome=tried):
                 self.webhooks.note(tried.kind, seconds)
+            case ReplayDone(tried=page):
+                for one in page:
+                    self.webhooks.note(one.outcome.kind, one.outcome.took_ms / 1000)
             case _:
                 pass
 

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Literal
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert
 
 from gateway.app import Gateway
 from gateway.app.lookout import Lookout
 from gateway.app.tallies import Tallies
+from gateway.config import ApiSection
 from gateway.engine.carrier_jobs import TextDone
 from gateway.engine.lane import Grant
 from gateway.store import tables
@@ -20,6 +23,9 @@ from gateway.store.outbox import OutboxRow
 from gateway.store.reads import Reads
 from gateway.store.times import Times
 from gateway.store.unit import Move
+from gateway.store.webhook_reads import OldEvent
+from merchants.deliveries import Outcome
+from merchants.replaying import ReplayDone, Tried
 from tests.app.test_gateway import carrier, config, scraped, started
 from tests.journeys.house import Shop, a_number, a_shop
 
@@ -44,7 +50,9 @@ async def series(http: aiohttp.ClientSession, gateway: Gateway) -> set[tuple[str
 @pytest.mark.money
 async def test_many_phones_make_no_series_more(sqlite_url: str, http: aiohttp.ClientSession) -> None:
     key = a_shop(sqlite_url).test_key
-    async with started(config(sqlite_url)) as gateway:
+    # All of them ask how their payments stand, several times a second.
+    unlimited = replace(config(sqlite_url), api=ApiSection(rate_per_s=0))
+    async with started(unlimited) as gateway:
         shop = Shop(http, gateway.url, key)
         before = await series(http, gateway)
         asked = await asyncio.gather(*(shop.ask(a_number()) for _ in range(60)))
@@ -79,6 +87,23 @@ async def test_tallies_of_a_hundred_thousand_phones_are_as_long_as_those_of_none
     assert tallies.states["acme", "failed"] == tallies.reasons["acme", "refused"] == PHONES
     assert tallies.texts["acme"].counts == {"submitted": 0, "refused": 0, "unknown": 0, "dropped": PHONES}
     assert lengths(tallies) == before
+
+
+class Replayed(Taken):
+    """A page of a replay, of which two events were tried."""
+
+    async def run(self, row: OutboxRow, grant: Grant) -> Job:
+        event = OldEvent(seq=1, id="evt_1", payment_id=None, body=b"", is_on_its_way=False)
+        kinds: tuple[Literal["delivered", "failed"], ...] = ("delivered", "failed")
+        return ReplayDone(row, None, [Tried(event, Outcome(kind=kind, detail="", took_ms=5)) for kind in kinds])
+
+
+async def test_tries_of_a_replay_count_as_tries() -> None:
+    tallies = Tallies(["acme"])
+    executor = tallies.watch({"webhook:0": Replayed()})["webhook:0"]
+    await executor.run(a_row("rpl_1", "webhook:0"), Grant(1, 1.0, lambda: 0.0))
+    assert tallies.webhooks.counts == {"delivered": 1, "failed": 1, "gone": 0, "dropped": 0}
+    assert tallies.webhooks.times.total_s == pytest.approx(0.01)
 
 
 def lengths(tallies: Tallies) -> tuple[int, ...]:
