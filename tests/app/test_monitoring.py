@@ -98,6 +98,7 @@ def test_the_board_has_its_rows_and_nothing_twice() -> None:
 def test_the_limits_are_those_of_status() -> None:
     ends = {alert["alert"]: alert["expr"].rpartition(" > ")[2] for alert in ALERTS}
     assert float(ends["GatewayOldestWaiting"]) == standing.OLDEST_MAX_S
+    assert float(ends["GatewayExportsWait"]) == standing.OLDEST_EXPORT_MAX_S
     assert float(ends["GatewayUnknownOutcome"]) == standing.UNKNOWN_MAX_S
     assert float(ends["GatewaySealLag"]) == standing.SEAL_LAG_MAX_S
     assert float(ends["GatewayDeadlinesLag"]) == standing.DEADLINES_LAG_MAX_S

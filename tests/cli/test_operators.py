@@ -174,6 +174,9 @@ ILL: dict[str, dict[str, Any]] = {  # Any: fields of a standing.
     "carrier acme: the link is down": {"links": [LinkStanding(carrier="acme", state="down")]},
     "lane sms:acme:0: no process has it": {"lanes": [replace(LANE, lease_left_s=-1.0)]},
     "lane sms:acme:0: the oldest of 7 has waited 2m": {"lanes": [replace(LANE, waiting=7, oldest_s=120.0)]},
+    "lane export:0: the oldest of 7 has waited 2h": {
+        "lanes": [replace(LANE, name="export:0", waiting=7, oldest_s=7200.0)]
+    },
     "2 unknown outcomes, the oldest for 3h": {"unknown": 2, "unknown_oldest_s": 10_800.0},
     "1 open breaks of kind mismatch; see `gateway breaks list`": {"breaks": {"mismatch": 1}},
     "3 jobs in quarantine; see `gateway quarantine list`": {"quarantined": 3},
@@ -188,6 +191,10 @@ def test_each_trouble_is_told_by_itself(trouble: str) -> None:
     ill = replace(HEALTHY, **ILL[trouble])
     assert troubles(ill) == [trouble]
     assert f"! {trouble}" in screen(ill, [trouble])
+
+
+def test_exports_may_wait_for_their_turn() -> None:
+    assert troubles(replace(HEALTHY, lanes=[replace(LANE, name="export:0", waiting=40, oldest_s=120.0)])) == []
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0, "0s"), (119, "119s"), (120, "2m"), (7200, "2h"), (200_000, "2d")])
