@@ -127,7 +127,8 @@ def a_captured_payment(store: Store, key: str = "k-1", **changes: Any) -> Paymen
     code = choose_code(CODE_KEY, asked.payment_id, asked.body["code_digits"], (), asked.body["code_n"])[0]
     now_ms = asked.created_at_ms
     msisdn = changes.get("msisdn", PHONE)
-    confirmed = applied(store, a_text(code, read_at_ms=now_ms, msisdn=msisdn))
+    mode = changes.get("mode", "test")
+    confirmed = applied(store, a_text(code, mode=mode, read_at_ms=now_ms, msisdn=msisdn))
     [order] = [row for row in confirmed.rows if row.kind == "charge"]
     applied(store, charged(order))
     found = applied(store, Odd(lambda unit: unit.payment(order.payment_id or ""))).applied[0].result
