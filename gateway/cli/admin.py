@@ -1,6 +1,5 @@
 """Commands that look after the database and the configuration: migrate, check, merchant add."""
 
-import time
 from pathlib import Path
 
 from alembic.util.exc import CommandError as AlembicError
@@ -12,6 +11,7 @@ from gateway.cli.database import with_database
 from gateway.cli.errors import CommandError
 from gateway.config import CarrierSection, ConfigError, read
 from gateway.core.asks import Catalogues
+from gateway.engine.clock import wall_ms
 from gateway.store import migrate
 from gateway.store.engine import connect, is_sqlite, sqlite_path
 from merchants.keys import Merchant, add_merchant
@@ -94,6 +94,6 @@ def open_shop(url: str, *, name: str, shop: str, keyword: str) -> Merchant:
     """A merchant in the database at *url*. Raise ValueError (a name or keyword) or CommandError."""
 
     def add(conn: Connection) -> Merchant:
-        return add_merchant(conn, name=name, shop=shop, keyword=keyword, now_ms=time.time_ns() // 1_000_000)
+        return add_merchant(conn, name=name, shop=shop, keyword=keyword, now_ms=wall_ms())
 
     return with_database(url, add, read_only=False)

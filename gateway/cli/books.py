@@ -2,7 +2,6 @@
 
 import contextlib
 import sqlite3
-import time
 from pathlib import Path
 
 from sqlalchemy import Connection, func, select
@@ -10,6 +9,7 @@ from sqlalchemy import Connection, func, select
 from gateway.cli.database import with_database
 from gateway.cli.errors import CommandError
 from gateway.config import read
+from gateway.engine.clock import wall_ms
 from gateway.store import tables
 from gateway.store.backup import Distrusted, back_up, distrust, living
 from gateway.store.engine import DatabaseInUse, hold_alone, is_sqlite, sqlite_path
@@ -57,7 +57,7 @@ def mark_restored(path: Path) -> None:
     config, _ = read(path)
 
     def change(conn: Connection) -> Distrusted:
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = wall_ms()
         others = living(conn, now_ms)
         if others:
             raise CommandError(f"expected a database that nobody serves; stop {', '.join(others)} first")

@@ -1,7 +1,6 @@
 """`gateway breaks` and `gateway quarantine`: what a person must look at, and the word of whoever did."""
 
 import getpass
-import time
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -10,6 +9,7 @@ from gateway.cli.database import with_database
 from gateway.cli.errors import CommandError
 from gateway.config import read
 from gateway.core.public import rfc3339
+from gateway.engine.clock import wall_ms
 from gateway.store.cases import NOTE_CHARACTERS_MAX, Case, list_cases, resolve
 
 TITLES = {"break": "breaks", "quarantine": "jobs in quarantine"}
@@ -34,7 +34,7 @@ def settle(path: Path, name: str, case_id: str, *, note: str, by: str) -> None:
         raise CommandError(f"--note: expected 1 to {NOTE_CHARACTERS_MAX} characters, got {len(note)}", exit_code=2)
 
     def write(conn: Connection) -> Case:
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = wall_ms()
         return resolve(conn, name, case_id, by=by or getpass.getuser(), note=note, now_ms=now_ms)
 
     try:

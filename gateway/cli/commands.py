@@ -13,6 +13,7 @@ import typer
 
 from gateway.cli import explainers, key_commands
 from gateway.cli.errors import CommandError
+from gateway.cli.options import CONFIG, ConfigOption, group
 from gateway.config import ConfigError
 from gateway.core.bounds import PORT_MAX
 
@@ -25,11 +26,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-merchant = typer.Typer(
-    help="Merchants and their keys.",
-    epilog='Example: gateway merchant add --name "Asha Mboga Ltd" --shop "Mama Asha" --keyword ASHA',
-    no_args_is_help=True,
-    rich_markup_mode=None,
+merchant = group(
+    "Merchants and their keys.",
+    'gateway merchant add --name "Asha Mboga Ltd" --shop "Mama Asha" --keyword ASHA',
 )
 app.add_typer(merchant, name="merchant")
 app.add_typer(key_commands.key, name="key")
@@ -38,26 +37,14 @@ app.add_typer(explainers.sms, name="sms")
 app.add_typer(explainers.reply, name="reply")
 app.add_typer(explainers.payment, name="payment")
 app.command("explain")(explainers.explain)
-breaks = typer.Typer(
-    help="Contradictions about money that no rule settles: a person decides.",
-    epilog="Example: gateway breaks list",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+breaks = group("Contradictions about money that no rule settles: a person decides.", "gateway breaks list")
 app.add_typer(breaks, name="breaks")
-quarantine = typer.Typer(
-    help="Jobs that could not be applied: each is a bug.",
-    epilog="Example: gateway quarantine list",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+quarantine = group("Jobs that could not be applied: each is a bug.", "gateway quarantine list")
 app.add_typer(quarantine, name="quarantine")
-
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The TOML file; see docs/operations.md.")]
 
 
 @app.command("serve")
-def _serve(config: ConfigOption = Path("gateway.toml")) -> None:
+def _serve(config: ConfigOption = CONFIG) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish what runs and stop.
 
     Example: GATEWAY_CODE_KEY=… gateway serve --config gateway.toml
@@ -88,7 +75,7 @@ def _demo(
 
 
 @app.command("migrate")
-def _migrate(config: ConfigOption = Path("gateway.toml")) -> None:
+def _migrate(config: ConfigOption = CONFIG) -> None:
     """Bring the database to the schema that this version expects. Safe to repeat.
 
     Example: gateway migrate --config gateway.toml
@@ -99,7 +86,7 @@ def _migrate(config: ConfigOption = Path("gateway.toml")) -> None:
 
 
 @app.command("check")
-def _check(config: ConfigOption = Path("gateway.toml")) -> None:
+def _check(config: ConfigOption = CONFIG) -> None:
     """Check the configuration and the texts of all languages, and name every mistake at once.
 
     Example: gateway check --config gateway.toml
@@ -127,7 +114,7 @@ def _merchant_add(
     name: Annotated[str, typer.Option(help="The registered name.")],
     shop: Annotated[str, typer.Option(help="What phones are shown: at most 20 characters.")],
     keyword: Annotated[str, typer.Option(help="What phones write in `PAY keyword amount`.")],
-    config: ConfigOption = Path("gateway.toml"),
+    config: ConfigOption = CONFIG,
 ) -> None:
     """Add a merchant and print its keys, once: they are stored as hashes only.
 
@@ -140,7 +127,7 @@ def _merchant_add(
 
 @app.command("status")
 def _status(
-    config: ConfigOption = Path("gateway.toml"),
+    config: ConfigOption = CONFIG,
     url: Annotated[str, typer.Option(help="Of the gateway to ask; else the file's `listen`.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
@@ -161,7 +148,7 @@ ByOption = Annotated[str, typer.Option(help="Who resolved it; else the user of t
 
 
 @breaks.command("list")
-def _breaks_list(config: ConfigOption = Path("gateway.toml"), with_resolved: AllOption = False) -> None:
+def _breaks_list(config: ConfigOption = CONFIG, with_resolved: AllOption = False) -> None:
     """List open breaks, oldest first.
 
     Example: gateway breaks list --all
@@ -176,7 +163,7 @@ def _breaks_resolve(
     break_id: Annotated[str, typer.Argument(help="As listed: brk_…")],
     note: NoteOption,
     by: ByOption = "",
-    config: ConfigOption = Path("gateway.toml"),
+    config: ConfigOption = CONFIG,
 ) -> None:
     """Put on record that a break is settled: who, when and how. It moves no money.
 
@@ -188,7 +175,7 @@ def _breaks_resolve(
 
 
 @quarantine.command("list")
-def _quarantine_list(config: ConfigOption = Path("gateway.toml"), with_resolved: AllOption = False) -> None:
+def _quarantine_list(config: ConfigOption = CONFIG, with_resolved: AllOption = False) -> None:
     """List jobs in quarantine, oldest first.
 
     Example: gateway quarantine list
@@ -203,7 +190,7 @@ def _quarantine_resolve(
     job_id: Annotated[str, typer.Argument(help="As listed: qua_…")],
     note: NoteOption,
     by: ByOption = "",
-    config: ConfigOption = Path("gateway.toml"),
+    config: ConfigOption = CONFIG,
 ) -> None:
     """Put on record that a quarantined job is dealt with: who, when and how. It is not run again.
 
@@ -215,7 +202,7 @@ def _quarantine_resolve(
 
 
 @app.command("verify")
-def _verify(config: ConfigOption = Path("gateway.toml")) -> None:
+def _verify(config: ConfigOption = CONFIG) -> None:
     """Recompute all that the books promise: sums, the chain of seals, consents, feeds without a gap.
 
     Exit 0: in order, and the newest seal is printed. 1: not, and each thing that does not hold is one line.
@@ -230,7 +217,7 @@ def _verify(config: ConfigOption = Path("gateway.toml")) -> None:
 @app.command("backup")
 def _backup(
     file: Annotated[Path, typer.Argument(help="The copy; must not exist yet.")],
-    config: ConfigOption = Path("gateway.toml"),
+    config: ConfigOption = CONFIG,
 ) -> None:
     """Copy a SQLite database as of one moment, also while it is served.
 
@@ -242,7 +229,7 @@ def _backup(
 
 
 @app.command("restored")
-def _restored(config: ConfigOption = Path("gateway.toml")) -> None:
+def _restored(config: ConfigOption = CONFIG) -> None:
     """Tell a database that was restored from a backup that it is older than the world.
 
     Whatever waits in it may have been sent since, so orders are asked about before they are sent; whoever was asked

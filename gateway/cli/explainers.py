@@ -3,22 +3,19 @@
 Each prints one JSON object; with `-` one for each line of standard input. Each imports what it needs when it runs.
 """
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from gateway.cli.options import CONFIG, ConfigOption, group
+
 _MANY = "`-`: one a line from standard input."
 
 
-def _group(text: str, example: str) -> typer.Typer:
-    return typer.Typer(help=text, epilog=f"Example: {example}", no_args_is_help=True, rich_markup_mode=None)
-
-
-pdu = _group("PDUs of SMPP 3.4.", 'gateway pdu decode "00000010 00000015 00000000 00000001"')
-sms = _group("Texts as they leave.", 'gateway sms explain "Karibu"')
-reply = _group("Replies of phones.", 'gateway reply explain "yes 4821" --code 4821')
-payment = _group("Payments, for operators.", "gateway payment show pay_06a2kq4zq5rzcaz4d0p8w1m7ge")
+pdu = group("PDUs of SMPP 3.4.", 'gateway pdu decode "00000010 00000015 00000000 00000001"')
+sms = group("Texts as they leave.", 'gateway sms explain "Karibu"')
+reply = group("Replies of phones.", 'gateway reply explain "yes 4821" --code 4821')
+payment = group("Payments, for operators.", "gateway payment show pay_06a2kq4zq5rzcaz4d0p8w1m7ge")
 
 
 @pdu.command("decode")
@@ -87,9 +84,7 @@ def explain(
 @payment.command("show")
 def _payment_show(
     payment_id: Annotated[str, typer.Argument(metavar="ID", help="Of any merchant's payment.")],
-    config: Annotated[Path, typer.Option("--config", "-c", help="The TOML file; see docs/operations.md.")] = Path(
-        "gateway.toml"
-    ),
+    config: ConfigOption = CONFIG,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Show the nine steps of a payment, all that is on record, and what went over the wire. Reads only.

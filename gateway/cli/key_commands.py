@@ -1,18 +1,13 @@
 """The commands `gateway key …`: what operators do with merchants' keys. The work is in `gateway.cli.keys`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-key = typer.Typer(
-    help="Keys of merchants: make, list, rotate, revoke.",
-    epilog="Example: gateway key list --merchant ASHA",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+from gateway.cli.options import CONFIG, ConfigOption, group
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The TOML file; see docs/operations.md.")]
+key = group("Keys of merchants: make, list, rotate, revoke.", "gateway key list --merchant ASHA")
+
 MerchantOption = Annotated[str, typer.Option(help="Its id or its keyword.")]
 KeyArgument = Annotated[str, typer.Argument(help="The key's id, as `gateway key list` shows it.")]
 
@@ -24,7 +19,7 @@ def _add(
     scope: Annotated[list[str], typer.Option(help="What it may do; several times for several scopes.")],
     mode: Annotated[str, typer.Option(help="test or live.")] = "test",
     expires_in_s: Annotated[int | None, typer.Option(help="Seconds until it ends; without it: never.")] = None,
-    config: ConfigOption = Path("gateway.toml"),
+    config: ConfigOption = CONFIG,
 ) -> None:
     """Make a key and print it, once: it is stored as a hash only.
 
@@ -36,7 +31,7 @@ def _add(
 
 
 @key.command("list")
-def _list(merchant: MerchantOption, config: ConfigOption = Path("gateway.toml")) -> None:
+def _list(merchant: MerchantOption, config: ConfigOption = CONFIG) -> None:
     """List the keys of a merchant that work.
 
     Example: gateway key list --merchant ASHA
@@ -50,7 +45,7 @@ def _list(merchant: MerchantOption, config: ConfigOption = Path("gateway.toml"))
 def _rotate(
     key_id: KeyArgument,
     overlap_s: Annotated[int, typer.Option(help="Seconds for which the old secret goes on working.")] = 86_400,
-    config: ConfigOption = Path("gateway.toml"),
+    config: ConfigOption = CONFIG,
 ) -> None:
     """Make a new key with the same name and scopes, print it once, and let the old one end.
 
@@ -62,7 +57,7 @@ def _rotate(
 
 
 @key.command("revoke")
-def _revoke(key_id: KeyArgument, config: ConfigOption = Path("gateway.toml")) -> None:
+def _revoke(key_id: KeyArgument, config: ConfigOption = CONFIG) -> None:
     """Revoke a key, whatever it is. Processes that serve take it for five seconds more at most.
 
     Example: gateway key revoke key_01ktz1c4hvf6mvd3gcn4e8xq2m

@@ -1,6 +1,5 @@
 """What operators do with merchants' keys, straight in the database, beside processes that serve."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -11,6 +10,7 @@ from gateway.cli.database import with_database
 from gateway.cli.errors import CommandError
 from gateway.config import read
 from gateway.core.public import rfc3339
+from gateway.engine.clock import wall_ms
 from gateway.store import api_keys
 from gateway.store.api_keys import KeyRow
 from gateway.store.merchant_reads import Owner
@@ -25,7 +25,7 @@ def add(path: Path, *, merchant: str, mode: str, name: str, scopes: list[str], e
     """Raise ConfigError or CommandError, as all of these do."""
     if mode not in MODES:
         raise CommandError(f"mode: expected {' or '.join(MODES)}, got {mode!r}", exit_code=2)
-    now_ms = _now_ms()
+    now_ms = wall_ms()
 
     def make(conn: Connection) -> Made:
         owner = Owner(_merchant_id(conn, merchant), mode)
@@ -37,7 +37,7 @@ def add(path: Path, *, merchant: str, mode: str, name: str, scopes: list[str], e
 def list_keys(path: Path, *, merchant: str) -> None:
     def look(conn: Connection) -> list[KeyRow]:
         merchant_id = _merchant_id(conn, merchant)
-        return [row for mode in MODES for row in api_keys.working_keys(conn, Owner(merchant_id, mode), _now_ms())]
+        return [row for mode in MODES for row in api_keys.working_keys(conn, Owner(merchant_id, mode), wall_ms())]
 
     rows = with_database(read(path)[0].gateway.database, look, read_only=True)
     for row in rows:
@@ -47,7 +47,7 @@ def list_keys(path: Path, *, merchant: str) -> None:
 
 
 def rotate(path: Path, *, key_id: str, overlap_s: int) -> None:
-    now_ms = _now_ms()
+    now_ms = wall_ms()
     made = _written(
         path,
         lambda conn: key_book.rotate(conn, _working(conn, key_id, now_ms), overlap_s=overlap_s, now_ms=now_ms),
@@ -57,7 +57,7 @@ def rotate(path: Path, *, key_id: str, overlap_s: int) -> None:
 
 
 def revoke(path: Path, *, key_id: str) -> None:
-    now_ms = _now_ms()
+    now_ms = wall_ms()
     _written(path, lambda conn: api_keys.revoke_key(conn, _working(conn, key_id, now_ms).id, now_ms))
     print(f"{key_id} is revoked; processes that serve take it for five seconds more at most.")
 
@@ -96,7 +96,3 @@ def _line(row: KeyRow) -> str:
     used = "never used" if row.last_used_at_ms is None else f"used {rfc3339(row.last_used_at_ms)[:13]}h"
     ends = "" if row.expires_at_ms is None else f"  ends {rfc3339(row.expires_at_ms)}"
     return f"{row.id}  {row.prefix}…{row.last4}  {used}{ends}  {row.name!r}  {' '.join(sorted(row.scopes))}"
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

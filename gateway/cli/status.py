@@ -17,6 +17,7 @@ from gateway.cli.database import with_database
 from gateway.cli.errors import CommandError
 from gateway.cli.standing import LaneStanding, LinkStanding, Standing, screen, troubles
 from gateway.config import Config, read
+from gateway.engine.clock import wall_ms
 from gateway.store import migrate
 from gateway.store.leases import FOR_EVER_MS
 from gateway.store.overview import Overview, Owner, lately, overview, owners, processes
@@ -92,7 +93,7 @@ def _get(url: str, path: str) -> bytes:
 
 def _read(conn: Connection, config: Config, url: str, seen: Seen) -> Standing:
     database = make_url(config.gateway.database).render_as_string(hide_password=True)
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = wall_ms()
     names = parts.lane_plan(config).names()
     found, held = overview(conn, names), owners(conn)
     return Standing(
