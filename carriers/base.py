@@ -106,11 +106,14 @@ class Receipt(Traced, frozen=True, kw_only=True):
 
 
 class Callback(msgspec.Struct, frozen=True, kw_only=True):
-    """A biller called about an attempt. Unless `authenticated`, it only triggers an inquiry."""
+    """A biller called about an attempt: it only triggers an inquiry."""
 
     carrier: str
     attempt_id: str
     authenticated: bool = False
+    carrier_reference: str | None = None
+    """The carrier's own reference of that attempt, if an authenticated callback names it: what an inquiry needs where
+    the answer to the order was lost and the carrier does not know our id."""
 
 
 Sink = Callable[[Mo | Receipt | Callback], Awaitable[None]]
@@ -130,6 +133,25 @@ class ChargeOrder(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     reference: str
     """The payment's eight-character ref, as it appears on the phone's bill."""
+    carrier_reference: str | None = None
+    """The carrier's own reference of this attempt, once it was learned (`Pending`, `Held`, a callback)."""
+
+
+class HoldOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Capture a part or the whole of what is held, or release it, under an id of its own."""
+
+    attempt_id: str
+    """Of this order: the carrier's idempotency key."""
+    hold_attempt_id: str
+    """Of the reservation."""
+    hold_reference: str
+    """The carrier's reference of the reservation."""
+    msisdn: str
+    amount: Money
+    """To capture: at most what is held; the rest is released. To release: what is held."""
+    description: str
+    reference: str
+    """As in `ChargeOrder`."""
 
 
 class ReverseOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,6 +163,8 @@ class ReverseOrder(msgspec.Struct, frozen=True, kw_only=True):
     """The carrier's reference of the charge, if it was learned."""
     msisdn: str
     amount: Money
+    carrier_reference: str | None = None
+    """The carrier's own reference of this reversal, once it was learned."""
 
 
 class Charged(Traced, frozen=True, kw_only=True):
@@ -148,6 +172,22 @@ class Charged(Traced, frozen=True, kw_only=True):
 
     carrier_reference: str
     amount: Money | None = None
+
+
+class Held(Traced, frozen=True, kw_only=True):
+    """The money is set aside and not taken: a reservation that stands."""
+
+    carrier_reference: str
+    amount: Money | None = None
+    """What the carrier says that it holds, if it says so."""
+    expires_at_ms: int | None = None
+    """When the carrier lets it go by itself, if it says so."""
+
+
+class Released(Traced, frozen=True, kw_only=True):
+    """What was held is free again, by our order or because the carrier let it go; nothing was taken."""
+
+    detail: str = ""
 
 
 class Declined(Traced, frozen=True, kw_only=True):
@@ -171,10 +211,15 @@ class Pending(Traced, frozen=True, kw_only=True):
     """The carrier knows the attempt and has not ended it."""
 
     detail: str = ""
+    carrier_reference: str | None = None
+    """The carrier's own reference, if it is needed to ask again."""
 
 
-ChargeResult = Charged | Declined | Unsent | Unknown
+ChargeResult = Charged | Declined | Pending | Unsent | Unknown
 InquiryResult = Charged | Declined | NotFound | Pending | Unknown
+ReserveResult = Held | Declined | Pending | Unsent | Unknown
+ReleaseResult = Released | Declined | Pending | Unsent | Unknown
+HoldInquiryResult = Held | Charged | Released | Declined | NotFound | Pending | Unknown
 SubmitResult = Submitted | Refused | Unknown
 
 
@@ -186,6 +231,10 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     refund: bool
     partial_refund: bool
     holds: bool = False
+    """Reserves and captures later; then it is a `HoldingBiller`."""
+    partial_capture: bool = False
+    hold_s: float = 0.0
+    """How long a reservation stands where the carrier does not say it of each."""
     max_processing_s: float = 60.0
 
 
@@ -287,3 +336,19 @@ class Biller(Protocol):
         ...
 
     async def inquire_reverse(self, order: ReverseOrder) -> InquiryResult: ...
+
+
+@runtime_checkable
+class HoldingBiller(Protocol):
+    """A biller that sets money aside first. What it holds is asked about as one thing, whatever was ordered of it."""
+
+    async def reserve(self, order: ChargeOrder) -> ReserveResult: ...
+
+    async def capture(self, order: HoldOrder) -> ChargeResult: ...
+
+    async def release(self, order: HoldOrder) -> ReleaseResult: ...
+
+    async def inquire_hold(self, order: ChargeOrder) -> HoldInquiryResult:
+        """What became of the reservation *order*: it stands, was captured (then `amount` is what was taken), was
+        released or expired, was declined, or the carrier does not know it."""
+        ...
