@@ -217,11 +217,12 @@ def _charged(payment: Payment, event: Charged, rules: Rules) -> Decision:
         deadline_at_ms=None,
         carrier_reference=event.carrier_reference,
         ended_at_ms=event.at_ms,
+        captured_minor=payment.amount.amount_minor,
     )
     return Decision(
         captured,
         (
-            Post(kind=EntryKind.CAPTURE, attempt_id=event.attempt_id),
+            Post(kind=EntryKind.CAPTURE, source_id=event.attempt_id, amount_minor=captured.captured_minor),
             Notify(type=EventType.PAYMENT_SUCCEEDED),
             SendText(template="paid"),
         ),
@@ -387,7 +388,7 @@ def _start_reversal(payment: Payment, event: Charged, state: State) -> Decision:
     return Decision(
         reversing,
         (
-            Post(kind=EntryKind.LATE_CHARGE, attempt_id=event.attempt_id),
+            Post(kind=EntryKind.LATE_CHARGE, source_id=event.attempt_id, amount_minor=payment.amount.amount_minor),
             Notify(type=EventType.REVERSAL_CREATED),
             Reverse(
                 attempt_id=reversal_id,
@@ -403,7 +404,7 @@ def _reversal_done(payment: Payment, event: Reversed, rules: Rules) -> Decision:
     if operation is None or operation.attempt_id != event.attempt_id:
         return _noted(payment, event, rules)
     effects: tuple[Effect, ...] = (
-        Post(kind=EntryKind.REVERSAL, attempt_id=operation.charge_attempt_id),
+        Post(kind=EntryKind.REVERSAL, source_id=operation.charge_attempt_id, amount_minor=payment.amount.amount_minor),
         Notify(type=EventType.REVERSAL_SUCCEEDED),
         # Of two charges one stays: whoever paid must not read that it was given back.
         SendText(template="already_paid" if payment.state is State.CAPTURED else "reversed"),
@@ -454,7 +455,7 @@ def _taken_back(payment: Payment, event: ChargeTakenBack, rules: Rules) -> Decis
     return Decision(
         taken,
         (
-            Post(kind=EntryKind.CLAWBACK, attempt_id=event.attempt_id),
+            Post(kind=EntryKind.CLAWBACK, source_id=event.attempt_id, amount_minor=payment.captured_minor),
             Notify(type=EventType.PAYMENT_REVERSED),
             SendText(template="reversed"),
         ),

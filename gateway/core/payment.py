@@ -98,10 +98,20 @@ class EventType(StrEnum):
 
 
 class Capture(StrEnum):
-    """When the money is taken: at the confirmation, or when the merchant asks for it."""
+    """When the money is taken: at the confirmation, or when the merchant asks for it; and who has it then."""
 
     AUTOMATIC = "automatic"
     MANUAL = "manual"
+    ESCROW = "escrow"
+    """Taken at the confirmation, and the merchant's once the buyer says that the goods came."""
+
+
+class Escrow(StrEnum):
+    """Where the money of a payment with `capture: escrow` is."""
+
+    HELD = "held"
+    RELEASED = "released"
+    REFUNDED = "refunded"
 
 
 class OperationKind(StrEnum):
@@ -180,6 +190,26 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     carrier_reference: str | None = None
     ended_at_ms: int | None = None
     fulfilled_at_ms: int | None = None
+    captured_minor: int = 0
+    """What was taken from the phone; less than `amount` after a partial capture."""
+    refund_reserved_minor: int = 0
+    """Of it, what refunds that have not ended are about."""
+    refunded_minor: int = 0
+    disputed_minor: int = 0
+    """Of it, what open disputes are about."""
+    escrow: Escrow | None = None
+    """Set once the money is taken."""
+    hold_expires_at_ms: int | None = None
+    """Until when the carrier holds the money; None: nothing was ever held."""
+    fee_schedule: str | None = None
+    """The version of the fees that was in force when the payment was made; None: there are none."""
+
+    @property
+    def refundable_minor(self) -> int:
+        """What a refund or a dispute may still be about. Nothing while a dispute is open."""
+        if self.state is not State.CAPTURED or self.disputed_minor:
+            return 0
+        return self.captured_minor - self.refund_reserved_minor - self.refunded_minor
 
     @property
     def public_state(self) -> PublicState:
@@ -433,19 +463,38 @@ class Notify(Effect, frozen=True, kw_only=True):
 
 
 class EntryKind(StrEnum):
-    """Kinds of ledger entries (reference: postings CAP, LATE, UNLATE, CLAWBACK)."""
+    """Kinds of ledger entries. Which accounts each moves stands in `gateway.core.ledger` and in docs/ledger.md."""
 
+    HOLD = "hold"
+    HOLD_ENDED = "hold_ended"
     CAPTURE = "capture"
+    ESCROW_RELEASED = "escrow_released"
     LATE_CHARGE = "late_charge"
     REVERSAL = "reversal"
     CLAWBACK = "clawback"
+    REFUND_CREATED = "refund_created"
+    REFUND_SUCCEEDED = "refund_succeeded"
+    REFUND_FAILED = "refund_failed"
+    DISPUTE_OPENED = "dispute_opened"
+    DISPUTE_WON = "dispute_won"
+    DISPUTE_LOST = "dispute_lost"
+    SETTLEMENT = "settlement"
+    RESERVE_RELEASED = "reserve_released"
+    PAYOUT_CREATED = "payout_created"
+    PAYOUT_PAID = "payout_paid"
+    PAYOUT_FAILED = "payout_failed"
+    PAYOUT_RETURNED = "payout_returned"
+    REMITTANCE = "remittance"
+    WRITE_OFF = "write_off"
 
 
 class Post(Effect, frozen=True, kw_only=True):
-    """Write a ledger entry; unique by (attempt, kind)."""
+    """Write a ledger entry about the payment; unique by (source, kind)."""
 
     kind: EntryKind
-    attempt_id: str
+    source_id: str
+    """The charge's or reservation's attempt, or the refund or dispute."""
+    amount_minor: int
 
 
 class BreakKind(StrEnum):

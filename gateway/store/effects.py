@@ -65,6 +65,9 @@ def second_send(message_id: str) -> str:
     return message_id + ".2"
 
 
+_ENTRY_COLUMNS: Final = ("source_type", "source_id", "kind", "mode", "currency", "payment_id")
+
+
 class Effects:
     """Carries out effects within one unit."""
 
@@ -370,21 +373,13 @@ class Effects:
         )
 
     def _post(self, payment: Payment, effect: Post) -> None:
-        posting = ledger.entry(payment, effect.kind, effect.attempt_id)
+        self.post(ledger.payment_entry(payment, effect.kind, effect.source_id, effect.amount_minor))
+
+    def post(self, posting: ledger.Entry) -> None:
+        """Write a ledger entry."""
         entry_id = new_id("ent_")
-        self._unit.put(
-            tables.entry,
-            {
-                "id": entry_id,
-                "source_type": posting.source_type,
-                "source_id": posting.source_id,
-                "kind": posting.kind,
-                "mode": posting.mode,
-                "currency": posting.currency,
-                "payment_id": posting.payment_id,
-                "at_ms": self._unit.now_ms,
-            },
-        )
+        columns = {name: getattr(posting, name) for name in _ENTRY_COLUMNS}
+        self._unit.put(tables.entry, {"id": entry_id, **columns, "at_ms": self._unit.now_ms})
         for n, leg in enumerate(posting.legs):
             self._unit.put(
                 tables.leg,

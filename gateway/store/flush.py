@@ -37,6 +37,12 @@ _MUTABLE = (
     "carrier_reference",
     "ended_at_ms",
     "fulfilled_at_ms",
+    "captured_minor",
+    "refund_reserved_minor",
+    "refunded_minor",
+    "disputed_minor",
+    "escrow",
+    "hold_expires_at_ms",
 )
 
 # Written in this order; attempts are ended before new ones begin (one live charge a payment).

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection, Row, func, select
 
 from gateway.core.money import Money
-from gateway.core.payment import Capture, Operation, Payment, Reason, State
+from gateway.core.payment import Capture, Escrow, Operation, Payment, Reason, State
 from gateway.store import tables
 
 _metadata = msgspec.json.Decoder(dict[str, str]).decode
@@ -29,6 +29,8 @@ _PLAIN = (
     ),
     *("charge_not_after_ms", "wrong_codes", "attempts", "attempt_id", "reversed_attempt_id", "carrier_reference"),
     *("ended_at_ms", "fulfilled_at_ms"),
+    *("captured_minor", "refund_reserved_minor", "refunded_minor", "disputed_minor"),
+    *("hold_expires_at_ms", "fee_schedule"),
 )
 
 
@@ -44,6 +46,7 @@ def payment_row(payment: Payment) -> dict[str, Any]:  # Any: a row's columns.
         "reason": None if payment.reason is None else payment.reason.value,
         "operation": None if payment.operation is None else _encode(payment.operation).decode(),
         "cancel_requested": int(payment.cancel_requested),
+        "escrow": None if payment.escrow is None else payment.escrow.value,
     }
 
 
@@ -59,6 +62,7 @@ def payment_from_row(row: Row[Any]) -> Payment:  # Any: a row of the table `paym
         reason=None if columns["reason"] is None else Reason(columns["reason"]),
         operation=None if columns["operation"] is None else _operation(columns["operation"]),
         cancel_requested=bool(columns["cancel_requested"]),
+        escrow=None if columns["escrow"] is None else Escrow(columns["escrow"]),
     )
 
 

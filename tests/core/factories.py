@@ -97,7 +97,7 @@ _BY_STATE: dict[State, dict[str, Any]] = {
         "deadline_at_ms": CHARGE_NOT_AFTER,
     },
     State.CHARGING: _ATTEMPTED | {"operation": a_charge(), "charge_not_after_ms": CHARGE_NOT_AFTER},
-    State.CAPTURED: _ATTEMPTED | {"carrier_reference": "ref_1", "ended_at_ms": NOW},
+    State.CAPTURED: _ATTEMPTED | {"carrier_reference": "ref_1", "ended_at_ms": NOW, "captured_minor": 125_000},
     State.REVERSING: _ATTEMPTED
     | {
         "operation": a_reversal(),
@@ -106,7 +106,8 @@ _BY_STATE: dict[State, dict[str, Any]] = {
         "carrier_reference": "ref_1",
     },
     State.ENDED: _ATTEMPTED | {"reason": Reason.CARRIER_DECLINED, "ended_at_ms": NOW},
-    State.REVERSED: _ATTEMPTED | {"carrier_reference": "ref_1", "reversed_attempt_id": "att_1", "ended_at_ms": NOW},
+    State.REVERSED: _ATTEMPTED
+    | {"carrier_reference": "ref_1", "reversed_attempt_id": "att_1", "ended_at_ms": NOW, "captured_minor": 125_000},
 }
 
 

@@ -5,62 +5,129 @@ from collections.abc import Iterable
 
 import pytest
 
-from gateway.core.ledger import SUSPENSE, Entry, Leg, carrier_receivable, entry, merchant_pending
+from gateway.core.fees import Fees
+from gateway.core.ledger import Entry, payment_entry
 from gateway.core.money import Money
-from gateway.core.payment import EntryKind, State
+from gateway.core.payment import EntryKind, Escrow, Payment, State
 from tests.core.factories import a_payment
 
-RECEIVABLE = carrier_receivable("acme")
-MERCHANT = merchant_pending("mer_1")
 GROSS = 125_000
+RECEIVABLE, SHARE, HELD = "carrier:acme:receivable", "carrier:acme:share_payable", "carrier:acme:held"
+MERCHANT, MERCHANT_HELD = "merchant:mer_1:pending", "merchant:mer_1:held"
+FEES = Fees(carrier_share_minor=30_000, fee_minor=2_500, vat_minor=400, withholding_minor=100)
+
+# Kind → (debit, credit) where the merchant has the money, and where it is in escrow.
+ACCOUNTS = {
+    EntryKind.HOLD: (HELD, MERCHANT_HELD),
+    EntryKind.HOLD_ENDED: (MERCHANT_HELD, HELD),
+    EntryKind.CAPTURE: (RECEIVABLE, MERCHANT),
+    EntryKind.ESCROW_RELEASED: ("escrow", MERCHANT),
+    EntryKind.LATE_CHARGE: (RECEIVABLE, "suspense"),
+    EntryKind.REVERSAL: ("suspense", RECEIVABLE),
+    EntryKind.CLAWBACK: (MERCHANT, RECEIVABLE),
+    EntryKind.REFUND_CREATED: (MERCHANT, "refund_clearing"),
+    EntryKind.REFUND_SUCCEEDED: ("refund_clearing", RECEIVABLE),
+    EntryKind.REFUND_FAILED: ("refund_clearing", MERCHANT),
+    EntryKind.DISPUTE_OPENED: (MERCHANT, "dispute_held"),
+    EntryKind.DISPUTE_WON: ("dispute_held", MERCHANT),
+    EntryKind.DISPUTE_LOST: ("dispute_held", "refund_clearing"),
+    EntryKind.WRITE_OFF: ("write_off", RECEIVABLE),
+}
+NEVER_IN_ESCROW = {EntryKind.HOLD, EntryKind.HOLD_ENDED, EntryKind.ESCROW_RELEASED}
+
+
+def _legs(posting: Entry) -> dict[str, int]:
+    return {leg.account: leg.amount_minor for leg in posting.legs}
 
 
 def _balances(entries: Iterable[Entry]) -> dict[str, int]:
     balances: Counter[str] = Counter()
     for posting in entries:
-        for leg in posting.legs:
-            balances[leg.account] += leg.amount_minor
+        balances.update(_legs(posting))
     return {account: amount for account, amount in balances.items() if amount}
 
 
-@pytest.mark.parametrize(
-    ("kind", "legs"),
-    [
-        (EntryKind.CAPTURE, (Leg("carrier:acme:receivable", GROSS), Leg("merchant:mer_1:pending", -GROSS))),
-        (EntryKind.LATE_CHARGE, (Leg("carrier:acme:receivable", GROSS), Leg("suspense", -GROSS))),
-        (EntryKind.REVERSAL, (Leg("suspense", GROSS), Leg("carrier:acme:receivable", -GROSS))),
-        (EntryKind.CLAWBACK, (Leg("merchant:mer_1:pending", GROSS), Leg("carrier:acme:receivable", -GROSS))),
-    ],
-)
-def test_an_entry_debits_and_credits_the_accounts_of_its_kind(kind: EntryKind, legs: tuple[Leg, ...]) -> None:
-    assert entry(a_payment(State.CAPTURED), kind, "att_1").legs == legs
+def an_entry_of(payment: Payment, kind: EntryKind, amount_minor: int = GROSS, fees: Fees = FEES) -> Entry:
+    return payment_entry(payment, kind, "src_1", amount_minor, fees=fees)
 
 
-@pytest.mark.parametrize("kind", EntryKind)
+@pytest.mark.parametrize("kind", ACCOUNTS)
+def test_an_entry_debits_and_credits_the_accounts_of_its_kind(kind: EntryKind) -> None:
+    debit, credit = ACCOUNTS[kind]
+    posting = an_entry_of(a_payment(State.CAPTURED), kind, fees=Fees())
+    assert _legs(posting) == {debit: GROSS, credit: -GROSS}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ACCOUNTS if kind not in NEVER_IN_ESCROW])
+def test_in_escrow_the_money_is_not_the_merchants(kind: EntryKind) -> None:
+    expected = {"escrow" if account == MERCHANT else account for account in ACCOUNTS[kind]}
+    posting = an_entry_of(a_payment(State.CAPTURED, escrow=Escrow.HELD), kind, fees=Fees())
+    assert _legs(posting).keys() == expected
+
+
+@pytest.mark.parametrize("kind", ACCOUNTS)
 @pytest.mark.parametrize("amount_minor", [1, 99, 10**12])
-def test_every_entry_sums_to_zero_and_moves_the_whole_amount(kind: EntryKind, amount_minor: int) -> None:
-    posting = entry(a_payment(amount=Money(amount_minor, "UGX")), kind, "att_1")
-    assert sum(leg.amount_minor for leg in posting.legs) == 0
-    assert {abs(leg.amount_minor) for leg in posting.legs} == {amount_minor}
-    assert len({leg.account for leg in posting.legs}) == 2
+def test_every_entry_sums_to_zero(kind: EntryKind, amount_minor: int) -> None:
+    posting = an_entry_of(a_payment(amount=Money(amount_minor, "UGX")), kind, amount_minor)
+    assert sum(_legs(posting).values()) == 0
+    assert len({leg.account for leg in posting.legs}) == len(posting.legs)
+    assert all(leg.amount_minor for leg in posting.legs)
     assert posting.currency == "UGX"
 
 
-def test_an_entry_names_its_source_its_payment_and_its_mode() -> None:
-    posting = entry(a_payment(mode="live"), EntryKind.CAPTURE, "att_7")
-    assert (posting.source_type, posting.source_id, posting.kind) == ("attempt", "att_7", EntryKind.CAPTURE)
+def test_each_part_of_the_fees_is_a_leg() -> None:
+    assert _legs(an_entry_of(a_payment(State.CAPTURED), EntryKind.CAPTURE)) == {
+        RECEIVABLE: 125_000,
+        MERCHANT: -92_000,
+        SHARE: -30_000,
+        "fee": -2_500,
+        "tax:vat": -400,
+        "tax:wht": -100,
+    }
+
+
+def test_a_refund_gives_the_fees_back_to_the_merchant() -> None:
+    assert _legs(an_entry_of(a_payment(State.CAPTURED), EntryKind.REFUND_SUCCEEDED)) == {
+        "refund_clearing": 125_000,
+        RECEIVABLE: -125_000,
+        MERCHANT: -33_000,
+        SHARE: 30_000,
+        "fee": 2_500,
+        "tax:vat": 400,
+        "tax:wht": 100,
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "source_type"),
+    [
+        (EntryKind.CAPTURE, "attempt"),
+        (EntryKind.HOLD, "attempt"),
+        (EntryKind.REFUND_FAILED, "refund"),
+        (EntryKind.DISPUTE_WON, "dispute"),
+        (EntryKind.ESCROW_RELEASED, "payment"),
+    ],
+)
+def test_an_entry_names_its_source_its_payment_and_its_mode(kind: EntryKind, source_type: str) -> None:
+    posting = an_entry_of(a_payment(mode="live"), kind)
+    assert (posting.source_type, posting.source_id, posting.kind) == (source_type, "src_1", kind)
     assert (posting.payment_id, posting.mode) == ("pay_1", "live")
 
 
-def test_a_late_charge_and_its_reversal_leave_nothing_behind() -> None:
-    payment = a_payment(State.ENDED)
-    late = entry(payment, EntryKind.LATE_CHARGE, "att_1")
-    assert _balances([late]) == {RECEIVABLE: GROSS, SUSPENSE: -GROSS}
-    assert _balances([late, entry(payment, EntryKind.REVERSAL, "att_1")]) == {}
-
-
-def test_a_capture_that_the_carrier_takes_back_leaves_nothing_behind() -> None:
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        (EntryKind.LATE_CHARGE, EntryKind.REVERSAL),
+        (EntryKind.CAPTURE, EntryKind.CLAWBACK),
+        (EntryKind.HOLD, EntryKind.HOLD_ENDED),
+        (EntryKind.CAPTURE, EntryKind.REFUND_CREATED, EntryKind.REFUND_SUCCEEDED),
+        (EntryKind.REFUND_CREATED, EntryKind.REFUND_FAILED),
+        (EntryKind.DISPUTE_OPENED, EntryKind.DISPUTE_WON),
+        (EntryKind.CAPTURE, EntryKind.DISPUTE_OPENED, EntryKind.DISPUTE_LOST, EntryKind.REFUND_SUCCEEDED),
+    ],
+)
+def test_what_is_undone_leaves_nothing_behind(kinds: tuple[EntryKind, ...]) -> None:
     payment = a_payment(State.CAPTURED)
-    capture = entry(payment, EntryKind.CAPTURE, "att_1")
-    assert _balances([capture]) == {RECEIVABLE: GROSS, MERCHANT: -GROSS}
-    assert _balances([capture, entry(payment, EntryKind.CLAWBACK, "att_1")]) == {}
+    both_ways = {EntryKind.CAPTURE, EntryKind.CLAWBACK, EntryKind.REFUND_SUCCEEDED}
+    fees = {kind: FEES if kind in both_ways else Fees() for kind in kinds}
+    assert _balances(an_entry_of(payment, kind, fees=fees[kind]) for kind in kinds) == {}

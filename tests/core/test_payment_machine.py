@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from gateway.core import decide as decide_module
 from gateway.core.decide import TABLE, Rule, decide, open_payment
-from gateway.core.ledger import SUSPENSE, entry
+from gateway.core.ledger import SUSPENSE, Entry, payment_entry
 from gateway.core.payment import (
     FINAL_STATES,
     AskDeclined,
@@ -106,6 +106,7 @@ class PaymentStory(RuleBasedStateMachine):
         self.may_have_left: set[str] = set()
         self.charges: list[str] = []
         self.posted: list[tuple[EntryKind, str]] = []
+        self.entries: list[Entry] = []
         self.told: Counter[EventType] = Counter()
         self.breaks: Counter[BreakKind] = Counter()
         self.alarmed: set[str] = set()
@@ -304,7 +305,8 @@ class PaymentStory(RuleBasedStateMachine):
                 case Inquire() | Reverse():
                     self.orders.append((self.now_ms + effect.delay_ms, effect))
                 case Post():
-                    self.posted.append((effect.kind, effect.attempt_id))
+                    self.posted.append((effect.kind, effect.source_id))
+                    self.entries.append(payment_entry(self.payment, effect.kind, effect.source_id, effect.amount_minor))
                 case Notify():
                     self.told[effect.type] += 1
                 case OpenBreak():
@@ -335,9 +337,8 @@ class PaymentStory(RuleBasedStateMachine):
     @invariant()
     def entries_sum_to_zero_and_are_unique(self) -> None:
         assert len(set(self.posted)) == len(self.posted), "an entry is unique by attempt and kind"
-        for kind, attempt_id in self.posted:
-            legs = entry(self.payment, kind, attempt_id).legs
-            assert sum(leg.amount_minor for leg in legs) == 0, "I1"
+        for posting in self.entries:
+            assert sum(leg.amount_minor for leg in posting.legs) == 0, "I1"
 
     @invariant()
     def suspense_holds_what_is_being_reversed(self) -> None:
@@ -349,10 +350,7 @@ class PaymentStory(RuleBasedStateMachine):
     @invariant()
     def no_more_than_the_amount_is_captured(self) -> None:
         merchant = -sum(
-            leg.amount_minor
-            for kind, attempt_id in self.posted
-            for leg in entry(self.payment, kind, attempt_id).legs
-            if leg.account.startswith("merchant:")
+            leg.amount_minor for posting in self.entries for leg in posting.legs if leg.account.startswith("merchant:")
         )
         assert 0 <= merchant <= self.payment.amount.amount_minor, "I9"
 
@@ -383,12 +381,7 @@ class PaymentStory(RuleBasedStateMachine):
             assert operation.attempt_id in under_way, "I14: a running operation has an order on its way"
 
     def _balance(self, account: str) -> int:
-        return sum(
-            leg.amount_minor
-            for kind, attempt_id in self.posted
-            for leg in entry(self.payment, kind, attempt_id).legs
-            if leg.account == account
-        )
+        return sum(leg.amount_minor for posting in self.entries for leg in posting.legs if leg.account == account)
 
 
 def test_no_story_breaks_an_invariant() -> None:

@@ -167,7 +167,7 @@ def _show(effect: Effect) -> str:
         case Notify():
             words = [effect.type]
         case Post():
-            words = [effect.kind, effect.attempt_id]
+            words = [effect.kind, effect.source_id]
         case OpenBreak():
             words = [effect.kind]
         case _:

@@ -1,6 +1,17 @@
 """Payments and what is on record about each."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, PrimaryKeyConstraint, String, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    text,
+)
 
 from gateway.store.tables.base import metadata
 
@@ -41,6 +52,24 @@ payment = Table(
     Column("carrier_reference", String),
     Column("ended_at_ms", BigInteger),
     Column("fulfilled_at_ms", BigInteger),
+    Column("captured_minor", BigInteger, nullable=False, server_default="0"),
+    Column("refund_reserved_minor", BigInteger, nullable=False, server_default="0"),
+    Column("refunded_minor", BigInteger, nullable=False, server_default="0"),
+    # Never more goes back than was taken, whoever writes the row.
+    Column(
+        "disputed_minor",
+        BigInteger,
+        CheckConstraint(
+            "captured_minor <= amount_minor AND refund_reserved_minor >= 0 AND refunded_minor >= 0"
+            " AND disputed_minor >= 0 AND refund_reserved_minor + refunded_minor + disputed_minor <= captured_minor",
+            name="payment_money",
+        ),
+        nullable=False,
+        server_default="0",
+    ),
+    Column("escrow", String),  # held, released, refunded
+    Column("hold_expires_at_ms", BigInteger),
+    Column("fee_schedule", String),
     Index("payment_by_merchant", "merchant_id", "mode", "id"),
     # What has succeeded is most of all payments and found without it; everything else may be rare among them.
     Index(
@@ -122,8 +151,8 @@ attempt = Table(
         "attempt_one_live_charge",
         "payment_id",
         unique=True,
-        sqlite_where=text("kind = 'charge' AND status IN ('running', 'succeeded')"),
-        postgresql_where=text("kind = 'charge' AND status IN ('running', 'succeeded')"),
+        sqlite_where=text("kind IN ('charge', 'reserve') AND status IN ('running', 'succeeded')"),
+        postgresql_where=text("kind IN ('charge', 'reserve') AND status IN ('running', 'succeeded')"),
     ),
 )
 
