@@ -39,7 +39,6 @@ from gateway.core.payment import (
     Fulfilled,
     Inquire,
     MerchantEvent,
-    MoneyFact,
     Notify,
     OpenBreak,
     Operation,
@@ -63,6 +62,7 @@ from gateway.core.payment import (
     State,
     WrongCodeReplied,
 )
+from gateway.core.steps import ask_the_carrier, end, is_believable, is_believed, is_current, noted, rung, start_reversal
 
 # How long until a second charge is looked at again that cannot be taken back yet: the ladder's third rung, a minute.
 ASK_ASIDE_RUNG: Final = 2
@@ -103,7 +103,7 @@ def _unlisted(payment: Payment, event: Event) -> Decision:
 
 def _over_limit(payment: Payment, event: OverLimit, rules: Rules) -> Decision:
     told = (SendText(template="over_limit"),) if event.tells else ()
-    return _end(payment, Reason.LIMIT_EXCEEDED, event.at_ms, told)
+    return end(payment, Reason.LIMIT_EXCEEDED, event.at_ms, told)
 
 
 def _asked(payment: Payment, event: AskSubmitted, rules: Rules) -> Decision:
@@ -111,23 +111,18 @@ def _asked(payment: Payment, event: AskSubmitted, rules: Rules) -> Decision:
 
 
 def _ask_failed(payment: Payment, event: AskDeclined, rules: Rules) -> Decision:
-    return _end(payment, event.reason, event.at_ms, ())
+    return end(payment, event.reason, event.at_ms, ())
 
 
 def _ask_undeliverable(payment: Payment, event: AskUndeliverable, rules: Rules) -> Decision:
     # The handset may still have got it (DLRs lie): should a code come, it is late and the text says that nothing
     # was charged.
-    return _end(payment, Reason.UNREACHABLE, event.at_ms, ())
-
-
-def _noted(payment: Payment, event: Event, rules: Rules) -> Decision:
-    """A fact that changes nothing in this state; it stands in the timeline all the same."""
-    return Decision(payment)
+    return end(payment, Reason.UNREACHABLE, event.at_ms, ())
 
 
 def _confirmed(payment: Payment, event: ReplyConfirmed, rules: Rules) -> Decision:
     if event.read_at_ms > payment.consent_expires_at_ms + rules.consent_grace_ms:
-        return _end(payment, Reason.EXPIRED, event.at_ms, (SendText(template="expired"),))
+        return end(payment, Reason.EXPIRED, event.at_ms, (SendText(template="expired"),))
     consent = RecordConsent(
         # Whoever was charged in vain before answers the second ask.
         template="ask" if payment.attempt_id is None else "low_balance",
@@ -168,48 +163,48 @@ def _start_charge(payment: Payment, attempt_id: str, before: tuple[Effect, ...])
 
 
 def _refused(payment: Payment, event: ReplyRefused, rules: Rules) -> Decision:
-    return _end(payment, Reason.REFUSED, event.at_ms, (SendText(template="refused"),))
+    return end(payment, Reason.REFUSED, event.at_ms, (SendText(template="refused"),))
 
 
 def _stopped(payment: Payment, event: ConsumerStopped, rules: Rules) -> Decision:
     # The answer to STOP itself says that the waiting requests are gone; a second text would break the STOP.
-    return _end(payment, Reason.REFUSED, event.at_ms, ())
+    return end(payment, Reason.REFUSED, event.at_ms, ())
 
 
 def _wrong_code(payment: Payment, event: WrongCodeReplied, rules: Rules) -> Decision:
     counted = replace(payment, wrong_codes=payment.wrong_codes + 1)
     if event.locks:
-        return _end(counted, Reason.WRONG_CODE, event.at_ms, ())
+        return end(counted, Reason.WRONG_CODE, event.at_ms, ())
     if counted.wrong_codes >= rules.wrong_codes_max:
-        return _end(counted, Reason.WRONG_CODE, event.at_ms, (SendText(template="locked"),))
+        return end(counted, Reason.WRONG_CODE, event.at_ms, (SendText(template="locked"),))
     return Decision(counted, () if event.quiet else (SendText(template="wrong_code"),))
 
 
 def _cancel_unasked(payment: Payment, event: CancelRequested, rules: Rules) -> Decision:
     # The ask may be on its way to the phone, so the phone is told; a text that is still unsent supersedes the ask.
-    return _end(payment, Reason.CANCELLED, event.at_ms, (SendText(template="cancelled"),))
+    return end(payment, Reason.CANCELLED, event.at_ms, (SendText(template="cancelled"),))
 
 
 def _deadline(payment: Payment, event: DeadlinePassed, rules: Rules) -> Decision:
     if payment.deadline_at_ms is None or event.at_ms < payment.deadline_at_ms:
         return Decision(payment, ignored="the deadline has not passed")
-    return _end(payment, Reason.EXPIRED, event.at_ms, (SendText(template="expired"),))
+    return end(payment, Reason.EXPIRED, event.at_ms, (SendText(template="expired"),))
 
 
 def _capture(payment: Payment, event: CaptureRequested, rules: Rules) -> Decision:
     assert payment.attempt_id is not None and payment.charge_not_after_ms is not None
     if event.at_ms > payment.charge_not_after_ms:
-        return _end(payment, Reason.EXPIRED, event.at_ms, (SendText(template="expired"),))
+        return end(payment, Reason.EXPIRED, event.at_ms, (SendText(template="expired"),))
     # The attempt was named when the consent was recorded: consent and charge carry the same id.
     return _start_charge(payment, payment.attempt_id, ())
 
 
 def _charged(payment: Payment, event: Charged, rules: Rules) -> Decision:
-    if not _is_current(payment, event):
+    if not is_current(payment, event):
         return _charged_twice(payment, event, rules)
     if payment.cancel_requested:
         charged = replace(payment, carrier_reference=event.carrier_reference)
-        return _start_reversal(charged, event, State.REVERSING)
+        return start_reversal(charged, event, State.REVERSING)
     captured = replace(
         payment,
         state=State.CAPTURED,
@@ -230,17 +225,17 @@ def _charged(payment: Payment, event: Charged, rules: Rules) -> Decision:
 
 
 def _declined(payment: Payment, event: ChargeDeclined, rules: Rules) -> Decision:
-    if not _is_current(payment, event):
-        return _noted(payment, event, rules)
+    if not is_current(payment, event):
+        return noted(payment, event, rules)
     if payment.cancel_requested:
-        return _end(payment, Reason.CANCELLED, event.at_ms, (SendText(template="cancelled"),))
+        return end(payment, Reason.CANCELLED, event.at_ms, (SendText(template="cancelled"),))
     may_try_again = (
         event.reason is Reason.INSUFFICIENT_FUNDS
         and payment.attempts < rules.charge_attempts_max
         and event.at_ms < payment.consent_expires_at_ms
     )
     if not may_try_again:
-        return _end(payment, event.reason, event.at_ms, (SendText(template="declined"),))
+        return end(payment, event.reason, event.at_ms, (SendText(template="declined"),))
     asking = replace(
         payment,
         state=State.AWAITING_CONSENT,
@@ -253,52 +248,32 @@ def _declined(payment: Payment, event: ChargeDeclined, rules: Rules) -> Decision
 
 
 def _charge_unknown(payment: Payment, event: ChargeUnknown, rules: Rules) -> Decision:
-    return _ask_the_carrier(payment, event, rules, found=True)
+    return ask_the_carrier(payment, event, rules, found=True)
 
 
 def _charge_not_found(payment: Payment, event: ChargeNotFound, rules: Rules) -> Decision:
     operation = payment.operation
-    if operation is None or not _is_current(payment, event):
-        return _noted(payment, event, rules)
-    if _is_believed(operation, event, rules):
+    if operation is None or not is_current(payment, event):
+        return noted(payment, event, rules)
+    if is_believed(operation, event, rules):
         reason = Reason.CANCELLED if payment.cancel_requested else Reason.NOT_CHARGED
-        return _end(payment, reason, event.at_ms, (SendText(template="declined"),))
-    return _ask_the_carrier(payment, event, rules, found=not _is_believable(operation, event, rules))
-
-
-def _is_believable(operation: Operation, event: MoneyFact, rules: Rules) -> bool:
-    """Whether the carrier has had its time. Until the outcome was unknown the order may still have been on its way."""
-    since_ms = operation.unknown_since_ms
-    return since_ms is not None and event.at_ms - since_ms >= rules.max_processing_ms
-
-
-def _is_believed(operation: Operation, event: MoneyFact, rules: Rules) -> bool:
-    """Whether this «not found» is the last one that was needed."""
-    if not _is_believable(operation, event, rules):
-        return False
-    return _not_found_so_far(operation, event, rules) >= rules.not_found_answers
-
-
-def _not_found_so_far(operation: Operation, event: MoneyFact, rules: Rules) -> int:
-    """Answers of one moment count once: three inquiries side by side say no more than one."""
-    last_ms = operation.not_found_at_ms
-    is_new = last_ms is None or event.at_ms - last_ms >= rules.not_found_gap_ms
-    return operation.not_found + is_new
+        return end(payment, reason, event.at_ms, (SendText(template="declined"),))
+    return ask_the_carrier(payment, event, rules, found=not is_believable(operation, event, rules))
 
 
 def _charge_unsent(payment: Payment, event: ChargeUnsent, rules: Rules) -> Decision:
     operation = payment.operation
-    if operation is None or not _is_current(payment, event):
-        return _noted(payment, event, rules)
+    if operation is None or not is_current(payment, event):
+        return noted(payment, event, rules)
     if operation.outcome_unknown:
         # An inquiry that did not leave proves nothing about the charge itself.
-        return _ask_the_carrier(payment, event, rules, found=True)
+        return ask_the_carrier(payment, event, rules, found=True)
     if payment.cancel_requested:
-        return _end(payment, Reason.CANCELLED, event.at_ms, (SendText(template="cancelled"),))
-    delay_ms = _rung(rules.resend_ladder_ms, operation.unsent)
+        return end(payment, Reason.CANCELLED, event.at_ms, (SendText(template="cancelled"),))
+    delay_ms = rung(rules.resend_ladder_ms, operation.unsent)
     assert payment.charge_not_after_ms is not None
     if event.at_ms + delay_ms > payment.charge_not_after_ms:
-        return _end(payment, Reason.CARRIER_UNAVAILABLE, event.at_ms, (SendText(template="declined"),))
+        return end(payment, Reason.CARRIER_UNAVAILABLE, event.at_ms, (SendText(template="declined"),))
     waiting = replace(payment, operation=replace(operation, unsent=operation.unsent + 1))
     return Decision(waiting, (Charge(attempt_id=event.attempt_id, delay_ms=delay_ms),))
 
@@ -309,52 +284,28 @@ def _cancel_charging(payment: Payment, event: CancelRequested, rules: Rules) -> 
     return Decision(replace(payment, cancel_requested=True))
 
 
-def _ask_the_carrier(payment: Payment, event: MoneyFact, rules: Rules, *, found: bool) -> Decision:
-    """The outcome of the running operation is unknown: climb the inquiry ladder, at its end call a person."""
-    operation = payment.operation
-    if operation is None or operation.attempt_id != event.attempt_id:
-        return Decision(payment)
-    not_found = 0 if found else _not_found_so_far(operation, event, rules)
-    asked = replace(
-        operation,
-        unknown_since_ms=event.at_ms if operation.unknown_since_ms is None else operation.unknown_since_ms,
-        inquiries=operation.inquiries + 1,
-        not_found=not_found,
-        not_found_at_ms=event.at_ms if not_found > operation.not_found else operation.not_found_at_ms,
-    )
-    effects: list[Effect] = []
-    if found and operation.inquiries >= len(rules.inquiry_ladder_ms):
-        detail = f"{operation.kind} {operation.attempt_id} has no outcome after {operation.inquiries} inquiries"
-        effects.append(OpenBreak(kind=BreakKind.UNKNOWN_OUTCOME, detail=detail))
-    delay_ms = _rung(rules.inquiry_ladder_ms, operation.inquiries) if found else rules.not_found_gap_ms
-    effects.append(Inquire(attempt_id=operation.attempt_id, kind=operation.kind, delay_ms=delay_ms))
-    if operation.kind is OperationKind.CHARGE and asked.inquiries == rules.tell_unknown_after_inquiries:
-        effects.append(SendText(template="unknown_outcome"))
-    return Decision(replace(payment, operation=asked), tuple(effects))
-
-
 def _charged_late(payment: Payment, event: Charged, rules: Rules) -> Decision:
     """A success on a payment that has ended: it stays failed, the money goes back by a Reversal of its own."""
     if payment.reversed_attempt_id == event.attempt_id:
-        return _noted(payment, event, rules)
+        return noted(payment, event, rules)
     if payment.operation is not None:
         return _charged_twice(payment, event, rules)
-    return _start_reversal(payment, event, payment.state)
+    return start_reversal(payment, event, payment.state)
 
 
 def _charged_after_decline(payment: Payment, event: Charged, rules: Rules) -> Decision:
     """The first attempt was declined and then succeeded while the phone is asked again: no second may follow."""
-    if payment.state is State.AUTHORIZED and _is_current(payment, event):
+    if payment.state is State.AUTHORIZED and is_current(payment, event):
         return _unlisted(payment, event)  # Named with the consent and never sent: nobody knows what that was.
-    ended = _end(payment, Reason.CARRIER_DECLINED, event.at_ms, ())
-    reversal = _start_reversal(ended.payment, event, State.ENDED)
+    ended = end(payment, Reason.CARRIER_DECLINED, event.at_ms, ())
+    reversal = start_reversal(ended.payment, event, State.ENDED)
     return replace(reversal, effects=(*ended.effects, *reversal.effects))
 
 
 def _charged_again(payment: Payment, event: Charged, rules: Rules) -> Decision:
     """The same success once more is normal; a second success under another attempt is not."""
-    if _is_current(payment, event) or payment.reversed_attempt_id == event.attempt_id:
-        return _noted(payment, event, rules)
+    if is_current(payment, event) or payment.reversed_attempt_id == event.attempt_id:
+        return noted(payment, event, rules)
     return _charged_twice(payment, event, rules)
 
 
@@ -365,9 +316,9 @@ def _charged_twice(payment: Payment, event: Charged, rules: Rules) -> Decision:
         return Decision(payment, (alarm,))
     if payment.operation is not None:
         # One operation at a time: the carrier is asked again until this charge can be taken back.
-        delay_ms = _rung(rules.inquiry_ladder_ms, ASK_ASIDE_RUNG)
+        delay_ms = rung(rules.inquiry_ladder_ms, ASK_ASIDE_RUNG)
         return Decision(payment, (alarm, _inquire_charge(event.attempt_id, delay_ms)))
-    reversal = _start_reversal(payment, event, payment.state)
+    reversal = start_reversal(payment, event, payment.state)
     return replace(reversal, effects=(alarm, *reversal.effects))
 
 
@@ -375,34 +326,10 @@ def _inquire_charge(attempt_id: str, delay_ms: int) -> Inquire:
     return Inquire(attempt_id=attempt_id, kind=OperationKind.CHARGE, delay_ms=delay_ms)
 
 
-def _start_reversal(payment: Payment, event: Charged, state: State) -> Decision:
-    # One Reversal a charge, so its attempt id can be derived: no chance is needed here and a repeat finds the same id.
-    reversal_id = "rev_" + event.attempt_id.removeprefix("att_")
-    operation = Operation(
-        attempt_id=reversal_id,
-        kind=OperationKind.REVERSE,
-        charge_attempt_id=event.attempt_id,
-        carrier_reference=event.carrier_reference,
-    )
-    reversing = replace(payment, state=state, operation=operation, reversed_attempt_id=event.attempt_id)
-    return Decision(
-        reversing,
-        (
-            Post(kind=EntryKind.LATE_CHARGE, source_id=event.attempt_id, amount_minor=payment.amount.amount_minor),
-            Notify(type=EventType.REVERSAL_CREATED),
-            Reverse(
-                attempt_id=reversal_id,
-                charge_attempt_id=event.attempt_id,
-                carrier_reference=event.carrier_reference,
-            ),
-        ),
-    )
-
-
 def _reversal_done(payment: Payment, event: Reversed, rules: Rules) -> Decision:
     operation = payment.operation
     if operation is None or operation.attempt_id != event.attempt_id:
-        return _noted(payment, event, rules)
+        return noted(payment, event, rules)
     effects: tuple[Effect, ...] = (
         Post(kind=EntryKind.REVERSAL, source_id=operation.charge_attempt_id, amount_minor=payment.amount.amount_minor),
         Notify(type=EventType.REVERSAL_SUCCEEDED),
@@ -410,7 +337,7 @@ def _reversal_done(payment: Payment, event: Reversed, rules: Rules) -> Decision:
         SendText(template="already_paid" if payment.state is State.CAPTURED else "reversed"),
     )
     if payment.state is State.REVERSING:
-        ended = _end(payment, Reason.CANCELLED, event.at_ms, ())
+        ended = end(payment, Reason.CANCELLED, event.at_ms, ())
         return replace(ended, effects=(*effects, *ended.effects))
     return Decision(replace(payment, operation=None), effects)
 
@@ -418,7 +345,7 @@ def _reversal_done(payment: Payment, event: Reversed, rules: Rules) -> Decision:
 def _reversal_declined(payment: Payment, event: ReverseDeclined, rules: Rules) -> Decision:
     """The carrier keeps the money: the operation stays open, for a person to end."""
     if payment.operation is None or payment.operation.attempt_id != event.attempt_id:
-        return _noted(payment, event, rules)
+        return noted(payment, event, rules)
     detail = f"reversal {event.attempt_id} was declined: {event.detail}"
     return Decision(
         payment,
@@ -427,28 +354,28 @@ def _reversal_declined(payment: Payment, event: ReverseDeclined, rules: Rules) -
 
 
 def _reversal_unknown(payment: Payment, event: ReverseUnknown, rules: Rules) -> Decision:
-    return _ask_the_carrier(payment, event, rules, found=True)
+    return ask_the_carrier(payment, event, rules, found=True)
 
 
 def _reversal_again(payment: Payment, event: ReverseUnsent | ReverseNotFound, rules: Rules) -> Decision:
     """Unsent, or believably unknown to the carrier: the same reversal under the same id goes out again."""
     operation = payment.operation
     if operation is None or operation.attempt_id != event.attempt_id:
-        return _noted(payment, event, rules)
-    if isinstance(event, ReverseNotFound) and not _is_believed(operation, event, rules):
-        return _ask_the_carrier(payment, event, rules, found=not _is_believable(operation, event, rules))
+        return noted(payment, event, rules)
+    if isinstance(event, ReverseNotFound) and not is_believed(operation, event, rules):
+        return ask_the_carrier(payment, event, rules, found=not is_believable(operation, event, rules))
     waiting = replace(operation, unsent=operation.unsent + 1, not_found=0, not_found_at_ms=None, unknown_since_ms=None)
     again = Reverse(
         attempt_id=operation.attempt_id,
         charge_attempt_id=operation.charge_attempt_id,
         carrier_reference=operation.carrier_reference,
-        delay_ms=_rung(rules.resend_ladder_ms, operation.unsent),
+        delay_ms=rung(rules.resend_ladder_ms, operation.unsent),
     )
     return Decision(replace(payment, operation=waiting), (again,))
 
 
 def _taken_back(payment: Payment, event: ChargeTakenBack, rules: Rules) -> Decision:
-    if not _is_current(payment, event):
+    if not is_current(payment, event):
         detail = f"the carrier took back attempt {event.attempt_id}, which is not the captured one"
         return Decision(payment, (OpenBreak(kind=BreakKind.UNEXPECTED_FACT, detail=detail),))
     taken = replace(payment, state=State.REVERSED, reversed_attempt_id=event.attempt_id)
@@ -463,8 +390,8 @@ def _taken_back(payment: Payment, event: ChargeTakenBack, rules: Rules) -> Decis
 
 
 def _declined_after_success(payment: Payment, event: ChargeDeclined, rules: Rules) -> Decision:
-    if not _is_current(payment, event):
-        return _noted(payment, event, rules)
+    if not is_current(payment, event):
+        return noted(payment, event, rules)
     detail = f"attempt {event.attempt_id} was declined ({event.detail}) after it had succeeded"
     return Decision(payment, (OpenBreak(kind=BreakKind.MISMATCH, detail=detail),))
 
@@ -475,24 +402,11 @@ def _fulfilled(payment: Payment, event: Fulfilled, rules: Rules) -> Decision:
     return Decision(replace(payment, fulfilled_at_ms=event.at_ms), (Notify(type=EventType.PAYMENT_FULFILLED),))
 
 
-def _is_current(payment: Payment, event: MoneyFact) -> bool:
-    return event.attempt_id == payment.attempt_id
-
-
-def _rung(ladder_ms: tuple[int, ...], step: int) -> int:
-    return ladder_ms[min(step, len(ladder_ms) - 1)]
-
-
-def _end(payment: Payment, reason: Reason, at_ms: int, texts: tuple[Effect, ...]) -> Decision:
-    ended = replace(payment, state=State.ENDED, reason=reason, operation=None, deadline_at_ms=None, ended_at_ms=at_ms)
-    return Decision(ended, (*texts, Notify(type=EventType.PAYMENT_FAILED)))
-
-
 # The table: what is not here is ignored (consumer, merchant, timer) or a Break (carrier). tests/core/table.csv is its
 # hand-written twin.
 _WAITING: Final[dict[type[Event], Rule]] = {
     AskUndeliverable: _ask_undeliverable,
-    AskUnknown: _noted,
+    AskUnknown: noted,
     ReplyConfirmed: _confirmed,
     ReplyRefused: _refused,
     WrongCodeReplied: _wrong_code,
@@ -502,11 +416,11 @@ _WAITING: Final[dict[type[Event], Rule]] = {
     DeadlinePassed: _deadline,
 }
 _ASK_NOTED: Final[dict[type[Event], Rule]] = {
-    AskSubmitted: _noted,
-    AskDeclined: _noted,
-    AskUnknown: _noted,
-    AskDelivered: _noted,
-    AskUndeliverable: _noted,
+    AskSubmitted: noted,
+    AskDeclined: noted,
+    AskUnknown: noted,
+    AskDelivered: noted,
+    AskUndeliverable: noted,
 }
 _REVERSAL: Final[dict[type[Event], Rule]] = {
     Reversed: _reversal_done,
@@ -516,9 +430,9 @@ _REVERSAL: Final[dict[type[Event], Rule]] = {
     ReverseNotFound: _reversal_again,
 }
 _CHARGE_NOTED: Final[dict[type[Event], Rule]] = {
-    ChargeUnknown: _noted,
-    ChargeUnsent: _noted,
-    ChargeNotFound: _noted,
+    ChargeUnknown: noted,
+    ChargeUnsent: noted,
+    ChargeNotFound: noted,
 }
 _ROWS: Final[dict[State, dict[type[Event], Rule]]] = {
     State.CREATED: _WAITING
@@ -529,12 +443,12 @@ _ROWS: Final[dict[State, dict[type[Event], Rule]]] = {
     },
     State.AWAITING_CONSENT: _WAITING
     | {
-        AskSubmitted: _noted,
-        AskDelivered: _noted,
-        AskDeclined: _noted,  # The re-send of an ask that went out once already.
+        AskSubmitted: noted,
+        AskDelivered: noted,
+        AskDeclined: noted,  # The re-send of an ask that went out once already.
         # Facts about the first attempt, after its decline for lack of funds.
         Charged: _charged_after_decline,
-        ChargeDeclined: _noted,
+        ChargeDeclined: noted,
     }
     | _CHARGE_NOTED,
     State.AUTHORIZED: _ASK_NOTED
@@ -546,7 +460,7 @@ _ROWS: Final[dict[State, dict[type[Event], Rule]]] = {
         DeadlinePassed: _deadline,
         # Facts about the first attempt, after its decline for lack of funds.
         Charged: _charged_after_decline,
-        ChargeDeclined: _noted,
+        ChargeDeclined: noted,
     },
     State.CHARGING: _ASK_NOTED
     | {
@@ -567,11 +481,11 @@ _ROWS: Final[dict[State, dict[type[Event], Rule]]] = {
         Fulfilled: _fulfilled,
     },
     State.REVERSING: _ASK_NOTED | _CHARGE_NOTED | _REVERSAL | {Charged: _charged_again},
-    State.ENDED: _ASK_NOTED | _CHARGE_NOTED | _REVERSAL | {Charged: _charged_late, ChargeDeclined: _noted},
+    State.ENDED: _ASK_NOTED | _CHARGE_NOTED | _REVERSAL | {Charged: _charged_late, ChargeDeclined: noted},
     State.REVERSED: _ASK_NOTED
     | _CHARGE_NOTED
     | _REVERSAL
-    | {Charged: _charged_again, ChargeTakenBack: _noted, Fulfilled: _fulfilled},
+    | {Charged: _charged_again, ChargeTakenBack: noted, Fulfilled: _fulfilled},
 }
 TABLE: Final[dict[tuple[State, type[Event]], Rule]] = {
     (state, event): rule for state, row in _ROWS.items() for event, rule in row.items()

@@ -1,0 +1,112 @@
+"""What the rules of `gateway.core.decide` and `gateway.core.holds` share: ends, inquiries, the reversal of a charge."""
+
+from msgspec.structs import replace
+
+from gateway.core.payment import (
+    BreakKind,
+    Charged,
+    Decision,
+    Effect,
+    EntryKind,
+    Event,
+    EventType,
+    Inquire,
+    MoneyFact,
+    Notify,
+    OpenBreak,
+    Operation,
+    OperationKind,
+    Payment,
+    Post,
+    Reason,
+    Reverse,
+    Rules,
+    SendText,
+    State,
+)
+
+
+def noted(payment: Payment, event: Event, rules: Rules) -> Decision:
+    """A fact that changes nothing in this state; it stands in the timeline all the same."""
+    return Decision(payment)
+
+
+def end(payment: Payment, reason: Reason, at_ms: int, texts: tuple[Effect, ...]) -> Decision:
+    ended = replace(payment, state=State.ENDED, reason=reason, operation=None, deadline_at_ms=None, ended_at_ms=at_ms)
+    return Decision(ended, (*texts, Notify(type=EventType.PAYMENT_FAILED)))
+
+
+def is_current(payment: Payment, event: MoneyFact) -> bool:
+    return event.attempt_id == payment.attempt_id
+
+
+def rung(ladder_ms: tuple[int, ...], step: int) -> int:
+    return ladder_ms[min(step, len(ladder_ms) - 1)]
+
+
+def ask_the_carrier(payment: Payment, event: MoneyFact, rules: Rules, *, found: bool) -> Decision:
+    """The outcome of the running operation is unknown: climb the inquiry ladder, at its end call a person."""
+    operation = payment.operation
+    if operation is None or operation.attempt_id != event.attempt_id:
+        return Decision(payment)
+    not_found = 0 if found else not_found_so_far(operation, event, rules)
+    asked = replace(
+        operation,
+        unknown_since_ms=event.at_ms if operation.unknown_since_ms is None else operation.unknown_since_ms,
+        inquiries=operation.inquiries + 1,
+        not_found=not_found,
+        not_found_at_ms=event.at_ms if not_found > operation.not_found else operation.not_found_at_ms,
+    )
+    effects: list[Effect] = []
+    if found and operation.inquiries >= len(rules.inquiry_ladder_ms):
+        detail = f"{operation.kind} {operation.attempt_id} has no outcome after {operation.inquiries} inquiries"
+        effects.append(OpenBreak(kind=BreakKind.UNKNOWN_OUTCOME, detail=detail))
+    delay_ms = rung(rules.inquiry_ladder_ms, operation.inquiries) if found else rules.not_found_gap_ms
+    effects.append(Inquire(attempt_id=operation.attempt_id, kind=operation.kind, delay_ms=delay_ms))
+    if operation.kind is OperationKind.CHARGE and asked.inquiries == rules.tell_unknown_after_inquiries:
+        effects.append(SendText(template="unknown_outcome"))
+    return Decision(replace(payment, operation=asked), tuple(effects))
+
+
+def is_believable(operation: Operation, event: MoneyFact, rules: Rules) -> bool:
+    """Whether the carrier has had its time. Until the outcome was unknown the order may still have been on its way."""
+    since_ms = operation.unknown_since_ms
+    return since_ms is not None and event.at_ms - since_ms >= rules.max_processing_ms
+
+
+def is_believed(operation: Operation, event: MoneyFact, rules: Rules) -> bool:
+    """Whether this «not found» is the last one that was needed."""
+    if not is_believable(operation, event, rules):
+        return False
+    return not_found_so_far(operation, event, rules) >= rules.not_found_answers
+
+
+def not_found_so_far(operation: Operation, event: MoneyFact, rules: Rules) -> int:
+    """Answers of one moment count once: three inquiries side by side say no more than one."""
+    last_ms = operation.not_found_at_ms
+    is_new = last_ms is None or event.at_ms - last_ms >= rules.not_found_gap_ms
+    return operation.not_found + is_new
+
+
+def start_reversal(payment: Payment, event: Charged, state: State) -> Decision:
+    # One Reversal a charge, so its attempt id can be derived: no chance is needed here and a repeat finds the same id.
+    reversal_id = "rev_" + event.attempt_id.removeprefix("att_")
+    operation = Operation(
+        attempt_id=reversal_id,
+        kind=OperationKind.REVERSE,
+        charge_attempt_id=event.attempt_id,
+        carrier_reference=event.carrier_reference,
+    )
+    reversing = replace(payment, state=state, operation=operation, reversed_attempt_id=event.attempt_id)
+    return Decision(
+        reversing,
+        (
+            Post(kind=EntryKind.LATE_CHARGE, source_id=event.attempt_id, amount_minor=payment.amount.amount_minor),
+            Notify(type=EventType.REVERSAL_CREATED),
+            Reverse(
+                attempt_id=reversal_id,
+                charge_attempt_id=event.attempt_id,
+                carrier_reference=event.carrier_reference,
+            ),
+        ),
+    )
