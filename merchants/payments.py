@@ -6,6 +6,7 @@ What is decided is decided by jobs inside the batch (`gateway.engine.merchant_jo
 import msgspec
 
 from gateway.core.ids import is_id
+from gateway.core.payment import Capture
 from gateway.core.public import PublicPayment
 from gateway.engine.merchant_jobs import (
     Answer,
@@ -25,6 +26,7 @@ from merchants.payment_lists import payment_page, public, wanted_payments
 from merchants.problems import Refused
 from merchants.routing import Routing
 from merchants.shapes import (
+    CaptureRequest,
     FulfilmentRequest,
     Nothing,
     PaymentPage,
@@ -49,6 +51,9 @@ class Payments:
         caller = call.caller
         checks.payment(request, self._languages[caller.mode])
         carrier, terms = self._routing.choose(request.msisdn, caller.mode, request.carrier)
+        if request.capture is Capture.MANUAL and request.hold == "required" and not terms.holds:
+            detail = f"carrier {carrier} cannot hold money; send hold: if_supported to charge only when you capture"
+            raise Refused("holds_not_supported", detail)
         job = CreatePayment(
             merchant_id=caller.merchant_id,
             shop=caller.shop,
@@ -73,8 +78,17 @@ class Payments:
             raise overloaded(retry_after_s)
         return answered(await self._batcher.offer(job))
 
-    async def capture(self, call: Call, request: Nothing) -> Answer:
-        return await self._change(CapturePayment, call)
+    async def capture(self, call: Call, request: CaptureRequest) -> Answer:
+        check_payment_id(call)
+        job = CapturePayment(
+            merchant_id=call.caller.merchant_id,
+            mode=call.caller.mode,
+            payment_id=call.id,
+            key=call.key,
+            body_hash=call.body_hash,
+            amount_minor=request.amount,
+        )
+        return answered(await self._batcher.offer(job))
 
     async def cancel(self, call: Call, request: Nothing) -> Answer:
         return await self._change(CancelPayment, call)
@@ -168,7 +182,7 @@ def _making_and_reading(handlers: Payments) -> list[AnyOperation]:
             status=201,
             needs_key=True,
             problems=(
-                *("invalid_msisdn", "no_carrier", "currency_not_supported"),
+                *("invalid_msisdn", "no_carrier", "currency_not_supported", "holds_not_supported"),
                 *("reference_in_use", "idempotency_mismatch"),
                 *("too_many_asks", "quiet_hours", "asks_paused"),
             ),
@@ -217,11 +231,11 @@ def _changing(handlers: Payments) -> list[AnyOperation]:
             name="capturePayment",
             scope="payments:write",
             summary="Take the money of an authorized payment",
-            takes=Nothing,
+            takes=CaptureRequest,
             gives=PublicPayment,
             status=202,
             needs_key=True,
-            problems=CHANGE_PROBLEMS,
+            problems=(*CHANGE_PROBLEMS, "partial_capture_not_supported", "capture_exceeds_payment"),
             handle=handlers.capture,
         ),
         Operation(

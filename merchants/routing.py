@@ -24,6 +24,8 @@ class CarrierTerms(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     language: str = "en"
     code_digits: int = 4
+    holds: bool = False
+    """Its biller sets money aside and takes it later."""
 
 
 class Routing:

@@ -60,6 +60,10 @@ class PaymentRequest(Request, frozen=True, kw_only=True):
     capture: Annotated[Capture, Meta(description="`manual` waits for a capture after the consumer's yes.")] = (
         Capture.AUTOMATIC
     )
+    hold: Annotated[
+        Literal["required", "if_supported"],
+        Meta(description="With `capture: manual`: a carrier that cannot hold money refuses, or goes without."),
+    ] = "required"
     carrier: Annotated[str, Meta(max_length=64, description="If the prefix would choose another.")] | None = None
     expires_in_s: Annotated[int, Meta(ge=60, le=86_400, description="How long the phone may take to answer.")] = 600
     language: Annotated[str, Meta(max_length=8, description="Of texts, if the phone chose none.")] | None = None
@@ -67,6 +71,12 @@ class PaymentRequest(Request, frozen=True, kw_only=True):
         False
     )
     metadata: Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=METADATA_KEYS_MAX)] = {}
+
+
+class CaptureRequest(Request, frozen=True, kw_only=True):
+    """How much of what is held to take; the rest goes back."""
+
+    amount: Annotated[int, Meta(ge=1, le=AMOUNT_MINOR_MAX, description="Minor units; without it, all.")] | None = None
 
 
 class FulfilmentRequest(Request, frozen=True, kw_only=True):

@@ -160,7 +160,7 @@ class Gateway:
             batcher=self.batcher,
             reads=self.reads,
             lookups=self._lookups,
-            carriers=parts.carrier_terms(self.config),
+            carriers=parts.carrier_terms(self.config, self.billers),
             now_ms=self.clock.now_ms,
             registry=self.registry,
             languages=parts.languages_by_mode(self.config),

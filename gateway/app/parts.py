@@ -59,6 +59,11 @@ def rules(config: Config, billers: Mapping[str, base.Biller]) -> dict[str, Rules
             not_found_gap_ms=round(carrier.not_found_gap_s * 1000),
             max_processing_ms=round(billers[name].capabilities.max_processing_s * 1000),
             resend_ladder_ms=tuple(round(s * 1000) for s in carrier.resend_ladder_s),
+            holds=billers[name].capabilities.holds,
+            partial_capture=billers[name].capabilities.partial_capture,
+            hold_ms=round((billers[name].capabilities.hold_s or carrier.hold_s) * 1000),
+            escrow_ship_within_ms=round(carrier.escrow_ship_within_s * 1000),
+            escrow_release_after_ms=round(carrier.escrow_release_after_s * 1000),
         )
         for name, carrier in config.carriers.items()
     }
@@ -185,7 +190,7 @@ def carrier_words(config: Config) -> dict[str, CarrierWords]:
     }
 
 
-def carrier_terms(config: Config) -> Mapping[str, CarrierTerms]:
+def carrier_terms(config: Config, billers: Mapping[str, base.Biller]) -> Mapping[str, CarrierTerms]:
     """What the API must know of each carrier to take a request."""
     return {
         name: CarrierTerms(
@@ -194,6 +199,7 @@ def carrier_terms(config: Config) -> Mapping[str, CarrierTerms]:
             currency=carrier.currency,
             language=carrier.language,
             code_digits=carrier.code_digits,
+            holds=billers[name].capabilities.holds,
         )
         for name, carrier in config.carriers.items()
     }

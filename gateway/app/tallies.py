@@ -21,6 +21,8 @@ from merchants.replaying import ReplayDone
 TEXT_KINDS: Final = {base.Submitted: "submitted", base.Refused: "refused", base.Unknown: "unknown"}
 ORDER_KINDS: Final = {
     base.Charged: "charged",
+    base.Held: "held",
+    base.Released: "released",
     base.Declined: "declined",
     base.Unsent: "unsent",
     base.Unknown: "unknown",
@@ -28,7 +30,7 @@ ORDER_KINDS: Final = {
     base.Pending: "pending",
 }
 DROPPED: Final = "dropped"
-ORDERS: Final = ("charge", "reverse", "inquire")
+ORDERS: Final = ("charge", "reserve", "capture", "release", "reverse", "inquire")
 WEBHOOK_KINDS: Final = ("delivered", "failed", "gone", DROPPED)
 
 

@@ -19,6 +19,7 @@ WHY: Final[dict[Meaning, str]] = {
     Meaning.BARE_YES: "a yes without a code, where the carrier's policy lets that count",
     Meaning.STOP: "the command STOP: no more requests, and what waits is refused",
     Meaning.PAY: "the command PAY and a shop: the phone orders, and is asked before anything is charged",
+    Meaning.RECEIVED: "the goods of a payment came: what waits in escrow goes to the shop; nothing is charged",
     Meaning.DISPUTE: "a dispute about a payment, or a text of ours sent back with its ref: nothing is charged",
     Meaning.UNCLEAR: "no rule holds without doubt: nothing is charged, and the phone is told how to answer",
 }

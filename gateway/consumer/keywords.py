@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 
-from gateway.consumer import stops
+from gateway.consumer import goods, stops
 from gateway.consumer.language import Languages
 from gateway.consumer.limits import Limits
 from gateway.consumer.record import Record
@@ -46,6 +46,7 @@ class Keywords:
             Meaning.HISTORY: record.history,
             Meaning.MORE: record.more,
             Meaning.RECEIPT: record.receipt,
+            Meaning.RECEIVED: goods.received,
             Meaning.LANGUAGE: Languages(catalogues).language,
             Meaning.LIMIT: limits.limit,
             Meaning.BALANCE: limits.balance,

@@ -11,6 +11,7 @@ from gateway.core.asks import Catalogues
 from gateway.core.ids import normalise_ref
 from gateway.core.keywords import History, Receipt
 from gateway.core.language import Language
+from gateway.core.money import Money
 from gateway.core.payment import Payment, PublicState, State
 from gateway.core.statement import StatementLine, pages, receipt_fields
 from gateway.engine.inbox import Inbound
@@ -104,7 +105,7 @@ class Record:
         return StatementLine(
             at=_local(payment, self._zones[inbound.mo.carrier]),
             shop=payment.shop,
-            money=payment.amount,
+            money=Money(payment.captured_minor, payment.amount.currency) if payment.captured_minor else payment.amount,
             ref=payment.ref,
             outcome=_outcome(payment).value,
         )

@@ -10,6 +10,23 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from gateway.core.escrow import escrow_deadline, goods_received, goods_sent
+from gateway.core.holds import (
+    capture_declined,
+    capture_done,
+    captured_in_vain,
+    held,
+    held_again,
+    held_late,
+    hold_ended,
+    hold_gone,
+    hold_order_again,
+    hold_order_unknown,
+    release_declined,
+    start_capture,
+    start_release,
+    start_reserve,
+)
 from gateway.core.payment import (
     AskDeclined,
     AskDelivered,
@@ -34,9 +51,17 @@ from gateway.core.payment import (
     Decision,
     Effect,
     EntryKind,
+    Escrow,
     Event,
     EventType,
     Fulfilled,
+    GoodsReceived,
+    Held,
+    HoldEnded,
+    HoldOrderDeclined,
+    HoldOrderNotDone,
+    HoldOrderUnknown,
+    HoldOrderUnsent,
     Inquire,
     MerchantEvent,
     Notify,
@@ -48,8 +73,10 @@ from gateway.core.payment import (
     Post,
     Reason,
     RecordConsent,
+    ReferenceLearned,
     ReplyConfirmed,
     ReplyRefused,
+    Reserve,
     Reverse,
     Reversed,
     ReverseDeclined,
@@ -60,9 +87,22 @@ from gateway.core.payment import (
     SendAsk,
     SendText,
     State,
+    StillPending,
     WrongCodeReplied,
 )
-from gateway.core.steps import ask_the_carrier, end, is_believable, is_believed, is_current, noted, rung, start_reversal
+from gateway.core.steps import (
+    ask_the_carrier,
+    captured,
+    end,
+    is_believable,
+    is_believed,
+    is_current,
+    noted,
+    reference_learned,
+    rung,
+    start_reversal,
+    still_pending,
+)
 
 # How long until a second charge is looked at again that cannot be taken back yet: the ladder's third rung, a minute.
 ASK_ASIDE_RUNG: Final = 2
@@ -133,6 +173,10 @@ def _confirmed(payment: Payment, event: ReplyConfirmed, rules: Rules) -> Decisio
     )
     not_after = event.read_at_ms + rules.charge_within_ms
     confirmed = Notify(type=EventType.PAYMENT_CONFIRMED)
+    if payment.capture is Capture.MANUAL and rules.holds:
+        return start_reserve(
+            replace(payment, charge_not_after_ms=not_after), event.next_attempt_id, (consent, confirmed)
+        )
     if payment.capture is Capture.MANUAL:
         # Carriers without holds: the consent stays good for a while and no money is set aside (`funds_held: false`).
         authorized = replace(
@@ -163,6 +207,8 @@ def _start_charge(payment: Payment, attempt_id: str, before: tuple[Effect, ...])
 
 
 def _refused(payment: Payment, event: ReplyRefused, rules: Rules) -> Decision:
+    if payment.funds_held:
+        return start_release(payment, Reason.REFUSED)
     return end(payment, Reason.REFUSED, event.at_ms, (SendText(template="refused"),))
 
 
@@ -181,6 +227,8 @@ def _wrong_code(payment: Payment, event: WrongCodeReplied, rules: Rules) -> Deci
 
 
 def _cancel_unasked(payment: Payment, event: CancelRequested, rules: Rules) -> Decision:
+    if payment.funds_held:
+        return start_release(replace(payment, cancel_requested=True), Reason.CANCELLED)
     # The ask may be on its way to the phone, so the phone is told; a text that is still unsent supersedes the ask.
     return end(payment, Reason.CANCELLED, event.at_ms, (SendText(template="cancelled"),))
 
@@ -188,10 +236,14 @@ def _cancel_unasked(payment: Payment, event: CancelRequested, rules: Rules) -> D
 def _deadline(payment: Payment, event: DeadlinePassed, rules: Rules) -> Decision:
     if payment.deadline_at_ms is None or event.at_ms < payment.deadline_at_ms:
         return Decision(payment, ignored="the deadline has not passed")
+    if payment.funds_held:
+        return start_release(payment, Reason.EXPIRED)
     return end(payment, Reason.EXPIRED, event.at_ms, (SendText(template="expired"),))
 
 
 def _capture(payment: Payment, event: CaptureRequested, rules: Rules) -> Decision:
+    if payment.funds_held:
+        return start_capture(payment, event)
     assert payment.attempt_id is not None and payment.charge_not_after_ms is not None
     if event.at_ms > payment.charge_not_after_ms:
         return end(payment, Reason.EXPIRED, event.at_ms, (SendText(template="expired"),))
@@ -202,26 +254,12 @@ def _capture(payment: Payment, event: CaptureRequested, rules: Rules) -> Decisio
 def _charged(payment: Payment, event: Charged, rules: Rules) -> Decision:
     if not is_current(payment, event):
         return _charged_twice(payment, event, rules)
+    if payment.operation is not None and payment.operation.kind is OperationKind.RESERVE:
+        return _unlisted(payment, event)  # It was asked to hold the money, and nobody has asked it to take any.
     if payment.cancel_requested:
         charged = replace(payment, carrier_reference=event.carrier_reference)
         return start_reversal(charged, event, State.REVERSING)
-    captured = replace(
-        payment,
-        state=State.CAPTURED,
-        operation=None,
-        deadline_at_ms=None,
-        carrier_reference=event.carrier_reference,
-        ended_at_ms=event.at_ms,
-        captured_minor=payment.amount.amount_minor,
-    )
-    return Decision(
-        captured,
-        (
-            Post(kind=EntryKind.CAPTURE, source_id=event.attempt_id, amount_minor=captured.captured_minor),
-            Notify(type=EventType.PAYMENT_SUCCEEDED),
-            SendText(template="paid"),
-        ),
-    )
+    return captured(payment, event, rules)
 
 
 def _declined(payment: Payment, event: ChargeDeclined, rules: Rules) -> Decision:
@@ -275,7 +313,8 @@ def _charge_unsent(payment: Payment, event: ChargeUnsent, rules: Rules) -> Decis
     if event.at_ms + delay_ms > payment.charge_not_after_ms:
         return end(payment, Reason.CARRIER_UNAVAILABLE, event.at_ms, (SendText(template="declined"),))
     waiting = replace(payment, operation=replace(operation, unsent=operation.unsent + 1))
-    return Decision(waiting, (Charge(attempt_id=event.attempt_id, delay_ms=delay_ms),))
+    again = Reserve if operation.kind is OperationKind.RESERVE else Charge
+    return Decision(waiting, (again(attempt_id=event.attempt_id, delay_ms=delay_ms),))
 
 
 def _cancel_charging(payment: Payment, event: CancelRequested, rules: Rules) -> Decision:
@@ -331,7 +370,7 @@ def _reversal_done(payment: Payment, event: Reversed, rules: Rules) -> Decision:
     if operation is None or operation.attempt_id != event.attempt_id:
         return noted(payment, event, rules)
     effects: tuple[Effect, ...] = (
-        Post(kind=EntryKind.REVERSAL, source_id=operation.charge_attempt_id, amount_minor=payment.amount.amount_minor),
+        Post(kind=EntryKind.REVERSAL, source_id=operation.charge_attempt_id, amount_minor=payment.ordered_minor),
         Notify(type=EventType.REVERSAL_SUCCEEDED),
         # Of two charges one stays: whoever paid must not read that it was given back.
         SendText(template="already_paid" if payment.state is State.CAPTURED else "reversed"),
@@ -399,7 +438,11 @@ def _declined_after_success(payment: Payment, event: ChargeDeclined, rules: Rule
 def _fulfilled(payment: Payment, event: Fulfilled, rules: Rules) -> Decision:
     if payment.fulfilled_at_ms is not None:
         return Decision(payment, ignored="the fulfilment is already recorded")
-    return Decision(replace(payment, fulfilled_at_ms=event.at_ms), (Notify(type=EventType.PAYMENT_FULFILLED),))
+    fulfilled = replace(payment, fulfilled_at_ms=event.at_ms)
+    told = Notify(type=EventType.PAYMENT_FULFILLED)
+    if payment.escrow is Escrow.HELD:
+        return goods_sent(fulfilled, event, rules, told)
+    return Decision(fulfilled, (told,))
 
 
 # The table: what is not here is ignored (consumer, merchant, timer) or a Break (carrier). tests/core/table.csv is its
@@ -434,6 +477,20 @@ _CHARGE_NOTED: Final[dict[type[Event], Rule]] = {
     ChargeUnsent: noted,
     ChargeNotFound: noted,
 }
+_LEARNS: Final[dict[type[Event], Rule]] = {StillPending: still_pending, ReferenceLearned: reference_learned}
+_HOLD_ORDER: Final[dict[type[Event], Rule]] = _LEARNS | {
+    Held: held_again,
+    HoldEnded: hold_ended,
+    HoldOrderUnknown: hold_order_unknown,
+    HoldOrderUnsent: hold_order_again,
+    HoldOrderNotDone: hold_order_again,
+}
+_HOLD_NOTED: Final[dict[type[Event], Rule]] = {
+    HoldEnded: noted,  # What a part was captured of is gone with it.
+    HoldOrderUnknown: noted,
+    HoldOrderUnsent: noted,
+    HoldOrderNotDone: noted,
+}
 _ROWS: Final[dict[State, dict[type[Event], Rule]]] = {
     State.CREATED: _WAITING
     | {
@@ -450,11 +507,15 @@ _ROWS: Final[dict[State, dict[type[Event], Rule]]] = {
         Charged: _charged_after_decline,
         ChargeDeclined: noted,
     }
+    | _LEARNS
     | _CHARGE_NOTED,
     State.AUTHORIZED: _ASK_NOTED
+    | _LEARNS
     | _CHARGE_NOTED
     | {
         CaptureRequested: _capture,
+        Held: held_again,
+        HoldEnded: hold_ended,
         ReplyRefused: _refused,  # Whoever changes her mind before the charge is heard.
         CancelRequested: _cancel_unasked,
         DeadlinePassed: _deadline,
@@ -463,7 +524,10 @@ _ROWS: Final[dict[State, dict[type[Event], Rule]]] = {
         ChargeDeclined: noted,
     },
     State.CHARGING: _ASK_NOTED
+    | _LEARNS
     | {
+        Held: held,
+        HoldEnded: hold_gone,
         Charged: _charged,
         ChargeDeclined: _declined,
         ChargeUnknown: _charge_unknown,
@@ -471,7 +535,17 @@ _ROWS: Final[dict[State, dict[type[Event], Rule]]] = {
         ChargeUnsent: _charge_unsent,
         CancelRequested: _cancel_charging,
     },
+    State.CAPTURING: _ASK_NOTED
+    | _CHARGE_NOTED
+    | _HOLD_ORDER
+    | {Charged: capture_done, HoldOrderDeclined: capture_declined, CancelRequested: _cancel_charging},
+    State.VOIDING: _ASK_NOTED
+    | _CHARGE_NOTED
+    | _HOLD_ORDER
+    | {Charged: captured_in_vain, HoldOrderDeclined: release_declined, CancelRequested: _cancel_charging},
     State.CAPTURED: _ASK_NOTED
+    | _LEARNS
+    | _HOLD_NOTED
     | _CHARGE_NOTED
     | _REVERSAL
     | {
@@ -479,10 +553,23 @@ _ROWS: Final[dict[State, dict[type[Event], Rule]]] = {
         ChargeDeclined: _declined_after_success,
         ChargeTakenBack: _taken_back,
         Fulfilled: _fulfilled,
+        GoodsReceived: goods_received,
+        DeadlinePassed: escrow_deadline,
     },
-    State.REVERSING: _ASK_NOTED | _CHARGE_NOTED | _REVERSAL | {Charged: _charged_again},
-    State.ENDED: _ASK_NOTED | _CHARGE_NOTED | _REVERSAL | {Charged: _charged_late, ChargeDeclined: noted},
+    State.REVERSING: _ASK_NOTED | _LEARNS | _HOLD_NOTED | _CHARGE_NOTED | _REVERSAL | {Charged: _charged_again},
+    State.ENDED: _ASK_NOTED
+    | _CHARGE_NOTED
+    | _REVERSAL
+    | _HOLD_ORDER
+    | {
+        Charged: _charged_late,
+        ChargeDeclined: noted,
+        Held: held_late,
+        HoldOrderDeclined: release_declined,
+    },
     State.REVERSED: _ASK_NOTED
+    | _LEARNS
+    | _HOLD_NOTED
     | _CHARGE_NOTED
     | _REVERSAL
     | {Charged: _charged_again, ChargeTakenBack: noted, Fulfilled: _fulfilled},

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.core import words
+from gateway.core.ids import normalise_ref
 from gateway.core.money import CURRENCY_MARKS
 from gateway.core.words import fold, latin, squeeze
 
@@ -40,6 +41,13 @@ class History:
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """`RECEIPT H8JTSGRC`. The ref is as typed: ASCII letters and digits, at most twelve."""
+
+    ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """`OK H8JTSGRC`: the goods of that payment came. Only with a ref whose check character is right."""
 
     ref: str
 
@@ -101,7 +109,9 @@ class Balance:
     """`BAL`: what was used of the limit."""
 
 
-Command = Pay | History | Receipt | Dispute | Report | Help | Stop | Start | More | Language | Limit | Balance
+Command = (
+    Pay | History | Receipt | Received | Dispute | Report | Help | Stop | Start | More | Language | Limit | Balance
+)
 
 # Words, numbers and single marks; a Han word beside a Latin one needs no space between them.
 _TOKEN: Final = re.compile(r"[0-9]+|[\u3400-\u9fff]+|[^\W\d_\u3400-\u9fff]+|[^\w\s]|_")
@@ -250,13 +260,15 @@ def _read_balance(tokens: list[str]) -> Balance | None:
     return Balance() if is_one else None
 
 
-def _read_about_ref(tokens: list[str]) -> Receipt | Dispute | Report | History | None:
+def _read_about_ref(tokens: list[str]) -> Receipt | Received | Dispute | Report | History | None:
     first, rest = tokens[0], [token for token in tokens[1:] if token.isascii()]
     ref = "".join(rest)
     fits = any(c.isdecimal() for c in ref) and len(ref) <= REF_CHARACTERS_MAX and len(rest) == len(tokens) - 1
     if first in words.RECEIPT:
         # Without a ref it is the list that shows the refs.
         return History() if not rest else Receipt(ref.upper()) if fits else None
+    if first in words.RECEIVED and fits and normalise_ref(ref) is not None:
+        return Received(ref.upper())
     if first in words.DISPUTE and fits:
         return Dispute(ref.upper())
     if first in words.REPORT and fits:

@@ -58,8 +58,8 @@ STATES: Final[Mapping[PublicState, StateRow]] = {
     PublicState.PENDING: StateRow("stored; the ask has not left yet", False),
     PublicState.REQUIRES_CONSENT: StateRow("the phone was asked and has not answered", False),
     PublicState.PROCESSING: StateRow(
-        "the carrier was told to charge or to reverse; `outcome_unknown` says that its answer was lost and is being"
-        " asked for",
+        "the carrier was told to charge, to hold, to capture, to let go or to reverse; `outcome_unknown` says that its"
+        " answer was lost and is being asked for",
         False,
     ),
     PublicState.AUTHORIZED: StateRow(
@@ -75,6 +75,7 @@ EVENT_TYPES: Final[Mapping[EventType, str]] = {
     EventType.PAYMENT_ASKED: "the carrier took the ask",
     EventType.PAYMENT_CONFIRMED: "the consumer confirmed",
     EventType.PAYMENT_AUTHORIZED: "`capture: manual`: you may capture now",
+    EventType.PAYMENT_CAPTURE_FAILED: "the carrier declined the capture; the money is still held: try again, or cancel",
     EventType.PAYMENT_SUCCEEDED: "the money was taken: deliver",
     EventType.PAYMENT_FAILED: "final; `reason` says why",
     EventType.PAYMENT_REVERSED: "the money of a succeeded payment went back",
@@ -86,4 +87,6 @@ EVENT_TYPES: Final[Mapping[EventType, str]] = {
     EventType.REVERSAL_CREATED: "a charge came through after the payment had ended; it is being given back",
     EventType.REVERSAL_SUCCEEDED: "it was given back",
     EventType.REVERSAL_FAILED: "the carrier would not; an operator looks at it",
+    EventType.ESCROW_HELD: "`capture: escrow`: the money is taken and waits; send the goods and record the delivery",
+    EventType.ESCROW_RELEASED: "the buyer has the goods, or has said nothing for long enough: the money is yours",
 }

@@ -22,6 +22,8 @@ class State(StrEnum):
     AWAITING_CONSENT = "awaiting_consent"
     CHARGING = "charging"
     AUTHORIZED = "authorized"
+    CAPTURING = "capturing"
+    VOIDING = "voiding"
     CAPTURED = "captured"
     REVERSING = "reversing"
     ENDED = "ended"
@@ -45,6 +47,8 @@ PUBLIC_STATES: Final[Mapping[State, PublicState]] = {
     State.AWAITING_CONSENT: PublicState.REQUIRES_CONSENT,
     State.CHARGING: PublicState.PROCESSING,
     State.AUTHORIZED: PublicState.AUTHORIZED,
+    State.CAPTURING: PublicState.PROCESSING,
+    State.VOIDING: PublicState.PROCESSING,
     State.CAPTURED: PublicState.SUCCEEDED,
     State.REVERSING: PublicState.PROCESSING,
     State.ENDED: PublicState.FAILED,
@@ -59,6 +63,7 @@ METADATA_KEYS_MAX: Final = 50
 
 FINAL_STATES: Final = frozenset({State.CAPTURED, State.ENDED, State.REVERSED})
 WAITING_STATES: Final = frozenset({State.CREATED, State.AWAITING_CONSENT})
+HOLDING_STATES: Final = frozenset({State.AUTHORIZED, State.CAPTURING, State.VOIDING})
 DEAD_STATES: Final = frozenset({State.ENDED, State.REVERSED})
 """No money stays with the merchant: the reference is free for another, and no limit counts it."""
 
@@ -87,6 +92,7 @@ class EventType(StrEnum):
     PAYMENT_ASKED = "payment.asked"
     PAYMENT_CONFIRMED = "payment.confirmed"
     PAYMENT_AUTHORIZED = "payment.authorized"
+    PAYMENT_CAPTURE_FAILED = "payment.capture_failed"
     PAYMENT_SUCCEEDED = "payment.succeeded"
     PAYMENT_FAILED = "payment.failed"
     PAYMENT_REVERSED = "payment.reversed"
@@ -95,6 +101,8 @@ class EventType(StrEnum):
     REVERSAL_CREATED = "reversal.created"
     REVERSAL_SUCCEEDED = "reversal.succeeded"
     REVERSAL_FAILED = "reversal.failed"
+    ESCROW_HELD = "escrow.held"
+    ESCROW_RELEASED = "escrow.released"
 
 
 class Capture(StrEnum):
@@ -118,6 +126,9 @@ class OperationKind(StrEnum):
     """What the carrier was told to do and has not ended yet."""
 
     CHARGE = "charge"
+    RESERVE = "reserve"
+    CAPTURE = "capture"
+    RELEASE = "release"
     REVERSE = "reverse"
 
 
@@ -127,9 +138,15 @@ class Operation(msgspec.Struct, frozen=True):
     attempt_id: str
     kind: OperationKind
     charge_attempt_id: str
-    """The charge that a reversal takes back; for a charge its own id."""
+    """The charge that a reversal takes back, the reservation that is captured or released; else its own id."""
     carrier_reference: str | None = None
-    """The carrier's own reference of the charge that a reversal takes back."""
+    """The carrier's own reference of that charge or reservation."""
+    reference: str | None = None
+    """The carrier's own reference of this order, once it is learned; where the carrier knows no id of ours."""
+    amount_minor: int | None = None
+    """What is captured or given back; None: the payment's whole amount."""
+    ends_as: Reason | None = None
+    """Why a release lets the money go."""
     unknown_since_ms: int | None = None
     """When it was first not known what became of the order: bytes of it may have left until then."""
     inquiries: int = 0
@@ -205,6 +222,17 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     """The version of the fees that was in force when the payment was made; None: there are none."""
 
     @property
+    def ordered_minor(self) -> int:
+        """What the running operation is about."""
+        ordered = None if self.operation is None else self.operation.amount_minor
+        return self.amount.amount_minor if ordered is None else ordered
+
+    @property
+    def funds_held(self) -> bool:
+        """The carrier has set the money aside for this payment and not let it go."""
+        return self.hold_expires_at_ms is not None and self.state in HOLDING_STATES
+
+    @property
     def refundable_minor(self) -> int:
         """What a refund or a dispute may still be about. Nothing while a dispute is open."""
         if self.state is not State.CAPTURED or self.disputed_minor:
@@ -243,6 +271,17 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     max_processing_ms: int = 60_000
     """How long the carrier may work on an order; before that its «not found» is not believed."""
     resend_ladder_ms: tuple[int, ...] = (1_000, 5_000, 15_000, 60_000)
+    holds: bool = False
+    """The carrier sets money aside and takes it later."""
+    partial_capture: bool = False
+    hold_ms: int = 7 * 24 * 3600 * 1000
+    """How long a hold stands where the carrier does not say it."""
+    hold_margin_ms: int = 60_000
+    """So long before its end a hold is released by us: what is captured in the last minute may come too late."""
+    escrow_ship_within_ms: int = 7 * 24 * 3600 * 1000
+    """A shop that has not told of the delivery by then gives the money back."""
+    escrow_release_after_ms: int = 14 * 24 * 3600 * 1000
+    """A buyer who has said nothing so long after the delivery has the goods."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -311,9 +350,18 @@ class OverLimit(MerchantEvent, frozen=True, kw_only=True):
 class CaptureRequested(MerchantEvent, frozen=True, kw_only=True):
     """The attempt was named when the consent was recorded."""
 
+    amount_minor: int | None = None
+    """None: all of it. The rest of what is held goes back."""
+
 
 class CancelRequested(MerchantEvent, frozen=True, kw_only=True):
     pass
+
+
+class GoodsReceived(ConsumerEvent, frozen=True, kw_only=True):
+    """The buyer says that the goods came (`OK` and the ref)."""
+
+    mo_id: str
 
 
 class Fulfilled(MerchantEvent, frozen=True, kw_only=True):
@@ -358,6 +406,56 @@ class MoneyFact(CarrierFact, frozen=True, kw_only=True):
 
 
 class Charged(MoneyFact, frozen=True, kw_only=True):
+    """The money is taken. Of a reservation: what was captured of it; `attempt_id` is the reservation's."""
+
+    carrier_reference: str
+    amount_minor: int | None = None
+    """What the carrier says that it took, if it says so."""
+
+
+class Held(MoneyFact, frozen=True, kw_only=True):
+    """The money is set aside."""
+
+    carrier_reference: str
+    expires_at_ms: int | None = None
+
+
+class HoldEnded(MoneyFact, frozen=True, kw_only=True):
+    """What was held is free again, by our order or by itself; nothing was taken. `attempt_id` is the reservation's."""
+
+    detail: str = ""
+
+
+class HoldOrderDeclined(MoneyFact, frozen=True, kw_only=True):
+    """An explicit no to a capture or a release; the hold stands."""
+
+    detail: str = ""
+
+
+class HoldOrderUnknown(MoneyFact, frozen=True, kw_only=True):
+    """Of a capture or a release, as the next two."""
+
+    detail: str = ""
+
+
+class HoldOrderUnsent(MoneyFact, frozen=True, kw_only=True):
+    detail: str = ""
+
+
+class HoldOrderNotDone(MoneyFact, frozen=True, kw_only=True):
+    """An inquiry found the hold as it was before the order."""
+
+
+class StillPending(MoneyFact, frozen=True, kw_only=True):
+    """The carrier has the order and says that it works on it."""
+
+    detail: str = ""
+    carrier_reference: str | None = None
+
+
+class ReferenceLearned(MoneyFact, frozen=True, kw_only=True):
+    """A callback named the carrier's own reference of an order."""
+
     carrier_reference: str
 
 
@@ -429,6 +527,19 @@ class Charge(Effect, frozen=True, kw_only=True):
     delay_ms: int = 0
 
 
+class Reserve(Effect, frozen=True, kw_only=True):
+    attempt_id: str
+    delay_ms: int = 0
+
+
+class EndHold(Effect, frozen=True, kw_only=True):
+    """Capture or release what is held; the running operation says how much of which reservation."""
+
+    attempt_id: str
+    kind: OperationKind
+    delay_ms: int = 0
+
+
 class Inquire(Effect, frozen=True, kw_only=True):
     """Ask the carrier what became of an attempt."""
 
@@ -454,6 +565,12 @@ class RecordConsent(Effect, frozen=True, kw_only=True):
     mo_id: str
     reply: str
     read_at_ms: int
+
+
+class RefundAll(Effect, frozen=True, kw_only=True):
+    """Give the phone's owner back what is left of the payment."""
+
+    reason: str
 
 
 class Notify(Effect, frozen=True, kw_only=True):

@@ -31,6 +31,9 @@ class PublicPayment(msgspec.Struct, frozen=True, kw_only=True):
     receipt_ref: str
     capture: str
     funds_held: bool
+    amount_captured: int
+    escrow: str | None
+    """None, `held`, `released` or `refunded`."""
     language: str
     metadata: dict[str, str]
     cancel_requested: bool
@@ -81,7 +84,9 @@ def public_payment(payment: Payment, msisdn: str) -> PublicPayment:
         reference=payment.reference,
         receipt_ref=payment.ref,
         capture=payment.capture,
-        funds_held=False,
+        funds_held=payment.funds_held,
+        amount_captured=payment.captured_minor,
+        escrow=payment.escrow,
         language=payment.language,
         metadata=payment.metadata,
         cancel_requested=payment.cancel_requested,
@@ -104,7 +109,9 @@ def _reversal(payment: Payment) -> str | None:
 
 
 def _capture_before(payment: Payment) -> str | None:
-    return _maybe(payment.charge_not_after_ms) if payment.state is State.AUTHORIZED else None
+    if payment.state is not State.AUTHORIZED:
+        return None
+    return _maybe(payment.deadline_at_ms if payment.funds_held else payment.charge_not_after_ms)
 
 
 def _maybe(at_ms: int | None) -> str | None:

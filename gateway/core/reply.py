@@ -35,6 +35,7 @@ class Meaning(StrEnum):
     BALANCE = "balance"
     RECEIPT = "receipt"
     PAY = "pay"
+    RECEIVED = "received"
     DISPUTE = "dispute"
     REPORT = "report"
     UNCLEAR = "unclear"
@@ -63,6 +64,7 @@ _COMMANDS: Final[dict[type[Command], Meaning]] = {
     keywords.Balance: Meaning.BALANCE,
     keywords.Receipt: Meaning.RECEIPT,
     keywords.Pay: Meaning.PAY,
+    keywords.Received: Meaning.RECEIVED,
     keywords.Dispute: Meaning.DISPUTE,
     keywords.Report: Meaning.REPORT,
 }

@@ -4,10 +4,12 @@ from msgspec.structs import replace
 
 from gateway.core.payment import (
     BreakKind,
+    Capture,
     Charged,
     Decision,
     Effect,
     EntryKind,
+    Escrow,
     Event,
     EventType,
     Inquire,
@@ -19,10 +21,12 @@ from gateway.core.payment import (
     Payment,
     Post,
     Reason,
+    ReferenceLearned,
     Reverse,
     Rules,
     SendText,
     State,
+    StillPending,
 )
 
 
@@ -44,15 +48,20 @@ def rung(ladder_ms: tuple[int, ...], step: int) -> int:
     return ladder_ms[min(step, len(ladder_ms) - 1)]
 
 
-def ask_the_carrier(payment: Payment, event: MoneyFact, rules: Rules, *, found: bool) -> Decision:
-    """The outcome of the running operation is unknown: climb the inquiry ladder, at its end call a person."""
+def ask_the_carrier(
+    payment: Payment, event: MoneyFact, rules: Rules, *, found: bool, is_pending: bool = False
+) -> Decision:
+    """The running operation has no outcome: climb the inquiry ladder, at its end call a person.
+
+    *is_pending*: the carrier says that it works on it, so the outcome is open but not unknown.
+    """
     operation = payment.operation
     if operation is None or operation.attempt_id != event.attempt_id:
         return Decision(payment)
     not_found = 0 if found else not_found_so_far(operation, event, rules)
     asked = replace(
         operation,
-        unknown_since_ms=event.at_ms if operation.unknown_since_ms is None else operation.unknown_since_ms,
+        unknown_since_ms=operation.unknown_since_ms if is_pending else operation.unknown_since_ms or event.at_ms,
         inquiries=operation.inquiries + 1,
         not_found=not_found,
         not_found_at_ms=event.at_ms if not_found > operation.not_found else operation.not_found_at_ms,
@@ -63,7 +72,8 @@ def ask_the_carrier(payment: Payment, event: MoneyFact, rules: Rules, *, found: 
         effects.append(OpenBreak(kind=BreakKind.UNKNOWN_OUTCOME, detail=detail))
     delay_ms = rung(rules.inquiry_ladder_ms, operation.inquiries) if found else rules.not_found_gap_ms
     effects.append(Inquire(attempt_id=operation.attempt_id, kind=operation.kind, delay_ms=delay_ms))
-    if operation.kind is OperationKind.CHARGE and asked.inquiries == rules.tell_unknown_after_inquiries:
+    is_charge = operation.kind in (OperationKind.CHARGE, OperationKind.RESERVE)
+    if is_charge and asked.outcome_unknown and asked.inquiries == rules.tell_unknown_after_inquiries:
         effects.append(SendText(template="unknown_outcome"))
     return Decision(replace(payment, operation=asked), tuple(effects))
 
@@ -91,17 +101,19 @@ def not_found_so_far(operation: Operation, event: MoneyFact, rules: Rules) -> in
 def start_reversal(payment: Payment, event: Charged, state: State) -> Decision:
     # One Reversal a charge, so its attempt id can be derived: no chance is needed here and a repeat finds the same id.
     reversal_id = "rev_" + event.attempt_id.removeprefix("att_")
+    taken_minor = payment.amount.amount_minor if event.amount_minor is None else event.amount_minor
     operation = Operation(
         attempt_id=reversal_id,
         kind=OperationKind.REVERSE,
         charge_attempt_id=event.attempt_id,
         carrier_reference=event.carrier_reference,
+        amount_minor=taken_minor,
     )
     reversing = replace(payment, state=state, operation=operation, reversed_attempt_id=event.attempt_id)
     return Decision(
         reversing,
         (
-            Post(kind=EntryKind.LATE_CHARGE, source_id=event.attempt_id, amount_minor=payment.amount.amount_minor),
+            Post(kind=EntryKind.LATE_CHARGE, source_id=event.attempt_id, amount_minor=taken_minor),
             Notify(type=EventType.REVERSAL_CREATED),
             Reverse(
                 attempt_id=reversal_id,
@@ -110,3 +122,63 @@ def start_reversal(payment: Payment, event: Charged, state: State) -> Decision:
             ),
         ),
     )
+
+
+def still_pending(payment: Payment, event: StillPending, rules: Rules) -> Decision:
+    """The carrier works on the order: keep its reference, and ask again."""
+    if event.carrier_reference is not None:
+        learned = learn_reference(payment, event.attempt_id, event.carrier_reference)
+        if learned is None:
+            return _other_reference(payment, event.attempt_id, event.carrier_reference)
+        payment = learned
+    return ask_the_carrier(payment, event, rules, found=True, is_pending=True)
+
+
+def reference_learned(payment: Payment, event: ReferenceLearned, rules: Rules) -> Decision:
+    learned = learn_reference(payment, event.attempt_id, event.carrier_reference)
+    if learned is None:
+        return _other_reference(payment, event.attempt_id, event.carrier_reference)
+    return Decision(learned)
+
+
+def learn_reference(payment: Payment, attempt_id: str, reference: str) -> Payment | None:
+    """*payment* with what the carrier calls the order; None if it has called it otherwise before.
+
+    A later word may be longer than an earlier one (a receipt number behind the order's number), and the shorter one may
+    come last.
+    """
+    operation = payment.operation
+    if operation is not None and operation.attempt_id == attempt_id:
+        known = operation.reference
+        learned = replace(payment, operation=replace(operation, reference=reference))
+    elif operation is None and payment.attempt_id == attempt_id:
+        known, learned = payment.carrier_reference, replace(payment, carrier_reference=reference)
+    else:
+        return payment
+    if known is not None and known.startswith(reference):
+        return payment
+    return learned if known is None or reference.startswith(known) else None
+
+
+def _other_reference(payment: Payment, attempt_id: str, reference: str) -> Decision:
+    detail = f"the carrier calls attempt {attempt_id} {reference!r}, and has called it otherwise before"
+    return Decision(payment, (OpenBreak(kind=BreakKind.MISMATCH, detail=detail),))
+
+
+def captured(payment: Payment, event: Charged, rules: Rules, *before: Effect) -> Decision:
+    """The money is taken and the merchant may deliver; in escrow it waits for the buyer's word."""
+    taken = replace(
+        payment,
+        state=State.CAPTURED,
+        operation=None,
+        deadline_at_ms=None,
+        carrier_reference=event.carrier_reference,
+        ended_at_ms=event.at_ms,
+        captured_minor=payment.ordered_minor,
+    )
+    told: tuple[Effect, ...] = (Notify(type=EventType.PAYMENT_SUCCEEDED),)
+    if payment.capture is Capture.ESCROW:
+        taken = replace(taken, escrow=Escrow.HELD, deadline_at_ms=event.at_ms + rules.escrow_ship_within_ms)
+        told = (*told, Notify(type=EventType.ESCROW_HELD))
+    post = Post(kind=EntryKind.CAPTURE, source_id=event.attempt_id, amount_minor=taken.captured_minor)
+    return Decision(taken, (*before, post, *told, SendText(template="paid")))

@@ -155,6 +155,7 @@ HISTORY: Final = _table(
     "明细, 明細, 记录, 記錄, 账单, 帳單, 查询, 查詢",
 )
 RECEIPT: Final = _table("receipt, reciept, rcpt, risiti, stakabadhi, recu, justificatif, 收据, 收據, 收条, 小票")
+RECEIVED: Final = _table("ok, okay, received, nimepokea, sawa, 收到")
 DISPUTE: Final = _table("dispute, mgogoro, litige, 争议, 爭議")
 REPORT: Final = _table("report, ripoti, signaler, 举报, 舉報")
 MORE: Final = _table("more, zaidi, suite, 更多")

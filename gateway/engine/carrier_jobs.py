@@ -25,15 +25,23 @@ from gateway.core.payment import (
     ChargeUnsent,
     DeadlinePassed,
     Event,
+    Held,
+    HoldEnded,
+    HoldOrderDeclined,
+    HoldOrderNotDone,
+    HoldOrderUnknown,
+    HoldOrderUnsent,
     OperationKind,
     Payment,
     Reason,
+    ReferenceLearned,
     Reversed,
     ReverseDeclined,
     ReverseNotFound,
     ReverseUnknown,
     ReverseUnsent,
     State,
+    StillPending,
 )
 from gateway.engine.merchant_jobs import taken_codes
 from gateway.engine.traces import keep_trace, keep_trace_of_payment, trace_of_parked
@@ -160,20 +168,23 @@ class TextDone:
         return AskDeclined(at_ms=unit.now_ms, reason=reason, detail=f"{result.code} {result.detail}")
 
 
+OrderResult = base.ChargeResult | base.ReserveResult | base.ReleaseResult | base.HoldInquiryResult
+
+
 @dataclass(slots=True)
 class OrderDone:
-    """What the biller answered to a charge, a reversal, or an inquiry about one."""
+    """What the biller answered to an order or to an inquiry about one."""
 
     row: OutboxRow
-    result: base.ChargeResult | base.InquiryResult
-    before: base.InquiryResult | None = None
+    result: OrderResult
+    before: base.HoldInquiryResult | None = None
     """What an inquiry had said, for a charge that somebody else may have begun."""
 
     is_carrier_fact: ClassVar[bool] = True
 
     @property
     def action(self) -> str:
-        return "charge" if self.row.body["of"] == OperationKind.CHARGE else "reversal"
+        return "reversal" if self.row.body["of"] == OperationKind.REVERSE else "charge"
 
     def needs(self) -> Needs:
         assert self.row.payment_id is not None and self.row.consumer_id is not None
@@ -187,7 +198,7 @@ class OrderDone:
         assert payment is not None
         keep_trace_of_payment(unit, None if self.before is None else self.before.trace, payment_id)
         keep_trace_of_payment(unit, self.result.trace, payment_id)
-        if "asked" in self.row.body and not isinstance(self.result, base.Charged | base.Declined):
+        if "asked" in self.row.body and not isinstance(self.result, _ENDS):
             self._ask_aside_again(unit, payment)
         else:
             unit.decide(payment_id, self._fact(unit, payment))
@@ -214,20 +225,33 @@ class OrderDone:
         )
 
     def _fact(self, unit: Unit, payment: Payment) -> Event:
-        result = self.result
-        wrong = _mismatch(payment, result)
+        result, body = self.result, self.row.body
+        wrong = _mismatch(self.row, result)
         if wrong is not None:
             unit.effects.open_break(BreakKind.MISMATCH, payment.id, wrong)
             result = base.Unknown(detail=wrong)
-        if self.row.body["of"] == OperationKind.REVERSE:
-            return _reversal_fact(unit.now_ms, self.row.body["attempt_id"], result)
-        return self._charge_fact(unit, payment, result)
+        match OperationKind(body["of"]):
+            case OperationKind.REVERSE:
+                return _reversal_fact(unit.now_ms, body["attempt_id"], result)
+            case OperationKind.CAPTURE | OperationKind.RELEASE:
+                return _hold_fact(unit.now_ms, body["attempt_id"], body["charge_attempt_id"], result)
+            case OperationKind.CHARGE | OperationKind.RESERVE:
+                return self._charge_fact(unit, payment, result)
 
-    def _charge_fact(self, unit: Unit, payment: Payment, result: base.ChargeResult | base.InquiryResult) -> Event:
+    def _charge_fact(self, unit: Unit, payment: Payment, result: OrderResult) -> Event:
         at_ms, attempt_id = unit.now_ms, self.row.body["attempt_id"]
         match result:
             case base.Charged():
-                return Charged(at_ms=at_ms, attempt_id=attempt_id, carrier_reference=result.carrier_reference)
+                return _charged(at_ms, attempt_id, result)
+            case base.Held():
+                return Held(
+                    at_ms=at_ms,
+                    attempt_id=attempt_id,
+                    carrier_reference=result.carrier_reference,
+                    expires_at_ms=result.expires_at_ms,
+                )
+            case base.Released():
+                return HoldEnded(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
             case base.Declined():
                 return ChargeDeclined(
                     at_ms=at_ms,
@@ -240,8 +264,14 @@ class OrderDone:
                 return ChargeUnsent(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
             case base.NotFound():
                 return ChargeNotFound(at_ms=at_ms, attempt_id=attempt_id)
-            case base.Pending() | base.Unknown():
+            case base.Pending():
+                return _still_pending(at_ms, attempt_id, result)
+            case base.Unknown():
                 return ChargeUnknown(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
+
+
+_ENDS = (base.Charged, base.Declined, base.Held, base.Released)
+"""Results after which nobody needs to ask again."""
 
 
 def _is_settled(payment: Payment, attempt_id: str) -> bool:
@@ -250,7 +280,20 @@ def _is_settled(payment: Payment, attempt_id: str) -> bool:
     return is_captured or payment.reversed_attempt_id == attempt_id
 
 
-def _reversal_fact(at_ms: int, attempt_id: str, result: base.ChargeResult | base.InquiryResult) -> Event:
+def _charged(at_ms: int, attempt_id: str, result: base.Charged) -> Charged:
+    amount_minor = None if result.amount is None else result.amount.amount_minor
+    return Charged(
+        at_ms=at_ms, attempt_id=attempt_id, carrier_reference=result.carrier_reference, amount_minor=amount_minor
+    )
+
+
+def _still_pending(at_ms: int, attempt_id: str, result: base.Pending) -> StillPending:
+    return StillPending(
+        at_ms=at_ms, attempt_id=attempt_id, detail=result.detail, carrier_reference=result.carrier_reference
+    )
+
+
+def _reversal_fact(at_ms: int, attempt_id: str, result: OrderResult) -> Event:
     match result:
         case base.Charged():
             return Reversed(at_ms=at_ms, attempt_id=attempt_id, carrier_reference=result.carrier_reference)
@@ -260,15 +303,46 @@ def _reversal_fact(at_ms: int, attempt_id: str, result: base.ChargeResult | base
             return ReverseUnsent(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
         case base.NotFound():
             return ReverseNotFound(at_ms=at_ms, attempt_id=attempt_id)
-        case base.Pending() | base.Unknown():
+        case base.Pending():
+            return _still_pending(at_ms, attempt_id, result)
+        case base.Unknown():
             return ReverseUnknown(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
+        case base.Held() | base.Released():
+            raise AssertionError(f"no biller answers a reversal with {type(result).__name__}")
 
 
-def _mismatch(payment: Payment, result: base.ChargeResult | base.InquiryResult) -> str | None:
+def _hold_fact(at_ms: int, attempt_id: str, hold_attempt_id: str, result: OrderResult) -> Event:
+    """What a capture or a release came to. An inquiry finds the hold as it was, or what became of it."""
+    match result:
+        case base.Charged():
+            return _charged(at_ms, hold_attempt_id, result)
+        case base.Released():
+            return HoldEnded(at_ms=at_ms, attempt_id=hold_attempt_id, detail=result.detail)
+        case base.Held():
+            return HoldOrderNotDone(at_ms=at_ms, attempt_id=attempt_id)
+        case base.Declined():
+            return HoldOrderDeclined(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
+        case base.Unsent():
+            return HoldOrderUnsent(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
+        case base.Pending():
+            return _still_pending(at_ms, attempt_id, result)
+        case base.NotFound():
+            return HoldOrderUnknown(at_ms=at_ms, attempt_id=attempt_id, detail="the carrier does not know the hold")
+        case base.Unknown():
+            return HoldOrderUnknown(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
+
+
+def _mismatch(row: OutboxRow, result: OrderResult) -> str | None:
     """The carrier says yes to another amount: nobody knows what it took, so a person looks."""
-    if not isinstance(result, base.Charged) or result.amount is None or result.amount == payment.amount:
+    body = row.body
+    if not isinstance(result, base.Charged | base.Held) or result.amount is None:
         return None
-    return f"the carrier answered {_show(result.amount)} for {_show(payment.amount)}"
+    if body["of"] == OperationKind.RELEASE and isinstance(result, base.Charged):
+        return None  # Captured in vain, whatever part of it: just that is given back.
+    # An inquiry about a capture finds the reservation as a whole if it stands.
+    name = "whole_minor" if isinstance(result, base.Held) else "amount_minor"
+    expected = Money(body[name], body["currency"])
+    return None if result.amount == expected else f"the carrier answered {_show(result.amount)} for {_show(expected)}"
 
 
 def _show(amount: Money) -> str:
@@ -401,6 +475,11 @@ class CallbackRead:
             )
             unit.effects.open_break(BreakKind.UNEXPECTED_FACT, None, detail)
             return
+        if self.callback.authenticated and self.callback.carrier_reference is not None:
+            reference = self.callback.carrier_reference
+            learned = ReferenceLearned(at_ms=unit.now_ms, attempt_id=attempt.id, carrier_reference=reference)
+            unit.decide(payment.id, learned)
+            payment = unit.current([payment.id])[0]
         settled = attempt.status == "succeeded" or payment.reversed_attempt_id == attempt.id
         if not settled:
             unit.effects.inquire_aside(payment, attempt.id, attempt.charge_attempt_id, OperationKind(attempt.kind))

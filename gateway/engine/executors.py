@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from carriers import base
 from gateway.core.money import Money
 from gateway.core.payment import OperationKind
-from gateway.engine.carrier_jobs import OrderDone, TextDone
+from gateway.engine.carrier_jobs import OrderDone, OrderResult, TextDone
 from gateway.engine.lane import NotStarted
 from gateway.engine.texts import Texts
 from gateway.store.outbox import OutboxRow
@@ -86,7 +86,7 @@ class TextExecutor:
 
 
 class OrderExecutor:
-    """Carries out rows of kinds `charge`, `reverse` and `inquire` at one carrier's biller."""
+    """Carries out rows of kinds `charge`, `reserve`, `capture`, `release`, `reverse` and `inquire` at one biller."""
 
     def __init__(
         self,
@@ -112,23 +112,49 @@ class OrderExecutor:
         msisdn = await _number(row, self._msisdn_of)
         if not grant.may_start(self.hard_timeout_s):
             raise NotStarted
-        if row.body["of"] == OperationKind.REVERSE:
-            return OrderDone(row, await self._reverse(row, _reverse_order(row.body, msisdn)))
-        return await self._charge(row, _charge_order(row.body, msisdn))
+        order = _charge_order(row.body, msisdn)
+        match OperationKind(row.body["of"]):
+            case OperationKind.REVERSE:
+                return OrderDone(row, await self._reverse(row, _reverse_order(row.body, msisdn)))
+            case OperationKind.CAPTURE | OperationKind.RELEASE:
+                return OrderDone(row, await self._end_hold(row, msisdn))
+            case OperationKind.RESERVE:
+                return await self._begin(row, order, self._holding.inquire_hold, self._holding.reserve)
+            case OperationKind.CHARGE:
+                return await self._begin(row, order, self._biller.inquire, self._biller.charge)
 
-    async def _charge(self, row: OutboxRow, order: base.ChargeOrder) -> OrderDone:
+    @property
+    def _holding(self) -> base.HoldingBiller:
+        assert isinstance(self._biller, base.HoldingBiller), "only where the biller says so is anything reserved"
+        return self._biller
+
+    async def _begin(
+        self,
+        row: OutboxRow,
+        order: base.ChargeOrder,
+        inquire: Callable[[base.ChargeOrder], Awaitable[base.HoldInquiryResult]],
+        send: Callable[[base.ChargeOrder], Awaitable[base.ChargeResult | base.ReserveResult]],
+    ) -> OrderDone:
         if row.kind == "inquire":
-            return OrderDone(row, await self._biller.inquire(order))
+            return OrderDone(row, await inquire(order))
         found = None
         if row.maybe_sent:
             # Another owner may have begun it: it is asked about first. Sent again it is only where the carrier knows it
             # by our id, and so takes it once however often it comes.
-            found = await self._biller.inquire(order)
+            found = await inquire(order)
             if not (isinstance(found, base.NotFound) and self._biller.capabilities.client_keyed):
                 return OrderDone(row, found)
         if self._now_ms() > (row.body["charge_not_after_ms"] or 0):
             return OrderDone(row, base.Unsent(detail="too late to charge on this consent"), found)
-        return OrderDone(row, await self._biller.charge(order), found)
+        return OrderDone(row, await send(order), found)
+
+    async def _end_hold(self, row: OutboxRow, msisdn: str) -> OrderResult:
+        if row.kind == "inquire" or row.maybe_sent:
+            return await self._holding.inquire_hold(_hold_of(row.body, msisdn))
+        order = _hold_order(row.body, msisdn)
+        if row.body["of"] == OperationKind.CAPTURE:
+            return await self._holding.capture(order)
+        return await self._holding.release(order)
 
     async def _reverse(self, row: OutboxRow, order: base.ReverseOrder) -> base.ChargeResult | base.InquiryResult:
         if row.kind == "inquire" or row.maybe_sent:
@@ -143,6 +169,31 @@ def _charge_order(body: Mapping[str, Any], msisdn: str) -> base.ChargeOrder:  # 
         amount=Money(body["amount_minor"], body["currency"]),
         description=body["description"],
         reference=body["ref"],
+        carrier_reference=body.get("reference"),
+    )
+
+
+def _hold_of(body: Mapping[str, Any], msisdn: str) -> base.ChargeOrder:  # Any: JSON of the outbox row.
+    """The reservation that a capture or a release is about."""
+    return base.ChargeOrder(
+        attempt_id=body["charge_attempt_id"],
+        msisdn=msisdn,
+        amount=Money(body["whole_minor"], body["currency"]),
+        description=body["description"],
+        reference=body["ref"],
+        carrier_reference=body["carrier_reference"],
+    )
+
+
+def _hold_order(body: Mapping[str, Any], msisdn: str) -> base.HoldOrder:  # Any: JSON of the outbox row.
+    return base.HoldOrder(
+        attempt_id=body["attempt_id"],
+        hold_attempt_id=body["charge_attempt_id"],
+        hold_reference=body["carrier_reference"],
+        msisdn=msisdn,
+        amount=Money(body["amount_minor"], body["currency"]),
+        description=body["description"],
+        reference=body["ref"],
     )
 
 
@@ -153,4 +204,5 @@ def _reverse_order(body: Mapping[str, Any], msisdn: str) -> base.ReverseOrder:  
         charge_reference=body["carrier_reference"],
         msisdn=msisdn,
         amount=Money(body["amount_minor"], body["currency"]),
+        carrier_reference=body.get("reference"),
     )

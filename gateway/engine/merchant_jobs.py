@@ -262,15 +262,20 @@ class ChangePayment:
 
 @dataclass(slots=True, kw_only=True)
 class CapturePayment(ChangePayment):
-    """`POST /v1/payments/{id}/capture`: charge on the consent that a manual payment holds."""
+    """`POST /v1/payments/{id}/capture`: take the money that is held, or charge on the consent that stands."""
+
+    amount_minor: int | None = None
 
     route: ClassVar[str] = "capture"
     action: ClassVar[str] = "charge"
 
     def event(self, unit: Unit) -> Event:
-        return CaptureRequested(at_ms=unit.now_ms)
+        return CaptureRequested(at_ms=unit.now_ms, amount_minor=self.amount_minor)
 
     def change(self, unit: Unit, payment: Payment) -> int | Problem:
+        wrong = self._wrong_amount(unit, payment)
+        if wrong is not None:
+            return wrong
         outcome = ChangePayment.change(self, unit, payment)
         [moved] = unit.current([payment.id])
         if not isinstance(outcome, Problem) and not self.is_done(moved):
@@ -278,8 +283,23 @@ class CapturePayment(ChangePayment):
             return Problem("invalid_state", self.refusal(moved), {"status": moved.public_state})
         return outcome
 
+    def _wrong_amount(self, unit: Unit, payment: Payment) -> Problem | None:
+        whole_minor = payment.amount.amount_minor
+        if self.amount_minor is None or self.amount_minor == whole_minor:
+            return None
+        if self.amount_minor > whole_minor:
+            detail = f"amount: expected at most {whole_minor}, got {self.amount_minor}"
+            return Problem("capture_exceeds_payment", detail)
+        if payment.funds_held and unit.policy.rules[payment.carrier].partial_capture:
+            return None
+        detail = "amount: only money that is held can be captured in part, and only where the carrier can do it"
+        return Problem("partial_capture_not_supported", detail)
+
     def is_done(self, payment: Payment) -> bool:
-        return payment.capture is Capture.MANUAL and payment.state in (State.CHARGING, State.CAPTURED)
+        taken_minor = payment.captured_minor if payment.state is State.CAPTURED else payment.ordered_minor
+        is_same = taken_minor == (self.amount_minor or payment.amount.amount_minor)
+        is_taken = payment.state in (State.CHARGING, State.CAPTURING, State.CAPTURED)
+        return payment.capture is Capture.MANUAL and is_taken and is_same
 
     def refusal(self, payment: Payment) -> str:
         if payment.capture is Capture.AUTOMATIC:

@@ -5,7 +5,7 @@ so that neither codes nor numbers lie in the outbox.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -17,16 +17,21 @@ from gateway.core.payment import (
     Charge,
     Charged,
     Effect,
+    EndHold,
     Event,
     EventType,
+    Held,
+    HoldEnded,
     Inquire,
     MoneyFact,
     Notify,
     OpenBreak,
+    Operation,
     OperationKind,
     Payment,
     Post,
     RecordConsent,
+    Reserve,
     Reverse,
     Reversed,
     SendAsk,
@@ -68,6 +73,38 @@ def second_send(message_id: str) -> str:
 _ENTRY_COLUMNS: Final = ("source_type", "source_id", "kind", "mode", "currency", "payment_id")
 
 
+_YES: Final[Mapping[OperationKind, type[MoneyFact]]] = {
+    OperationKind.CHARGE: Charged,
+    OperationKind.RESERVE: Held,
+    OperationKind.CAPTURE: Charged,
+    OperationKind.RELEASE: HoldEnded,
+    OperationKind.REVERSE: Reversed,
+}
+
+
+def _is_yes(operation: Operation, event: Event) -> bool:
+    """Whether *event* says that *operation* was carried out."""
+    if not isinstance(event, _YES[operation.kind]):
+        return False
+    # What became of a hold is told under the reservation's id.
+    is_about_hold = operation.kind in (OperationKind.CAPTURE, OperationKind.RELEASE)
+    return event.attempt_id == (operation.charge_attempt_id if is_about_hold else operation.attempt_id)
+
+
+def _reference_of(payment: Payment, attempt_id: str) -> str | None:
+    """What the carrier calls that order, if it has told."""
+    operation = payment.operation
+    if operation is not None and operation.attempt_id == attempt_id:
+        return operation.reference
+    return payment.carrier_reference if payment.attempt_id == attempt_id else None
+
+
+def _amount_of(payment: Payment, attempt_id: str) -> int:
+    operation = payment.operation
+    is_running = operation is not None and operation.attempt_id == attempt_id
+    return payment.ordered_minor if is_running else payment.amount.amount_minor
+
+
 class Effects:
     """Carries out effects within one unit."""
 
@@ -79,6 +116,8 @@ class Effects:
             SendAsk: self._send_ask,
             SendText: self._send_text,
             Charge: self._charge,
+            Reserve: self._charge,
+            EndHold: self._end_hold,
             Inquire: self._inquire,
             Reverse: self._reverse,
             RecordConsent: self._record_consent,
@@ -112,10 +151,8 @@ class Effects:
 
     def _record_attempts(self, before: Payment, after: Payment, event: Event) -> None:
         old, new = before.operation, after.operation
-        succeeded = isinstance(event, Charged | Reversed)
         if old is not None and (new is None or new.attempt_id != old.attempt_id):
-            is_answer = isinstance(event, MoneyFact) and event.attempt_id == old.attempt_id
-            self._end_attempt(old.attempt_id, "succeeded" if succeeded and is_answer else "failed", event)
+            self._end_attempt(old.attempt_id, "succeeded" if _is_yes(old, event) else "failed", event)
         elif isinstance(event, Charged) and after.reversed_attempt_id == event.attempt_id:
             self._end_attempt(event.attempt_id, "late", event)
         if new is not None and (old is None or new.attempt_id != old.attempt_id):
@@ -126,7 +163,7 @@ class Effects:
                     "payment_id": after.id,
                     "kind": new.kind,
                     "charge_attempt_id": new.charge_attempt_id,
-                    "amount_minor": after.amount.amount_minor,
+                    "amount_minor": after.ordered_minor,
                     "currency": after.amount.currency,
                     "status": "running",
                     "carrier_reference": None,
@@ -270,8 +307,21 @@ class Effects:
             )
         )
 
-    def _charge(self, payment: Payment, effect: Charge) -> None:
-        self._order(payment, "charge", effect.attempt_id, effect.attempt_id, effect.delay_ms)
+    def _charge(self, payment: Payment, effect: Charge | Reserve) -> None:
+        kind = OperationKind.CHARGE if isinstance(effect, Charge) else OperationKind.RESERVE
+        self._order(payment, kind, effect.attempt_id, effect.attempt_id, effect.delay_ms)
+
+    def _end_hold(self, payment: Payment, effect: EndHold) -> None:
+        operation = payment.operation
+        assert operation is not None
+        self._order(
+            payment,
+            effect.kind,
+            effect.attempt_id,
+            operation.charge_attempt_id,
+            effect.delay_ms,
+            carrier_reference=operation.carrier_reference,
+        )
 
     def _reverse(self, payment: Payment, effect: Reverse) -> None:
         self._order(
@@ -285,7 +335,7 @@ class Effects:
 
     def _inquire(self, payment: Payment, effect: Inquire) -> None:
         operation = payment.operation
-        if effect.kind is OperationKind.CHARGE or operation is None:
+        if operation is None or effect.attempt_id != operation.attempt_id:
             self._order(payment, "inquire", effect.attempt_id, effect.attempt_id, effect.delay_ms, of=effect.kind)
             return
         self._order(
@@ -316,7 +366,9 @@ class Effects:
             "of": of or kind,
             "carrier": payment.carrier,
             "carrier_reference": carrier_reference,
-            "amount_minor": payment.amount.amount_minor,
+            "reference": _reference_of(payment, attempt_id),
+            "amount_minor": _amount_of(payment, attempt_id),
+            "whole_minor": payment.amount.amount_minor,
             "currency": payment.amount.currency,
             "description": payment.description,
             "ref": payment.ref,
@@ -350,7 +402,18 @@ class Effects:
         delay_ms: int = 0,
     ) -> None:
         """A callback came: ask the carrier beside the payment's own inquiries, *asked* times before, in any state."""
-        self._order(payment, "inquire", attempt_id, charge_attempt_id, delay_ms, of=of, asked=asked)
+        about_hold = of in (OperationKind.CAPTURE, OperationKind.RELEASE)
+        reference = payment.carrier_reference if about_hold else None
+        self._order(
+            payment,
+            "inquire",
+            attempt_id,
+            charge_attempt_id,
+            delay_ms,
+            of=of,
+            asked=asked,
+            carrier_reference=reference,
+        )
 
     def _record_consent(self, payment: Payment, effect: RecordConsent) -> None:
         self._unit.put(

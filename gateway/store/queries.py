@@ -97,7 +97,7 @@ def consumer_charges(
     return [payment_from_row(row) for row in conn.execute(statement.order_by(payment.id.desc()).limit(limit))]
 
 
-_CHARGED = (State.CHARGING, State.CAPTURED, State.REVERSING, State.REVERSED)
+_CHARGED = (State.CHARGING, State.CAPTURING, State.CAPTURED, State.REVERSING, State.REVERSED)
 
 
 def consumer_payment_by_ref(conn: Connection, consumer_id: str, ref: str) -> Payment | None:

@@ -28,11 +28,19 @@ from gateway.core.payment import (
     DeadlinePassed,
     Event,
     Fulfilled,
+    GoodsReceived,
+    Held,
+    HoldEnded,
+    HoldOrderDeclined,
+    HoldOrderNotDone,
+    HoldOrderUnknown,
+    HoldOrderUnsent,
     Operation,
     OperationKind,
     OverLimit,
     Payment,
     Reason,
+    ReferenceLearned,
     ReplyConfirmed,
     ReplyRefused,
     Reversed,
@@ -41,6 +49,7 @@ from gateway.core.payment import (
     ReverseUnknown,
     ReverseUnsent,
     State,
+    StillPending,
     WrongCodeReplied,
 )
 
@@ -49,6 +58,7 @@ EVENT_AT = NOW + 10_000
 EXPIRES_AT = NOW + 300_000
 DEADLINE = EXPIRES_AT + 60_000
 CHARGE_NOT_AFTER = NOW + 600_000
+HOLD_EXPIRES_AT = NOW + 86_400_000
 
 _NEW: dict[str, Any] = {  # Any: fields of every type.
     "id": "pay_1",
@@ -86,6 +96,22 @@ def a_reversal(**changes: Any) -> Operation:  # Any: the operation's fields.
     return replace(reversal, **changes)
 
 
+def a_hold_order(kind: OperationKind = OperationKind.CAPTURE, **changes: Any) -> Operation:  # Any: as above.
+    """The running order to capture or to release what is held."""
+    order = Operation(attempt_id="cap_1", kind=kind, charge_attempt_id="att_1", carrier_reference="ref_1")
+    if kind is OperationKind.RELEASE:
+        order = replace(order, attempt_id="rel_1", ends_as=Reason.EXPIRED)
+    return replace(order, **changes)
+
+
+HELD: dict[str, Any] = _ATTEMPTED | {
+    "capture": Capture.MANUAL,
+    "charge_not_after_ms": CHARGE_NOT_AFTER,
+    "hold_expires_at_ms": HOLD_EXPIRES_AT,
+    "carrier_reference": "ref_1",
+}
+"""What a payment has whose money is held."""
+
 _BY_STATE: dict[State, dict[str, Any]] = {
     State.CREATED: {},
     State.AWAITING_CONSENT: {},
@@ -97,6 +123,8 @@ _BY_STATE: dict[State, dict[str, Any]] = {
         "deadline_at_ms": CHARGE_NOT_AFTER,
     },
     State.CHARGING: _ATTEMPTED | {"operation": a_charge(), "charge_not_after_ms": CHARGE_NOT_AFTER},
+    State.CAPTURING: HELD | {"operation": a_hold_order()},
+    State.VOIDING: HELD | {"operation": a_hold_order(OperationKind.RELEASE)},
     State.CAPTURED: _ATTEMPTED | {"carrier_reference": "ref_1", "ended_at_ms": NOW, "captured_minor": 125_000},
     State.REVERSING: _ATTEMPTED
     | {
@@ -137,6 +165,15 @@ _EVENTS: dict[type[Event], dict[str, Any]] = {
     ChargeUnsent: {"attempt_id": "att_1"},
     ChargeNotFound: {"attempt_id": "att_1"},
     ChargeTakenBack: {"attempt_id": "att_1"},
+    Held: {"attempt_id": "att_1", "carrier_reference": "ref_1"},
+    HoldEnded: {"attempt_id": "att_1"},
+    HoldOrderDeclined: {"attempt_id": "cap_1"},
+    HoldOrderUnknown: {"attempt_id": "cap_1"},
+    HoldOrderUnsent: {"attempt_id": "cap_1"},
+    HoldOrderNotDone: {"attempt_id": "cap_1"},
+    StillPending: {"attempt_id": "att_1"},
+    ReferenceLearned: {"attempt_id": "att_1", "carrier_reference": "ref_1/more"},
+    GoodsReceived: {"mo_id": "mo_1"},
     Reversed: {"attempt_id": "rev_1", "carrier_reference": "back_1"},
     ReverseDeclined: {"attempt_id": "rev_1"},
     ReverseUnknown: {"attempt_id": "rev_1"},

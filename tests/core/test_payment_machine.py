@@ -45,10 +45,17 @@ from gateway.core.payment import (
     ConsumerStopped,
     DeadlinePassed,
     Decision,
+    EndHold,
     EntryKind,
     Event,
     EventType,
     Fulfilled,
+    Held,
+    HoldEnded,
+    HoldOrderDeclined,
+    HoldOrderNotDone,
+    HoldOrderUnknown,
+    HoldOrderUnsent,
     Inquire,
     MoneyFact,
     Notify,
@@ -61,6 +68,7 @@ from gateway.core.payment import (
     RecordConsent,
     ReplyConfirmed,
     ReplyRefused,
+    Reserve,
     Reverse,
     Reversed,
     ReverseDeclined,
@@ -74,7 +82,9 @@ from gateway.core.payment import (
 from tests.core.factories import NOW, a_payment, an_event
 
 RULES: Final = Rules()
-Order = Charge | Inquire | Reverse
+HOLDING: Final = Rules(holds=True, partial_capture=True, hold_ms=500_000)
+PART_MINOR: Final = 100_000
+Order = Charge | Reserve | EndHold | Inquire | Reverse
 
 BOUNDS: Final = settings(
     max_examples=300,
@@ -86,21 +96,30 @@ BOUNDS: Final = settings(
 )
 
 
+_OF_ONE_TRY: Final = (
+    *(ChargeUnsent, ReverseUnsent, ChargeNotFound, ReverseNotFound, HoldOrderUnsent, HoldOrderNotDone),
+    *(HoldOrderUnknown, HoldOrderDeclined),
+)
+
+
 class PaymentStory(RuleBasedStateMachine):
     """One payment, one phone, one merchant, one carrier."""
 
     @initialize(
         capture=st.sampled_from([Capture.AUTOMATIC, Capture.AUTOMATIC, Capture.MANUAL]),
         begins=st.sampled_from(["asked", "confirmed", "confirmed", "low", "low"]),
+        rules=st.sampled_from([RULES, HOLDING, HOLDING]),
     )
-    def open(self, capture: Capture, begins: str) -> None:
+    def open(self, capture: Capture, begins: str, rules: Rules) -> None:
         """A new payment; most stories begin where it gets interesting: confirmed, or asked again for lack of funds."""
         self.noise = 0
+        self.policy = rules
         self.now_ms = NOW
         self.attempts_made = 0
         self.orders: list[tuple[int, Order]] = []
         self.reached: dict[str, str] = {}
-        """What truly happened at the carrier to the attempts that it got: pending, charged, declined, back."""
+        """What truly became of the attempts that the carrier got: pending, charged, declined, back, held, free."""
+        self.captured_minor: dict[str, int] = {}
         self.said: list[MoneyFact] = []
         self.consents: set[str] = set()
         self.may_have_left: set[str] = set()
@@ -138,6 +157,18 @@ class PaymentStory(RuleBasedStateMachine):
     def merchant_asks(self, event: type[Event]) -> None:
         self._happen(event)
 
+    @precondition(lambda self: self.payment.funds_held)
+    @rule()
+    def merchant_captures_a_part(self) -> None:
+        self._happen(CaptureRequested, amount_minor=PART_MINOR)
+
+    @precondition(lambda self: "held" in self.reached.values())
+    @rule()
+    def hold_expires_at_the_carrier(self) -> None:
+        attempt_id = next(attempt for attempt, truth in self.reached.items() if truth == "held")
+        self.reached[attempt_id] = "free"
+        self._say(HoldEnded, attempt_id)
+
     @precondition(is_lively)
     @rule(wait_ms=st.sampled_from([1_000, 1_000, 20_000, 61_000, 400_000]))
     def time_passes(self, wait_ms: int) -> None:
@@ -158,30 +189,67 @@ class PaymentStory(RuleBasedStateMachine):
         due_ms, order = self.orders.pop(which % len(self.orders))
         self.now_ms = max(self.now_ms, due_ms)
         match order:
-            case Charge():
-                self._charge_leaves(order.attempt_id, answer)
+            case Charge() | Reserve():
+                self._charge_leaves(order.attempt_id, answer, is_hold=isinstance(order, Reserve))
+            case EndHold():
+                self._hold_order_leaves(order, answer)
+            case Inquire(kind=OperationKind.CAPTURE | OperationKind.RELEASE):
+                self._hold_is_asked_about(order.attempt_id, answer)
             case Reverse():
                 self._reversal_leaves(order, answer)
-            case Inquire(kind=OperationKind.CHARGE):
+            case Inquire(kind=OperationKind.CHARGE | OperationKind.RESERVE):
                 self._charge_is_asked_about(order.attempt_id, answer)
             case Inquire():
                 self._reversal_is_asked_about(order.attempt_id, answer)
 
-    def _charge_leaves(self, attempt_id: str, answer: str) -> None:
+    def _hold_order_leaves(self, order: EndHold, answer: str) -> None:
+        attempt_id = self.payment.attempt_id
+        assert attempt_id is not None
+        if answer == "unsent":
+            self._say(HoldOrderUnsent, order.attempt_id)
+            return
+        if answer in ("no", "low"):
+            self._say(HoldOrderDeclined, order.attempt_id)
+            return
+        if self.reached[attempt_id] == "held" and answer != "silent no":
+            if order.kind is OperationKind.CAPTURE:
+                self.captured_minor[attempt_id] = self.payment.ordered_minor
+            self.reached[attempt_id] = "charged" if order.kind is OperationKind.CAPTURE else "free"
+        if answer.startswith("silent"):
+            self._say(HoldOrderUnknown, order.attempt_id)
+        else:
+            self._hold_is_asked_about(order.attempt_id, "yes")
+
+    def _hold_is_asked_about(self, order_id: str, answer: str) -> None:
+        attempt_id = self.payment.attempt_id
+        assert attempt_id is not None
+        match self.reached[attempt_id]:
+            case _ if answer.startswith("silent"):
+                self._say(HoldOrderUnknown, order_id)
+            case "charged" | "back":
+                self._say(Charged, attempt_id, amount_minor=self.captured_minor[attempt_id])
+            case "free":
+                self._say(HoldEnded, attempt_id)
+            case "held":
+                self._say(HoldOrderNotDone, order_id)
+            case truth:
+                raise AssertionError(f"no order about a hold that is {truth}")
+
+    def _charge_leaves(self, attempt_id: str, answer: str, *, is_hold: bool = False) -> None:
         assert self.payment.charge_not_after_ms is not None
         if answer == "unsent" or self.now_ms > self.payment.charge_not_after_ms:
             self._say(ChargeUnsent, attempt_id)
             return
         self.may_have_left.add(attempt_id)
         if self.reached.get(attempt_id) is None:
-            self._charge_arrives(attempt_id, answer)
+            self._charge_arrives(attempt_id, answer, "held" if is_hold else "charged")
         else:  # The same id once more: the carrier deduplicates.
             self._charge_is_asked_about(attempt_id, "yes")
 
-    def _charge_arrives(self, attempt_id: str, answer: str) -> None:
+    def _charge_arrives(self, attempt_id: str, answer: str, done: str) -> None:
         truth = {
-            "yes": "charged",
-            "silent yes": "charged",
+            "yes": done,
+            "silent yes": done,
             "no": "declined",
             "low": "declined",
             "silent no": "declined",
@@ -203,7 +271,11 @@ class PaymentStory(RuleBasedStateMachine):
     def _say_truth(self, attempt_id: str, reason: Reason) -> None:
         match self.reached[attempt_id]:
             case "charged" | "back":
-                self._say(Charged, attempt_id)
+                self._say(Charged, attempt_id, amount_minor=self.captured_minor.get(attempt_id))
+            case "held":
+                self._say(Held, attempt_id)
+            case "free":
+                self._say(HoldEnded, attempt_id)
             case "declined":
                 self._say(ChargeDeclined, attempt_id, reason=reason)
             case _:
@@ -236,8 +308,9 @@ class PaymentStory(RuleBasedStateMachine):
     def charge_succeeds_late(self, which: int) -> None:
         open_ones = [attempt for attempt, truth in self.reached.items() if truth in ("pending", "declined")]
         attempt_id = open_ones[which % len(open_ones)]
-        self.reached[attempt_id] = "charged"
-        self._say(Charged, attempt_id)
+        is_hold = self.policy.holds and self.payment.capture is Capture.MANUAL
+        self.reached[attempt_id] = "held" if is_hold else "charged"
+        self._say(Held if is_hold else Charged, attempt_id)
 
     @precondition(lambda self: self.said)
     @rule(which=st.integers(0, 30))
@@ -255,7 +328,7 @@ class PaymentStory(RuleBasedStateMachine):
         fact = an_event(event, at_ms=self.now_ms, attempt_id=attempt_id, **words)
         assert isinstance(fact, MoneyFact)
         # A try that never left says nothing about the attempt for ever, so it is not among what may come again.
-        if not isinstance(fact, ChargeUnsent | ReverseUnsent | ChargeNotFound | ReverseNotFound):
+        if not isinstance(fact, _OF_ONE_TRY):
             self.said.append(fact)
         self._move(fact)
 
@@ -265,7 +338,7 @@ class PaymentStory(RuleBasedStateMachine):
     def _move(self, event: Event) -> None:
         before = self.payment
         self.noise += before.state in FINAL_STATES and not isinstance(event, MoneyFact)
-        decision = decide(before, event, RULES)
+        decision = decide(before, event, self.policy)
         after = decision.payment
         self._check_step(before, event, decision)
         self.payment = after
@@ -286,7 +359,10 @@ class PaymentStory(RuleBasedStateMachine):
             assert after.public_state in allowed, "a final state never changes, save succeeded to reversed"
         running = before.operation
         if running is not None and (after.operation is None or after.operation.attempt_id != running.attempt_id):
-            evidence = isinstance(event, MoneyFact) and event.attempt_id == running.attempt_id
+            evidence = isinstance(event, MoneyFact) and event.attempt_id in (
+                running.attempt_id,
+                running.charge_attempt_id,
+            )
             assert evidence, "what runs at the carrier ends by evidence only"
         if decision.ignored is not None:
             assert not isinstance(event, MoneyFact), "a carrier's fact is never ignored"
@@ -299,10 +375,10 @@ class PaymentStory(RuleBasedStateMachine):
                 self.consents.add(effect.attempt_id)
         for effect in decision.effects:
             match effect:
-                case Charge():
+                case Charge() | Reserve():
                     self._check_charge_is_allowed(before, effect.attempt_id)
                     self.orders.append((self.now_ms + effect.delay_ms, effect))
-                case Inquire() | Reverse():
+                case Inquire() | Reverse() | EndHold():
                     self.orders.append((self.now_ms + effect.delay_ms, effect))
                 case Post():
                     self.posted.append((effect.kind, effect.source_id))
@@ -345,12 +421,22 @@ class PaymentStory(RuleBasedStateMachine):
         held = -self._balance(SUSPENSE)
         operation = self.payment.operation
         reversing = operation is not None and operation.kind is OperationKind.REVERSE
-        assert held == (self.payment.amount.amount_minor if reversing else 0), "I6"
+        assert held == (self.payment.ordered_minor if reversing else 0), "I6"
+
+    @invariant()
+    def the_memorandum_holds_what_is_held(self) -> None:
+        operation = self.payment.operation
+        lets_go_late = operation is not None and operation.kind is OperationKind.RELEASE
+        held = self.payment.amount.amount_minor if self.payment.funds_held or lets_go_late else 0
+        assert self._balance("carrier:acme:held") == held, "I8"
 
     @invariant()
     def no_more_than_the_amount_is_captured(self) -> None:
         merchant = -sum(
-            leg.amount_minor for posting in self.entries for leg in posting.legs if leg.account.startswith("merchant:")
+            leg.amount_minor
+            for posting in self.entries
+            for leg in posting.legs
+            if leg.account == "merchant:mer_1:pending"
         )
         assert 0 <= merchant <= self.payment.amount.amount_minor, "I9"
 

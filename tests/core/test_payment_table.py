@@ -20,13 +20,18 @@ from gateway.core.payment import (
     Charge,
     Decision,
     Effect,
+    EndHold,
+    Escrow,
     Inquire,
     Notify,
     OpenBreak,
+    OperationKind,
     Payment,
     Post,
     Reason,
     RecordConsent,
+    RefundAll,
+    Reserve,
     Reverse,
     Rules,
     SendAsk,
@@ -39,14 +44,19 @@ from tests.core.factories import (
     EVENT_AT,
     EVENT_TYPES,
     EXPIRES_AT,
+    HELD,
     NOW,
     a_charge,
+    a_hold_order,
     a_payment,
     a_reversal,
     an_event,
 )
 
 RULES = Rules()
+HOLDING = Rules(holds=True, partial_capture=True)
+PRICE_MINOR = a_payment().amount.amount_minor
+PART_MINOR = PRICE_MINOR - 25_000
 GRACE_ENDS = EXPIRES_AT + RULES.consent_grace_ms
 BELIEVABLE = NOW + RULES.max_processing_ms
 
@@ -78,6 +88,9 @@ _REVERSING_ANOTHER: Changes = {
     "reversed_attempt_id": "att_2",
 }
 _LOW: Changes = {"reason": Reason.INSUFFICIENT_FUNDS}
+
+RESERVING = a_charge(kind=OperationKind.RESERVE)
+IN_ESCROW: Changes = {"capture": Capture.ESCROW, "escrow": Escrow.HELD, "deadline_at_ms": CHARGE_NOT_AFTER}
 
 # Variant → what is different about the payment, and about the event.
 VARIANTS: dict[str, tuple[Changes, Changes]] = {
@@ -128,6 +141,37 @@ VARIANTS: dict[str, tuple[Changes, Changes]] = {
         {"attempt_id": "att_2", "carrier_reference": "ref_2"},
     ),
     "other attempt": ({}, {"attempt_id": "att_2"}),
+    "where money is held": ({"capture": Capture.MANUAL}, {}),
+    "in escrow": ({"capture": Capture.ESCROW}, {}),
+    "reserving": ({"operation": RESERVING}, {}),
+    "reserving and cancel requested": ({"operation": RESERVING, "cancel_requested": True}, {}),
+    "reserving, other attempt": ({"operation": RESERVING}, {"attempt_id": "att_2"}),
+    "money is held": (HELD | {"deadline_at_ms": CHARGE_NOT_AFTER}, {}),
+    "a part of what is held": (HELD, {"amount_minor": PART_MINOR}),
+    "a part was ordered": ({"operation": a_hold_order(amount_minor=PART_MINOR)}, {}),
+    "not done the third time": (
+        {"operation": a_hold_order(unknown_since_ms=NOW, inquiries=5, not_found=2)},
+        {"at_ms": BELIEVABLE},
+    ),
+    "release": ({}, {"attempt_id": "rel_1"}),
+    "release not done the third time": (
+        {"operation": a_hold_order(OperationKind.RELEASE, unknown_since_ms=NOW, inquiries=5, not_found=2)},
+        {"at_ms": BELIEVABLE, "attempt_id": "rel_1"},
+    ),
+    "cancelled": ({"operation": a_hold_order(OperationKind.RELEASE, ends_as=Reason.CANCELLED)}, {}),
+    "a part was captured": ({}, {"amount_minor": PART_MINOR}),
+    "released late": (
+        HELD | {"operation": a_hold_order(OperationKind.RELEASE), "reason": Reason.NOT_CHARGED},
+        {},
+    ),
+    "another name": ({"carrier_reference": "ref_1"}, {"carrier_reference": "ref_9"}),
+    "escrow is held": (IN_ESCROW, {}),
+    "escrow is held and disputed": (IN_ESCROW | {"disputed_minor": PRICE_MINOR}, {}),
+    "delivered into escrow": (IN_ESCROW | {"fulfilled_at_ms": NOW}, {}),
+    "delivered into escrow, a part given back": (
+        IN_ESCROW | {"fulfilled_at_ms": NOW, "refunded_minor": PRICE_MINOR - PART_MINOR},
+        {},
+    ),
 }
 
 
@@ -151,13 +195,21 @@ def _setting(cell: Cell) -> tuple[Changes, Changes]:
     return VARIANTS[cell.variant]
 
 
+def _rules(cell: Cell) -> Rules:
+    return HOLDING if cell.variant == "where money is held" else RULES
+
+
 def _show(effect: Effect) -> str:
     """An effect in the table's words."""
     match effect:
         case SendAsk(template=template) | SendText(template=template):
             words: list[object] = [template]
-        case Charge():
+        case Charge() | Reserve():
             words = [effect.attempt_id, *_delay(effect.delay_ms)]
+        case EndHold():
+            words = [effect.attempt_id, effect.kind, *_delay(effect.delay_ms)]
+        case RefundAll():
+            words = [effect.reason]
         case Inquire():
             words = [effect.attempt_id, effect.kind, effect.delay_ms]
         case Reverse():
@@ -168,6 +220,8 @@ def _show(effect: Effect) -> str:
             words = [effect.type]
         case Post():
             words = [effect.kind, effect.source_id]
+            if effect.amount_minor != PRICE_MINOR:
+                words.append(effect.amount_minor)
         case OpenBreak():
             words = [effect.kind]
         case _:
@@ -203,7 +257,7 @@ def test_a_cell_of_the_table_says_what_happens(cell: Cell) -> None:
     of_payment, of_event = _setting(cell)
     before = a_payment(cell.state, **of_payment)
     event = an_event(EVENT_TYPES[cell.event], **of_event)
-    decision = decide(before, event, RULES)
+    decision = decide(before, event, _rules(cell))
     assert _outcome(before, decision) == (cell.next, cell.effects)
     moved = decision.payment is not before
     assert decision.payment.version == before.version + moved
@@ -244,7 +298,7 @@ def test_a_rule_taken_out_of_the_code_fails_its_cell(
             continue
         of_payment, of_event = _setting(cell)
         before = a_payment(state, **of_payment)
-        failed += _outcome(before, decide(before, an_event(event_type, **of_event), RULES)) != cell[3:]
+        failed += _outcome(before, decide(before, an_event(event_type, **of_event), _rules(cell))) != cell[3:]
     assert failed
 
 

@@ -1,0 +1,61 @@
+"""Rules for `capture: escrow`: the money is taken and waits until the buyer says that the goods came.
+
+The shop never releases it. It tells of the delivery; then the buyer's `OK`, or silence for long enough, pays it. A shop
+that never tells of one gives the money back. A dispute stops every timer until it is decided.
+"""
+
+from msgspec.structs import replace
+
+from gateway.core.payment import (
+    DeadlinePassed,
+    Decision,
+    Effect,
+    EntryKind,
+    Escrow,
+    EventType,
+    Fulfilled,
+    GoodsReceived,
+    Notify,
+    Payment,
+    Post,
+    RefundAll,
+    Rules,
+    SendText,
+)
+
+
+def goods_sent(payment: Payment, event: Fulfilled, rules: Rules, told: Notify) -> Decision:
+    """From now on the buyer's silence counts."""
+    waiting = payment
+    if not payment.disputed_minor:
+        waiting = replace(payment, deadline_at_ms=event.at_ms + rules.escrow_release_after_ms)
+    return Decision(waiting, (told, SendText(template="goods_sent")))
+
+
+def goods_received(payment: Payment, event: GoodsReceived, rules: Rules) -> Decision:
+    """The buyer is content."""
+    if payment.escrow is not Escrow.HELD:
+        return Decision(payment, ignored="nothing of this payment is in escrow")
+    if payment.disputed_minor:
+        return Decision(payment, ignored="a dispute about this payment is open")
+    return release_escrow(payment, SendText(template="escrow_released"))
+
+
+def escrow_deadline(payment: Payment, event: DeadlinePassed, rules: Rules) -> Decision:
+    """The buyer's silence after the delivery pays the shop; the shop's silence pays the buyer back."""
+    if payment.deadline_at_ms is None or event.at_ms < payment.deadline_at_ms:
+        return Decision(payment, ignored="the deadline has not passed")
+    if payment.escrow is not Escrow.HELD or payment.disputed_minor:
+        return Decision(payment, ignored="no timer of escrow runs")
+    if payment.fulfilled_at_ms is not None:
+        return release_escrow(payment, SendText(template="escrow_released"))
+    return Decision(replace(payment, deadline_at_ms=None), (RefundAll(reason="not_delivered"),))
+
+
+def release_escrow(payment: Payment, *told: Effect) -> Decision:
+    """What was not given back is the merchant's. A refund under way ends in `refund_clearing`, where its money is."""
+    released = replace(payment, escrow=Escrow.RELEASED, deadline_at_ms=None)
+    left_minor = payment.captured_minor - payment.refunded_minor - payment.refund_reserved_minor
+    post = Post(kind=EntryKind.ESCROW_RELEASED, source_id=payment.id, amount_minor=left_minor)
+    effects: tuple[Effect, ...] = (post,) if left_minor else ()
+    return Decision(released, (*effects, Notify(type=EventType.ESCROW_RELEASED), *told))
