@@ -31,7 +31,7 @@ TROUBLES = {
     "unauthorized": (401, "authorisation", "requestingPartyAuthorisationError"),
     "not_found": (404, "identification", "identifierError"),
     "duplicate": (400, "businessRule", "duplicateRequest"),
-    "rate_limited": (429, "businessRule", "rateLimitError"),
+    "rate_limited": (400, "businessRule", "rateLimitError"),
 }
 REVERSAL = re.compile(r"/transactions/([^/]+)/reversals")
 LOOK = re.compile(r"/(responses|requeststates|transactions)/([^/]+)")
