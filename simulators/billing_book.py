@@ -81,6 +81,8 @@ class Transaction(msgspec.Struct, kw_only=True):
     status: str = "Processing"
     """Processing, then for ever Charged, Refunded or Denied."""
     error: RequestError | None = None
+    why_not: str = ""
+    """The name of the decline, once it was denied."""
     refunded: Decimal = Decimal(0)
     hidden: bool = False
     """The operator's inquiry side has not heard of it yet: not found."""
@@ -132,7 +134,9 @@ class Book:
         original = self._original(order) if order.kind == "refund" else None
         why_not = decline or self.blocked.get(order.msisdn) or self._why_not(order, original)
         if why_not is not None:
-            transaction.status, transaction.error = "Denied", DECLINES[why_not]
+            # A wallet has declines of its own, which it words itself.
+            transaction.status, transaction.error = "Denied", DECLINES.get(why_not)
+            transaction.why_not = why_not
             self._journal.write("denied", correlator=order.correlator, msisdn=order.msisdn, reason=why_not)
             return
         before = self.balance(order.msisdn)

@@ -22,6 +22,7 @@ from simulators.faults import Scripted
 from simulators.handsets import HandsetSettings
 from simulators.smsc_messages import MessageIds
 from simulators.smsc_settings import SmscSettings
+from simulators.wallet_momo import WalletSettings
 from simulators.world import Ports, World, WorldSettings
 
 PARENT_POLL_S = 0.25
@@ -50,11 +51,13 @@ def simulate(
     billing_port: Port = 0,
     merchant_port: Port = 0,
     control_port: Port = 0,
+    wallet_port: Port = 0,
     system_id: Annotated[str, typer.Option(help="Who may bind; every other system_id is refused.")] = "gateway",
     password: Annotated[str, typer.Option(help="For that system_id, at most 8 characters.")] = "secret",
     billing_user: Annotated[str, typer.Option()] = "gateway",
     billing_password: Annotated[str, typer.Option()] = "secret",
     billing_token: Annotated[str, typer.Option(help="Accepted as a bearer token.")] = "operator-token",
+    wallet_notice_url: Annotated[str, typer.Option(help="Where the Airtel wallet calls, for all orders.")] = "",
     merchant_secret: Annotated[str | None, typer.Option(help="whsec_…, for paths that control gives none.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same choices of every phone.")] = 1,
     reply_delay: Annotated[float, typer.Option(min=0.0, help="Seconds until a person answers.")] = 0.2,
@@ -75,25 +78,29 @@ def simulate(
     parent_pid: Annotated[int | None, typer.Option(min=1, max=PID_MAX, help="Stop when this process is gone.")] = None,
     watch: Annotated[Watch, typer.Option(help="stdin: stop when standard input ends.")] = Watch.NOTHING,
 ) -> None:
-    """Start SMSC, operator billing, merchant sink, handsets and their control, all on the loopback.
+    """Start SMSC, operator billing, wallets, merchant sink, handsets and their control, all on the loopback.
 
     Example: python -m simulators --journal .demo/journal --reply-delay 1
     """
+    billing = BillingSettings(
+        user=billing_user,
+        password=billing_password,
+        token=billing_token,
+        latency_median_s=billing_latency,
+        late_after_s=late_charge if late_charge >= 0 else None,
+    )
     settings = WorldSettings(
-        ports=Ports(smsc=smsc_port, billing=billing_port, merchant=merchant_port, control=control_port),
+        ports=Ports(
+            smsc=smsc_port, billing=billing_port, merchant=merchant_port, control=control_port, wallet=wallet_port
+        ),
         journal=None if journal == NO_JOURNAL else Path(journal),
         seed=seed,
         use_magic=not no_magic,
         short_code=short_code,
         merchant_secret=merchant_secret,
         smsc=SmscSettings(accounts=_account(system_id, password), message_ids=message_ids),
-        billing=BillingSettings(
-            user=billing_user,
-            password=billing_password,
-            token=billing_token,
-            latency_median_s=billing_latency,
-            late_after_s=late_charge if late_charge >= 0 else None,
-        ),
+        billing=billing,
+        wallet=_wallet(billing, wallet_notice_url),
         handsets=HandsetSettings(reply_delay_s=reply_delay, late_reply_s=late_reply, use_mix=mix),
         faults=_script(faults),
     )
@@ -126,6 +133,17 @@ async def serve(settings: WorldSettings, *, parent_pid: int | None, watch: Watch
             watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watcher
+
+
+def _wallet(billing: BillingSettings, notice_url: str) -> WalletSettings:
+    """The wallets know the same user and are as fast."""
+    return WalletSettings(
+        user=billing.user,
+        password=billing.password,
+        notice_url=notice_url,
+        late_after_s=billing.late_after_s,
+        latency_median_s=billing.latency_median_s,
+    )
 
 
 def _account(system_id: str, password: str) -> dict[str, str]:

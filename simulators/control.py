@@ -195,10 +195,11 @@ class Control:
         return ok({"script": self.world.plan.script})
 
     async def execute_late(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
-        billing = self.world.billing
-        if not billing.execute_late(found[0]):
-            return ok({"error": "nothing is held under that attempt", "held": billing.held}, 404)
-        return ok({"status": billing.book.transactions[found[0]].status})
+        billing, wallet = self.world.billing, self.world.wallet
+        for one in (billing, wallet):
+            if one.execute_late(found[0]):
+                return ok({"status": one.book.transactions[found[0]].status})
+        return ok({"error": "nothing is held under that attempt", "held": billing.held + wallet.held}, 404)
 
     async def set_smsc(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
         asked, smsc = await parsed(request, SetSmsc), self.world.smsc

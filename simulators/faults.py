@@ -12,7 +12,18 @@ from simulators.chance import draw
 
 SCRIPT_MAX = 1000
 
-POINTS = ("billing.charge", "billing.refund", "billing.inquiry", "smsc.submit", "smsc.receipt", "smsc.mo")
+POINTS = (
+    "billing.charge",
+    "billing.refund",
+    "billing.inquiry",
+    "wallet.charge",
+    "wallet.refund",
+    "wallet.inquiry",
+    "wallet.token",
+    "smsc.submit",
+    "smsc.receipt",
+    "smsc.mo",
+)
 
 BILLING_FAULTS = frozenset(
     {
@@ -36,6 +47,38 @@ BILLING_FAULTS = frozenset(
         "callback_twice",
         "callback_before",
         "callback_late",
+    }
+)
+WALLET_FAULTS = frozenset(
+    {
+        "insufficient_funds",
+        "limit_exceeded",
+        "not_subscriber",
+        "barred",
+        "refused",
+        "expired",
+        "refused_at_once",
+        "timeout_charged",
+        "timeout_declined",
+        "timeout_lost",
+        "late",
+        "processing",
+        "silent",
+        "error_before",
+        "error_after",
+        "garbage",
+        "slow",
+        "reset",
+        "duplicate",
+        "rate_limited",
+        "token_expired",
+        "inquiry_lag",
+        "callback_lost",
+        "callback_twice",
+        "callback_before",
+        "callback_late",
+        "callback_forged",
+        "callback_disordered",
     }
 )
 SUBMIT_FAULTS = frozenset(
@@ -62,6 +105,24 @@ FAULTS = {
     "billing.inquiry": frozenset(
         {"error_before", "garbage", "slow", "timeout_lost", "reset", "processing", "not_found"}
     ),
+    "wallet.charge": WALLET_FAULTS,
+    "wallet.refund": WALLET_FAULTS,
+    "wallet.inquiry": frozenset(
+        {
+            "error_before",
+            "garbage",
+            "slow",
+            "timeout_lost",
+            "reset",
+            "processing",
+            "not_found",
+            "wrong_amount",
+            "wrong_number",
+            "rate_limited",
+            "token_expired",
+        }
+    ),
+    "wallet.token": frozenset({"error_before", "garbage", "timeout_lost", "refused"}),
     "smsc.submit": SUBMIT_FAULTS,
     "smsc.receipt": RECEIPT_FAULTS,
     "smsc.mo": MO_FAULTS,

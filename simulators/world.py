@@ -19,6 +19,7 @@ from simulators.journal import Journals
 from simulators.merchant import Merchant
 from simulators.smsc import Smsc
 from simulators.smsc_settings import SmscSettings
+from simulators.wallet_momo import Wallet, WalletSettings
 from simulators.web import LOOPBACK
 
 
@@ -29,6 +30,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     billing: int = 0
     merchant: int = 0
     control: int = 0
+    wallet: int = 0
 
 
 class WorldSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,12 +44,13 @@ class WorldSettings(msgspec.Struct, frozen=True, kw_only=True):
     merchant_secret: str | None = None
     smsc: SmscSettings = SmscSettings()
     billing: BillingSettings = BillingSettings()
+    wallet: WalletSettings = WalletSettings()
     handsets: HandsetSettings = HandsetSettings()
     faults: tuple[Scripted, ...] = ()
 
 
 class World:
-    """SMSC, billing, merchant sink, handsets and their control."""
+    """SMSC, billing, wallets, merchant sink, handsets and their control."""
 
     def __init__(self, settings: WorldSettings) -> None:
         self.settings = settings
@@ -57,6 +60,7 @@ class World:
             self.plan.add(line)
         seed = settings.seed
         self.billing = Billing(msgspec.structs.replace(settings.billing, seed=seed), self.plan, self.journals.billing)
+        self.wallet = Wallet(msgspec.structs.replace(settings.wallet, seed=seed), self.plan, self.journals.wallet)
         self.merchant = Merchant(self.journals.merchant, secret=settings.merchant_secret)
         self.handsets = Handsets(
             msgspec.structs.replace(settings.handsets, seed=seed, use_magic=settings.use_magic),
@@ -74,6 +78,7 @@ class World:
         try:
             await self.smsc.start(ports.smsc)
             await self.billing.start(ports.billing)
+            await self.wallet.start(ports.wallet)
             await self.merchant.start(ports.merchant)
             await self.control.start(ports.control)
         except BaseException:
@@ -89,6 +94,7 @@ class World:
         await self.control.stop()
         await self.smsc.stop()
         await self.billing.stop()
+        await self.wallet.stop()
         await self.merchant.stop()
         if self._flusher is not None:
             self._flusher.cancel()
@@ -102,6 +108,7 @@ class World:
             "billing": self.billing.server.url,
             "merchant": self.merchant.server.url,
             "control": self.control.server.url,
+            "wallet": self.wallet.server.url,
         }
 
     def truth(self) -> dict[str, Any]:  # Counts and sums of different kinds, for JSON.
@@ -124,10 +131,11 @@ class World:
         """Forget phones, money, faults and what was shown; journals, links and ports stay."""
         self.plan.clear()
         self.billing.reset()
+        self.wallet.reset()
         self.merchant.reset()
         self.handsets.reset()
         self.smsc.reset()
 
     def _top_up(self, msisdn: str, amount: Decimal) -> None:
-        book = self.billing.book
-        book.set_balance(msisdn, book.balance(msisdn) + amount)
+        for book in (self.billing.book, self.wallet.book):
+            book.set_balance(msisdn, book.balance(msisdn) + amount)

@@ -304,7 +304,7 @@ async def test_a_mistake_is_answered_400_with_a_reason_and_changes_nothing(
     status, answer = await remote.ask(method, path, body)
     assert status == 400, answer
     assert answer["error"]
-    assert remote.world.truth()["counts"] == {"smsc": {}, "billing": {}, "merchant": {}, "handsets": {}}
+    assert remote.world.truth()["counts"] == {"smsc": {}, "billing": {}, "merchant": {}, "handsets": {}, "wallet": {}}
     assert remote.world.plan.script == []
 
 

@@ -72,4 +72,4 @@ async def test_addresses_are_what_a_gateway_needs() -> None:
         addresses = world.addresses()
         assert addresses["smsc"] == {"host": LOOPBACK, "port": world.smsc.port}
         assert addresses["control"].startswith(f"http://{LOOPBACK}:")
-        assert set(addresses) == {"smsc", "billing", "merchant", "control"}
+        assert set(addresses) == {"smsc", "billing", "merchant", "control", "wallet"}

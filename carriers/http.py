@@ -1,0 +1,69 @@
+"""What adapters over HTTP share: exact amounts, unguessable callback addresses, credentials, and what a trace may show.
+
+It knows no operator's dialect and opens no connection.
+"""
+
+import base64
+import hashlib
+import hmac
+import re
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from carriers import base
+from gateway.core.money import Money
+from gateway.http_client import HttpAnswer
+
+ANSWER_BYTES_MAX: Final = 64 * 1024
+CALLBACK_KEY_BYTES_MIN: Final = 16
+EXPONENT_MAX: Final = 4
+Exponents = Annotated[
+    dict[str, Annotated[int, Meta(ge=0, le=EXPONENT_MAX)]],
+    Meta(description=f"0 to {EXPONENT_MAX} decimal places for each currency"),
+]
+Hexadecimal = Annotated[
+    str, Meta(pattern=r"^(?:[0-9A-Fa-f]{2})*\Z", description="an even number of hexadecimal digits, or none")
+]
+_DECIMAL: Final = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,6}))?")
+# Whoever knows the address of a callback may call.
+_CALLBACK: Final = re.compile(rb"/callbacks(?:\\?/[^\"\\\s/]*)+")
+
+
+def format_amount(amount: Money, places: int) -> str:
+    """With all its decimal places."""
+    whole, minor = divmod(amount.amount_minor, 10**places)
+    return f"{whole}.{minor:0{places}d}" if places else str(whole)
+
+
+def parse_amount(text: str, currency: str, places: int) -> Money:
+    """Exactly, or ValueError: an amount that we would have to round is none that we can compare."""
+    found = _DECIMAL.fullmatch(text)
+    if found is None:
+        raise ValueError(f"the amount {text[:24]!r} is no decimal")
+    part = found[2] or ""
+    if part[places:].strip("0"):
+        raise ValueError(f"the amount {text!r} has more decimal places than {currency} has")
+    return Money(int(found[1] + part[:places].ljust(places, "0")), currency)
+
+
+def basic(user: str, password: str) -> str:
+    """The value of an Authorization header."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def callback_token(key: bytes, carrier: str, attempt_id: str) -> str:
+    """Whoever calls the address of an attempt proves by this that the address was given to them."""
+    return hmac.new(key, f"{carrier}\0{attempt_id}".encode(), hashlib.sha256).hexdigest()
+
+
+def trace(method: str, url: str, body: bytes, answer: HttpAnswer | None, at_ms: int) -> base.Trace:
+    """Without headers, which hold our credentials, and without the callback's address."""
+    sent = b"%b /%b\r\n\r\n%b" % (method.encode(), url.partition("://")[2].partition("/")[2].encode(), body)
+    received = b"" if answer is None else b"%d\r\n\r\n%b" % (answer.status, answer.body)
+    return base.Trace(
+        kind="http",
+        sent=_CALLBACK.sub(b"/callbacks/*", sent),
+        received=_CALLBACK.sub(b"/callbacks/*", received),
+        at_ms=at_ms,
+    )

@@ -1,0 +1,1 @@
+"""Mobile wallets that are keyed by our own id: MTN MoMo, GSMA Mobile Money API, Airtel Money."""

@@ -1,0 +1,242 @@
+"""Wallets keyed by our own id: the order is accepted at once, the phone's owner approves it, an inquiry ends it.
+
+What is said to MTN MoMo, GSMA Mobile Money and Airtel Money is in `mtn`, `gsma` and `airtel`; here are the token, the
+time-outs, the callbacks, and the rule that only an explicit answer about the same order ends anything.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from carriers import base
+from carriers.http import ANSWER_BYTES_MAX, callback_token, trace
+from carriers.wallet_momo.airtel import Airtel
+from carriers.wallet_momo.dialect import Ask, Dialect, Order, read
+from carriers.wallet_momo.gsma import Gsma
+from carriers.wallet_momo.mtn import Mtn
+from carriers.wallet_momo.settings import Settings
+from carriers.wallet_momo.tokens import NoToken, Tokens
+from gateway.failpoints import hit
+from gateway.http_client import HttpAnswer, HttpClient, HttpTrouble, Limits, NoAnswer, NotSent
+
+__all__ = ["Biller", "Settings"]
+
+DIALECTS: Final[dict[str, Callable[[Settings], Dialect]]] = {"mtn": Mtn, "gsma": Gsma, "airtel": Airtel}
+# Of one inquiry: GSMA leads from the missed response over the request's state to the transaction.
+QUESTIONS_MAX: Final = 3
+UNAUTHORIZED: Final = 401
+
+
+class _Notice(msgspec.Struct, frozen=True):
+    transaction: msgspec.Raw
+    hash: str = ""
+
+
+class _Noticed(msgspec.Struct, frozen=True):
+    id: str
+
+
+class Biller:
+    """Charges and refunds. Callbacks only say that it is worth asking."""
+
+    def __init__(
+        self, carrier: str, settings: Settings, *, now_ms: Callable[[], int], client: HttpClient | None = None
+    ) -> None:
+        """A *client* that is brought along stays open."""
+        self._dialect = DIALECTS[settings.dialect](settings)
+        self.capabilities = msgspec.structs.replace(
+            self._dialect.capabilities, max_processing_s=settings.max_processing_s
+        )
+        self.timeout_s = settings.timeout_s
+        self._carrier = carrier
+        self._settings = settings
+        self._now_ms = now_ms
+        self._callback_key = bytes.fromhex(settings.callback_key)
+        self._owned: HttpClient | None = None
+        if client is None:
+            limits = Limits(connections_per_host_max=settings.connections_max, body_bytes_max=ANSWER_BYTES_MAX)
+            client = self._owned = HttpClient(limits)
+        self._client = client
+        self._sink: base.Sink | None = None
+        self._tokens = Tokens(self._dialect.token, self._request, is_shared=settings.dialect != "mtn")
+
+    def routes(self) -> Sequence[base.Route]:
+        if not self._dialect.callback_methods:
+            return (base.Route(method="POST", path="/notice", answer=self._noticed),)
+        if not self._settings.callback_base_url:
+            return ()
+        path = "/{attempt_id}/{token}"
+        return tuple(
+            base.Route(method=method, path=path, answer=self._called_back) for method in self._dialect.callback_methods
+        )
+
+    async def run(self, sink: base.Sink) -> None:
+        self._sink = sink
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self._sink = None
+            if self._owned is not None:
+                await self._owned.close()
+
+    async def charge(self, order: base.ChargeOrder) -> base.ChargeResult:
+        return await self._send(Order.of_charge(order), "charge")
+
+    async def inquire(self, order: base.ChargeOrder) -> base.InquiryResult:
+        return await self._inquire(Order.of_charge(order))
+
+    async def reverse(self, order: base.ReverseOrder) -> base.ChargeResult:
+        return await self._send(Order.of_reversal(order), "reversal")
+
+    async def inquire_reverse(self, order: base.ReverseOrder) -> base.InquiryResult:
+        return await self._inquire(Order.of_reversal(order))
+
+    async def _send(self, order: Order, action: str) -> base.ChargeResult:
+        deadline = self._deadline()
+        if order.is_refund and self._dialect.refund_needs_reference and order.charge_reference is None:
+            reference = await self._find_charge(order, deadline)
+            if reference is None:
+                return base.Unsent(detail="the charge to give back is not known at the provider, or not now")
+            order = msgspec.structs.replace(order, charge_reference=reference)
+        try:
+            ask = self._dialect.order(order, self._callback_url(order.attempt_id))
+        except ValueError as error:  # A currency whose decimal places nobody knows.
+            return base.Unsent(detail=str(error))
+        at_ms = self._now_ms()
+        try:
+            answer = await self._authorized(ask, deadline, action)
+        except (NoToken, NotSent) as error:
+            return base.Unsent(detail=str(error))
+        except NoAnswer as error:
+            return base.Unknown(detail=str(error), trace=self._trace(ask, None, at_ms))
+        hit(f"{action}.after_answer")
+        if _is_unauthorized(answer):
+            result: base.ChargeResult = base.Unsent(detail="the provider refused our access token")
+        else:
+            result = self._dialect.judge_order(answer, order)
+        return msgspec.structs.replace(result, trace=self._trace(ask, answer, at_ms))
+
+    async def _inquire(self, order: Order) -> base.InquiryResult:
+        deadline, asked = self._deadline(), self._dialect.inquiry(order)
+        for _ in range(QUESTIONS_MAX):
+            if not isinstance(asked, Ask):
+                break
+            ask, at_ms = asked, self._now_ms()
+            try:
+                answer = await self._authorized(ask, deadline)
+            except NoAnswer as error:
+                return base.Unknown(detail=str(error), trace=self._trace(ask, None, at_ms))
+            except (NoToken, NotSent) as error:
+                return base.Unknown(detail=str(error))
+            found = self._dialect.judge_inquiry(ask, answer, order)
+            if not isinstance(found, Ask):
+                return msgspec.structs.replace(found, trace=self._trace(ask, answer, at_ms))
+            asked = found
+        return base.Unknown(detail="too many questions") if isinstance(asked, Ask) else asked
+
+    async def _find_charge(self, order: Order, deadline: float) -> str | None:
+        """The provider's reference of the charge that *order* gives back, where its answer was lost."""
+        asked = self._dialect.find_charge(order)
+        for _ in range(QUESTIONS_MAX):
+            if not isinstance(asked, Ask):
+                return None
+            try:
+                answer = await self._authorized(asked, deadline)
+            except (NoToken, HttpTrouble):
+                return None
+            found = self._dialect.judge_charge(asked, answer, order)
+            if not isinstance(found, Ask):
+                return found
+            asked = found
+        return None
+
+    async def _authorized(self, ask: Ask, deadline: float, action: str = "") -> HttpAnswer:
+        """The answer to *ask*; a token that was refused is renewed once, as a 401 proves that nothing was begun."""
+        token = await self._tokens.get(ask.product, deadline)
+        answer = await self._request(ask, deadline, token=token, action=action)
+        if not _is_unauthorized(answer):
+            return answer
+        try:
+            token = await self._tokens.get(ask.product, deadline, spent=token)
+        except NoToken:
+            return answer
+        return await self._request(ask, deadline, token=token, action=action)
+
+    async def _request(self, ask: Ask, deadline: float, *, token: str = "", action: str = "") -> HttpAnswer:
+        headers = {"Accept": "application/json", "Content-Type": "application/json", **ask.headers}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        left_s = deadline - asyncio.get_running_loop().time()
+        if left_s <= 0:
+            raise NotSent("no time is left for the request")
+        return await self._client.request(
+            ask.method,
+            self._url(ask),
+            headers=headers,
+            body=ask.body,
+            timeout_s=left_s,
+            before_first_byte=partial(hit, f"{action}.before_first_byte") if action else None,
+            after_first_byte=partial(hit, f"{action}.after_first_byte") if action else None,
+        )
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self.timeout_s
+
+    def _url(self, ask: Ask) -> str:
+        return f"{self._settings.base_url.rstrip('/')}{ask.path}"
+
+    def _trace(self, ask: Ask, answer: HttpAnswer | None, at_ms: int) -> base.Trace:
+        return trace(ask.method, self._url(ask), ask.body, answer, at_ms)
+
+    def _callback_url(self, attempt_id: str) -> str:
+        if not self._settings.callback_base_url:
+            return ""
+        where = f"{self._settings.callback_base_url.rstrip('/')}/callbacks/{self._carrier}"
+        return f"{where}/{quote(attempt_id, safe='')}/{callback_token(self._callback_key, self._carrier, attempt_id)}"
+
+    async def _called_back(self, request: base.Request) -> base.Response:
+        """The address proves whose attempt it is; the body proves nothing and is not read."""
+        attempt_id, _, token = request.path.rpartition("/")
+        attempt_id = attempt_id.rpartition("/")[2]
+        right = callback_token(self._callback_key, self._carrier, attempt_id)
+        if not hmac.compare_digest(right.encode(), token.encode()):
+            return base.Response(status=404)
+        return await self._hand_on(attempt_id, is_authenticated=True)
+
+    async def _noticed(self, request: base.Request) -> base.Response:
+        """One address for all orders: what is signed is believed to come from the provider, nothing else is."""
+        notice = read(request.body, _Notice)
+        named = None if notice is None else read(bytes(notice.transaction), _Noticed)
+        if notice is None or named is None or not named.id:
+            return base.Response(status=400)
+        is_signed = bool(self._settings.notice_key)
+        if is_signed and not hmac.compare_digest(self._signature(notice), notice.hash.encode()):
+            return base.Response(status=404)
+        return await self._hand_on(named.id, is_authenticated=is_signed)
+
+    def _signature(self, notice: _Notice) -> bytes:
+        signed = b'{"transaction":%b}' % bytes(notice.transaction)
+        return base64.b64encode(hmac.new(self._settings.notice_key.encode(), signed, hashlib.sha256).digest())
+
+    async def _hand_on(self, attempt_id: str, *, is_authenticated: bool) -> base.Response:
+        if self._sink is None:
+            return base.Response(status=503)
+        try:
+            await self._sink(
+                base.Callback(carrier=self._carrier, attempt_id=attempt_id, authenticated=is_authenticated)
+            )
+        except base.Overloaded:
+            return base.Response(status=503)
+        return base.Response(status=self._dialect.callback_status)
+
+
+def _is_unauthorized(answer: HttpAnswer) -> bool:
+    """In the provider's own words, that is: something in between that refuses does not know what was begun."""
+    return answer.status == UNAUTHORIZED and read(answer.body, dict) is not None
