@@ -50,6 +50,7 @@ def simulate(
     billing_port: Port = 0,
     merchant_port: Port = 0,
     control_port: Port = 0,
+    stk_port: Port = 0,
     system_id: Annotated[str, typer.Option(help="Who may bind; every other system_id is refused.")] = "gateway",
     password: Annotated[str, typer.Option(help="For that system_id, at most 8 characters.")] = "secret",
     billing_user: Annotated[str, typer.Option()] = "gateway",
@@ -75,12 +76,12 @@ def simulate(
     parent_pid: Annotated[int | None, typer.Option(min=1, max=PID_MAX, help="Stop when this process is gone.")] = None,
     watch: Annotated[Watch, typer.Option(help="stdin: stop when standard input ends.")] = Watch.NOTHING,
 ) -> None:
-    """Start SMSC, operator billing, merchant sink, handsets and their control, all on the loopback.
+    """Start SMSC, operator billing, wallet, merchant sink, handsets and their control, all on the loopback.
 
     Example: python -m simulators --journal .demo/journal --reply-delay 1
     """
     settings = WorldSettings(
-        ports=Ports(smsc=smsc_port, billing=billing_port, merchant=merchant_port, control=control_port),
+        ports=Ports(smsc=smsc_port, billing=billing_port, merchant=merchant_port, control=control_port, stk=stk_port),
         journal=None if journal == NO_JOURNAL else Path(journal),
         seed=seed,
         use_magic=not no_magic,

@@ -200,6 +200,11 @@ class Control:
             return ok({"error": "nothing is held under that attempt", "held": billing.held}, 404)
         return ok({"status": billing.book.transactions[found[0]].status})
 
+    async def execute_late_stk(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        if not self.world.stk.execute_late(found[0]):
+            return ok({"error": "nothing is held under that id", "held": self.world.stk.held}, 404)
+        return ok()
+
     async def set_smsc(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
         asked, smsc = await parsed(request, SetSmsc), self.world.smsc
         if asked.refuse_binds_s is not None:
@@ -265,6 +270,7 @@ ROUTES: tuple[tuple[str, tuple[str, ...], Route], ...] = (
     ("POST", ("smsc",), Control.set_smsc),
     ("POST", ("billing",), Control.set_billing),
     ("POST", ("billing", "late", "*"), Control.execute_late),
+    ("POST", ("stk", "late", "*"), Control.execute_late_stk),
     ("POST", ("merchant",), Control.set_merchant),
     ("GET", ("truth",), Control.truth),
     ("GET", ("magic",), Control.magic),

@@ -19,6 +19,7 @@ from simulators.journal import Journals
 from simulators.merchant import Merchant
 from simulators.smsc import Smsc
 from simulators.smsc_settings import SmscSettings
+from simulators.wallet_stk import WalletStk, WalletStkSettings
 from simulators.web import LOOPBACK
 
 
@@ -29,6 +30,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     billing: int = 0
     merchant: int = 0
     control: int = 0
+    stk: int = 0
 
 
 class WorldSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,12 +44,13 @@ class WorldSettings(msgspec.Struct, frozen=True, kw_only=True):
     merchant_secret: str | None = None
     smsc: SmscSettings = SmscSettings()
     billing: BillingSettings = BillingSettings()
+    stk: WalletStkSettings = WalletStkSettings()
     handsets: HandsetSettings = HandsetSettings()
     faults: tuple[Scripted, ...] = ()
 
 
 class World:
-    """SMSC, billing, merchant sink, handsets and their control."""
+    """SMSC, billing, wallet, merchant sink, handsets and their control."""
 
     def __init__(self, settings: WorldSettings) -> None:
         self.settings = settings
@@ -57,6 +60,7 @@ class World:
             self.plan.add(line)
         seed = settings.seed
         self.billing = Billing(msgspec.structs.replace(settings.billing, seed=seed), self.plan, self.journals.billing)
+        self.stk = WalletStk(msgspec.structs.replace(settings.stk, seed=seed), self.plan, self.journals.stk)
         self.merchant = Merchant(self.journals.merchant, secret=settings.merchant_secret)
         self.handsets = Handsets(
             msgspec.structs.replace(settings.handsets, seed=seed, use_magic=settings.use_magic),
@@ -74,6 +78,7 @@ class World:
         try:
             await self.smsc.start(ports.smsc)
             await self.billing.start(ports.billing)
+            await self.stk.start(ports.stk)
             await self.merchant.start(ports.merchant)
             await self.control.start(ports.control)
         except BaseException:
@@ -89,6 +94,7 @@ class World:
         await self.control.stop()
         await self.smsc.stop()
         await self.billing.stop()
+        await self.stk.stop()
         await self.merchant.stop()
         if self._flusher is not None:
             self._flusher.cancel()
@@ -102,6 +108,7 @@ class World:
             "billing": self.billing.server.url,
             "merchant": self.merchant.server.url,
             "control": self.control.server.url,
+            "stk": self.stk.server.url,
         }
 
     def truth(self) -> dict[str, Any]:  # Counts and sums of different kinds, for JSON.
@@ -111,6 +118,7 @@ class World:
             "counts": self.journals.counts(),
             "money": {"charges": book.executions["charge"], "refunds": book.executions["refund"], "sums": sums},
             "held": self.billing.held,
+            "stk": {**self.stk.book.executions, "sums": self.stk.book.sums, "held": self.stk.held},
             "webhooks": {
                 "verified": self.merchant.verified,
                 "forged": self.merchant.forged,
@@ -124,6 +132,7 @@ class World:
         """Forget phones, money, faults and what was shown; journals, links and ports stay."""
         self.plan.clear()
         self.billing.reset()
+        self.stk.reset()
         self.merchant.reset()
         self.handsets.reset()
         self.smsc.reset()
@@ -131,3 +140,4 @@ class World:
     def _top_up(self, msisdn: str, amount: Decimal) -> None:
         book = self.billing.book
         book.set_balance(msisdn, book.balance(msisdn) + amount)
+        self.stk.book.set_balance(msisdn, self.stk.book.balance(msisdn) + int(amount))
