@@ -3,4 +3,4 @@
 import pytest
 
 # Its asserts are read by people, too.
-pytest.register_assert_rewrite("tests.carriers.conformance")
+pytest.register_assert_rewrite("tests.carriers.conformance", "tests.carriers.keyless_conformance")
