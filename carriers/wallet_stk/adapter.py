@@ -28,7 +28,7 @@ from carriers.wallet_stk.judgement import REVERSAL_REFUSALS, TOKEN_REFUSED, Hear
 from carriers.wallet_stk.tokens import Token, Tokens, Trouble
 from carriers.wallet_stk.wire import (
     SAID_NOTHING,
-    TOKEN,
+    TOKEN_FORM,
     Told,
     encode,
     nothing_told,
@@ -251,7 +251,11 @@ class Biller:
             return Trouble(str(error))
         said = read_answer(answer.body)
         lives = str(said.expires_in)
-        if answer.status != 200 or not TOKEN.fullmatch(said.access_token) or not re.fullmatch(r"[0-9]{1,6}", lives):
+        if (
+            answer.status != 200
+            or not TOKEN_FORM.fullmatch(said.access_token)
+            or not re.fullmatch(r"[0-9]{1,6}", lives)
+        ):
             return Trouble(f"HTTP {answer.status} {said.show()}".rstrip())
         return Token(said.access_token, int(lives))
 

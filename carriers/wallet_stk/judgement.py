@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from carriers import base
-from carriers.wallet_stk.wire import ID, RESULT, Said, Told
+from carriers.wallet_stk.wire import ID_FORM, RESULT_FORM, Said, Told
 from gateway.core.payment import Reason
 
 # ResultCode of a push that ended without money. A number in a callback, a string in a query. Any other is unknown.
@@ -25,6 +25,7 @@ REFUSALS: Final[Mapping[str, Reason]] = {
     "2028": Reason.CARRIER_DECLINED,  # Short code, type and party do not fit together.
     "8006": Reason.CARRIER_DECLINED,  # The owner's PIN is locked.
     "9999": Reason.UNREACHABLE,
+    "SFC_J_C0003": Reason.CARRIER_DECLINED,  # The operator does not exist: as 2028.
 }
 STILL_RUNNING: Final = "4999"
 # ResultCode of a reversal that gave nothing back.
@@ -67,7 +68,7 @@ def judge_order(heard: Heard, reference: str) -> base.Pending | base.Declined | 
     if heard.is_unsent:
         return base.Unsent(detail=heard.trouble)
     said = heard.said
-    if heard.status == 200 and str(said.response_code) == "0" and ID.fullmatch(reference):
+    if heard.status == 200 and str(said.response_code) == "0" and ID_FORM.fullmatch(reference):
         return base.Pending(detail="accepted", carrier_reference=reference)
     if any(said.proves(*proof) for proof in NOT_BEGUN):
         return base.Unsent(detail=heard.trouble)
@@ -86,7 +87,7 @@ def judge_query(heard: Heard, told: Told) -> base.InquiryResult:
         return base.Charged(carrier_reference=told.write(), amount=told.amount)
     if is_about_it and code in REFUSALS:
         return base.Declined(reason=REFUSALS[code], detail=f"ResultCode {code}")
-    shown = f" ResultCode {code}" if RESULT.fullmatch(code) else ""
+    shown = f" ResultCode {code}" if RESULT_FORM.fullmatch(code) else ""
     return base.Unknown(detail=f"inquiry: {heard.trouble}{shown}")
 
 

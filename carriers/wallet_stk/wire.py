@@ -134,7 +134,7 @@ class Said(
 
     def show(self) -> str:
         """Short enough for a log, and never a text, which may name the number."""
-        return self.error_code if _CODE.fullmatch(self.error_code) else ""
+        return self.error_code if _CODE_FORM.fullmatch(self.error_code) else ""
 
 
 SAID_NOTHING: Final = Said()
@@ -142,11 +142,11 @@ encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Said).decode
 _decode_push = msgspec.json.Decoder(_PushCallback).decode
 _decode_reversal = msgspec.json.Decoder(_ReversalResult).decode
-TOKEN: Final = re.compile(r"[!-~]{1,4096}")
-_CODE: Final = re.compile(r"[A-Za-z0-9._]{1,48}")
-RESULT: Final = re.compile(r"[A-Za-z0-9_]{1,16}")
-ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_RECEIPT: Final = re.compile(r"[A-Z0-9]{6,16}")
+TOKEN_FORM: Final = re.compile(r"[!-~]{1,4096}")
+_CODE_FORM: Final = re.compile(r"[A-Za-z0-9._]{1,48}")
+RESULT_FORM: Final = re.compile(r"[A-Za-z0-9_]{1,16}")
+ID_FORM: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_RECEIPT_FORM: Final = re.compile(r"[A-Z0-9]{6,16}")
 _DECIMAL: Final = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,2})0*)?")
 
 
@@ -156,11 +156,11 @@ def push_told(body: bytes) -> Told | None:
         callback = _decode_push(body).body.callback
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    if not callback.id.startswith("ws_CO_") or not ID.fullmatch(callback.id):
+    if not callback.id.startswith("ws_CO_") or not ID_FORM.fullmatch(callback.id):
         return None
     values = {item.name: _text(item.raw) for item in callback.metadata.items}
     receipt = values.get("MpesaReceiptNumber", "")
-    if not _RECEIPT.fullmatch(receipt):
+    if not _RECEIPT_FORM.fullmatch(receipt):
         return Told(callback.id)
     return Told(callback.id, "", receipt, _minor(values.get("Amount", "")))
 
@@ -171,16 +171,16 @@ def reversal_told(body: bytes) -> Told | None:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     code, items = str(result.result_code), result.parameters.parameters
-    if not ID.fullmatch(result.conversation_id) or not RESULT.fullmatch(code):
+    if not ID_FORM.fullmatch(result.conversation_id) or not RESULT_FORM.fullmatch(code):
         return None
     values = {item.key: _text(item.raw) for item in ((items,) if isinstance(items, _Item) else items)}
     receipt, reversed_receipt = result.transaction_id, values.get("OriginalTransactionID", "")
     return Told(
         result.conversation_id,
         code,
-        receipt if _RECEIPT.fullmatch(receipt) else "",
+        receipt if _RECEIPT_FORM.fullmatch(receipt) else "",
         _minor(values.get("Amount", "")),
-        reversed_receipt if _RECEIPT.fullmatch(reversed_receipt) else "",
+        reversed_receipt if _RECEIPT_FORM.fullmatch(reversed_receipt) else "",
     )
 
 
