@@ -172,6 +172,7 @@ class Control:
         book = self.world.billing.book
         if balance is not None:
             book.set_balance(msisdn, balance)
+            self.world.stk.book.set_balance(msisdn, int(balance))
         if asked.behaviour is not None:
             self.world.handsets.phone(msisdn).behaviour = asked.behaviour
         if asked.blocked is None:

@@ -25,7 +25,8 @@ TASKS_MAX = 10_000
 TOKENS_MAX = 1000
 WRONG_AMOUNT = 1
 CANCELLED, EXPIRED_PROMPT = "1032", "1037"
-TIME_ZONE_DATE = "25112026090000"
+# Ids of pushes begin with a time, which nobody reads.
+ID_STAMP = "25112026090000"
 # These strike before anything is begun: fault to (HTTP status, errorCode, errorMessage).
 REFUSALS = {
     "busy": wire.BUSY,
@@ -125,9 +126,6 @@ class WalletStk:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _do(self, work: Coroutine[None, None, None]) -> None:
-        if len(self._tasks) >= TASKS_MAX:
-            work.close()
-            return
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -201,7 +199,7 @@ class WalletStk:
         push = Push(
             merchant_request_id=f"29115-{number}-1",
             # The real ones end in the phone's number, too.
-            id=f"ws_CO_{TIME_ZONE_DATE}{number:04d}{msisdn[-9:]}",
+            id=f"ws_CO_{ID_STAMP}{number:04d}{msisdn[-9:]}",
             msisdn=msisdn,
             amount=int(asked["Amount"]),
             reference=asked["AccountReference"],
@@ -310,7 +308,7 @@ class WalletStk:
         name = fault.name if fault else ""
         if name == "timeout_lost":
             await hang()
-        if name == "error_before":
+        if name == "error_before" or len(self._tasks) >= TASKS_MAX:
             raise wire.RequestError(wire.SYSTEM_BUSY)
         if name in REFUSALS:
             raise wire.RequestError(REFUSALS[name])

@@ -202,6 +202,13 @@ async def test_a_trace_has_no_credentials_no_callback_address_and_no_number() ->
             assert secret.encode() not in shown, secret
 
 
+def test_a_callback_comes_to_the_route_that_is_mounted_for_it() -> None:
+    biller, _ = canned(200, b"")
+    for route, about in zip(biller.routes(), ("push", "reversal", "timeout"), strict=True):
+        path = route.path.format(attempt_id="att_1", token=biller._token(about, "att_1"))
+        assert biller._callback_url(about, "att_1") == f"https://pay.example/callbacks/mpesa{path}"
+
+
 def error(code: str, message: str = "") -> bytes:
     return json.dumps({"requestId": "1-1-1", "errorCode": code, "errorMessage": message}).encode()
 

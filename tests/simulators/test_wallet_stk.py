@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -117,7 +118,7 @@ class Shop:
 @asynccontextmanager
 async def a_shop(folder: Path, **settings: Any) -> AsyncIterator[Shop]:
     async with (
-        World(WorldSettings(journal=folder, stk=SETTINGS, **settings)) as world,
+        World(WorldSettings(journal=folder, **{"stk": SETTINGS, **settings})) as world,
         aiohttp.ClientSession() as client,
     ):
         shop = Shop(world, client, folder)
@@ -236,6 +237,21 @@ async def test_the_last_digits_choose_what_becomes_of_a_push(shop: Shop) -> None
     assert codes == {"970": 1, "972": 1032, "973": 1037, "978": 1037}
     assert (await shop.push("254712345977"))[1]["errorCode"] == "500.001.1001"
     assert (await shop.push("254712345991"))[0] == 429
+
+
+async def test_control_sets_the_balance_of_the_wallet_too(shop: Shop) -> None:
+    url = f"{shop.world.control.server.url}/sim/v1/phones/{PLAIN}"
+    async with shop.client.post(url, json={"balance": "1249.99"}) as answer:
+        assert answer.status == 200
+    assert (await shop.paid())["ResultCode"] == 1
+
+
+async def test_a_wallet_with_latency_answers_later(tmp_path: Path) -> None:
+    settings = msgspec.structs.replace(SETTINGS, latency_median_s=0.02, latency_sigma=0.0)
+    async with a_shop(tmp_path, stk=settings) as shop:
+        began = asyncio.get_running_loop().time()
+        await shop.paid()
+        assert asyncio.get_running_loop().time() - began >= 0.02
 
 
 async def test_magic_can_be_switched_off(tmp_path: Path) -> None:
