@@ -52,6 +52,7 @@ def simulate(
     merchant_port: Port = 0,
     control_port: Port = 0,
     wallet_port: Port = 0,
+    stk_port: Port = 0,
     system_id: Annotated[str, typer.Option(help="Who may bind; every other system_id is refused.")] = "gateway",
     password: Annotated[str, typer.Option(help="For that system_id, at most 8 characters.")] = "secret",
     billing_user: Annotated[str, typer.Option()] = "gateway",
@@ -91,7 +92,12 @@ def simulate(
     )
     settings = WorldSettings(
         ports=Ports(
-            smsc=smsc_port, billing=billing_port, merchant=merchant_port, control=control_port, wallet=wallet_port
+            smsc=smsc_port,
+            billing=billing_port,
+            merchant=merchant_port,
+            control=control_port,
+            wallet=wallet_port,
+            stk=stk_port,
         ),
         journal=None if journal == NO_JOURNAL else Path(journal),
         seed=seed,

@@ -172,6 +172,7 @@ class Control:
         book = self.world.billing.book
         if balance is not None:
             book.set_balance(msisdn, balance)
+            self.world.stk.book.set_balance(msisdn, int(balance))
         if asked.behaviour is not None:
             self.world.handsets.phone(msisdn).behaviour = asked.behaviour
         if asked.blocked is None:
@@ -200,6 +201,11 @@ class Control:
             if one.execute_late(found[0]):
                 return ok({"status": one.book.transactions[found[0]].status})
         return ok({"error": "nothing is held under that attempt", "held": billing.held + wallet.held}, 404)
+
+    async def execute_late_stk(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        if not self.world.stk.execute_late(found[0]):
+            return ok({"error": "nothing is held under that id", "held": self.world.stk.held}, 404)
+        return ok()
 
     async def set_smsc(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
         asked, smsc = await parsed(request, SetSmsc), self.world.smsc
@@ -266,6 +272,7 @@ ROUTES: tuple[tuple[str, tuple[str, ...], Route], ...] = (
     ("POST", ("smsc",), Control.set_smsc),
     ("POST", ("billing",), Control.set_billing),
     ("POST", ("billing", "late", "*"), Control.execute_late),
+    ("POST", ("stk", "late", "*"), Control.execute_late_stk),
     ("POST", ("merchant",), Control.set_merchant),
     ("GET", ("truth",), Control.truth),
     ("GET", ("magic",), Control.magic),

@@ -23,6 +23,10 @@ POINTS = (
     "smsc.submit",
     "smsc.receipt",
     "smsc.mo",
+    "stk.push",
+    "stk.query",
+    "stk.reversal",
+    "stk.token",
 )
 
 BILLING_FAULTS = frozenset(
@@ -97,6 +101,74 @@ SUBMIT_FAULTS = frozenset(
         "freeze",
     }
 )
+STK_RESULTS = {
+    "insufficient_funds": "1",
+    "limit_exceeded": "4",
+    "rule_limited": "17",
+    "initiator_not_allowed": "21",
+    "system_busy": "26",
+    "subscriber_locked": "1001",
+    "expired": "1019",
+    "push_failed": "1025",
+    "cancelled": "1032",
+    "unreachable": "1037",
+    "wrong_pin": "2001",
+    "wrong_initiator": "2001",
+    "wrong_product": "2028",
+    "unheard": "7777",
+    "credential_locked": "8006",
+    "push_error": "9999",
+    "already_reversed": "R000001",
+    "invalid_original": "R000002",
+}
+"""Faults of the wallet that end an order without money, and their ResultCode."""
+_STK_ORDER_FAULTS = frozenset(
+    {
+        "timeout_begun",
+        "timeout_lost",
+        "silent",
+        "error_before",
+        "error_after",
+        "garbage",
+        "slow",
+        "reset",
+        "rate_limited",
+        "token_expired",
+        "bad_request",
+        "callback_lost",
+        "callback_twice",
+        "callback_before",
+        "callback_late",
+        "wrong_token",
+        "unheard",
+        "insufficient_funds",
+        "wrong_product",
+        "credential_locked",
+    }
+)
+STK_REVERSAL_FAULTS = _STK_ORDER_FAULTS | {
+    "late",
+    "partial",
+    "queue_timeout",
+    "initiator_not_allowed",
+    "wrong_initiator",
+    "already_reversed",
+    "invalid_original",
+}
+STK_PUSH_FAULTS = (_STK_ORDER_FAULTS | STK_RESULTS.keys()) - {
+    "initiator_not_allowed",
+    "wrong_initiator",
+    "already_reversed",
+    "invalid_original",
+} | {
+    "busy",
+    "wrong_credentials",
+    "prompt_expires",
+    "query_lag",
+    "callback_bare",
+    "callback_contrary",
+    "wrong_amount",
+}
 RECEIPT_FAULTS = frozenset({"never", "twice", "late"})
 MO_FAULTS = frozenset({"twice", "lost"})
 FAULTS = {
@@ -126,6 +198,27 @@ FAULTS = {
     "smsc.submit": SUBMIT_FAULTS,
     "smsc.receipt": RECEIPT_FAULTS,
     "smsc.mo": MO_FAULTS,
+    "stk.push": STK_PUSH_FAULTS,
+    "stk.query": frozenset(
+        {
+            "error_before",
+            "error_after",
+            "garbage",
+            "slow",
+            "timeout_lost",
+            "timeout_begun",
+            "reset",
+            "processing",
+            "rate_limited",
+            "token_expired",
+            "unheard",
+            "number",
+        }
+    ),
+    "stk.reversal": STK_REVERSAL_FAULTS,
+    "stk.token": frozenset(
+        {"error_before", "garbage", "slow", "timeout_lost", "reset", "rate_limited", "short", "wrong"}
+    ),
 }
 
 
@@ -204,6 +297,33 @@ MAGIC: dict[str, dict[str, str]] = {
     "960": {"smsc.submit": "reset"},
     "961": {"smsc.submit": "freeze"},
     "962": {"smsc.submit": "absent"},
+    "970": {"stk.push": "insufficient_funds"},
+    "971": {"stk.push": "limit_exceeded"},
+    "972": {"stk.push": "cancelled"},
+    "973": {"stk.push": "unreachable"},
+    "974": {"stk.push": "wrong_pin"},
+    "975": {"stk.push": "expired"},
+    "976": {"stk.push": "subscriber_locked"},
+    "977": {"stk.push": "busy"},
+    "978": {"stk.push": "prompt_expires"},
+    "979": {"stk.push": "silent"},
+    "980": {"stk.push": "timeout_begun"},
+    "981": {"stk.push": "timeout_lost"},
+    "982": {"stk.push": "error_before"},
+    "983": {"stk.push": "error_after"},
+    "984": {"stk.push": "callback_lost"},
+    "985": {"stk.push": "callback_twice"},
+    "986": {"stk.push": "callback_before"},
+    "987": {"stk.push": "callback_late"},
+    "988": {"stk.push": "callback_contrary"},
+    "989": {"stk.push": "query_lag"},
+    "990": {"stk.push": "wrong_amount"},
+    "991": {"stk.push": "rate_limited"},
+    "992": {"stk.push": "token_expired"},
+    "993": {"stk.reversal": "already_reversed"},
+    "994": {"stk.reversal": "late"},
+    "995": {"stk.reversal": "partial"},
+    "996": {"stk.reversal": "queue_timeout"},
 }
 """What the last three digits of a number do in the network and at the operator. What they do to the person is in
 `handsets`. 9xx are ours; 001 to 018 are shared with it."""

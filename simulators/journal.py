@@ -18,7 +18,7 @@ import msgspec
 
 FLUSH_INTERVAL_S = 0.05
 BUFFER_BYTES_MAX = 1 << 18
-NAMES = ("smsc", "billing", "merchant", "handsets", "wallet")
+NAMES = ("smsc", "billing", "merchant", "handsets", "wallet", "stk")
 
 Record = dict[str, Any]  # A line of JSON: its fields depend on its kind.
 Listener = Callable[[str, Record], None]
@@ -78,7 +78,7 @@ class Journals:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
         self._all = {name: Journal(name, self, folder / f"{name}.jsonl" if folder else None) for name in NAMES}
-        self.smsc, self.billing, self.merchant, self.handsets, self.wallet = (self._all[name] for name in NAMES)
+        self.smsc, self.billing, self.merchant, self.handsets, self.wallet, self.stk = self._all.values()
 
     def flush(self) -> None:
         for journal in self._all.values():
@@ -121,8 +121,8 @@ def read(folder: Path, name: str, kind: str | None = None) -> list[Record]:
     return [record for record in records if kind is None or record["kind"] == kind]
 
 
-def executed(folder: Path) -> list[Executed]:
-    """Every charge and refund that moved money, in order."""
+def executed(folder: Path, name: str = "billing") -> list[Executed]:
+    """Every charge and refund of one journal that moved money, in order."""
     return [
         Executed(
             kind=record["kind"].removeprefix("executed."),
@@ -134,7 +134,7 @@ def executed(folder: Path) -> list[Executed]:
             original=record.get("original"),
             ns=record["ns"],
         )
-        for record in read(folder, "billing")
+        for record in read(folder, name)
         if record["kind"].startswith("executed.")
     ]
 

@@ -20,6 +20,7 @@ from simulators.merchant import Merchant
 from simulators.smsc import Smsc
 from simulators.smsc_settings import SmscSettings
 from simulators.wallet_momo import Wallet, WalletSettings
+from simulators.wallet_stk import WalletStk, WalletStkSettings
 from simulators.web import LOOPBACK
 
 
@@ -31,6 +32,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     merchant: int = 0
     control: int = 0
     wallet: int = 0
+    stk: int = 0
 
 
 class WorldSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +47,7 @@ class WorldSettings(msgspec.Struct, frozen=True, kw_only=True):
     smsc: SmscSettings = SmscSettings()
     billing: BillingSettings = BillingSettings()
     wallet: WalletSettings = WalletSettings()
+    stk: WalletStkSettings = WalletStkSettings()
     handsets: HandsetSettings = HandsetSettings()
     faults: tuple[Scripted, ...] = ()
 
@@ -61,6 +64,7 @@ class World:
         seed = settings.seed
         self.billing = Billing(msgspec.structs.replace(settings.billing, seed=seed), self.plan, self.journals.billing)
         self.wallet = Wallet(msgspec.structs.replace(settings.wallet, seed=seed), self.plan, self.journals.wallet)
+        self.stk = WalletStk(msgspec.structs.replace(settings.stk, seed=seed), self.plan, self.journals.stk)
         self.merchant = Merchant(self.journals.merchant, secret=settings.merchant_secret)
         self.handsets = Handsets(
             msgspec.structs.replace(settings.handsets, seed=seed, use_magic=settings.use_magic),
@@ -79,6 +83,7 @@ class World:
             await self.smsc.start(ports.smsc)
             await self.billing.start(ports.billing)
             await self.wallet.start(ports.wallet)
+            await self.stk.start(ports.stk)
             await self.merchant.start(ports.merchant)
             await self.control.start(ports.control)
         except BaseException:
@@ -95,6 +100,7 @@ class World:
         await self.smsc.stop()
         await self.billing.stop()
         await self.wallet.stop()
+        await self.stk.stop()
         await self.merchant.stop()
         if self._flusher is not None:
             self._flusher.cancel()
@@ -109,6 +115,7 @@ class World:
             "merchant": self.merchant.server.url,
             "control": self.control.server.url,
             "wallet": self.wallet.server.url,
+            "stk": self.stk.server.url,
         }
 
     def truth(self) -> dict[str, Any]:  # Counts and sums of different kinds, for JSON.
@@ -118,6 +125,7 @@ class World:
             "counts": self.journals.counts(),
             "money": {"charges": book.executions["charge"], "refunds": book.executions["refund"], "sums": sums},
             "held": self.billing.held,
+            "stk": {**self.stk.book.executions, "sums": self.stk.book.sums, "held": self.stk.held},
             "webhooks": {
                 "verified": self.merchant.verified,
                 "forged": self.merchant.forged,
@@ -132,6 +140,7 @@ class World:
         self.plan.clear()
         self.billing.reset()
         self.wallet.reset()
+        self.stk.reset()
         self.merchant.reset()
         self.handsets.reset()
         self.smsc.reset()
@@ -139,3 +148,6 @@ class World:
     def _top_up(self, msisdn: str, amount: Decimal) -> None:
         for book in (self.billing.book, self.wallet.book):
             book.set_balance(msisdn, book.balance(msisdn) + amount)
+        book = self.billing.book
+        book.set_balance(msisdn, book.balance(msisdn) + amount)
+        self.stk.book.set_balance(msisdn, self.stk.book.balance(msisdn) + int(amount))

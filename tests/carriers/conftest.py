@@ -3,4 +3,6 @@
 import pytest
 
 # Its asserts are read by people, too.
-pytest.register_assert_rewrite("tests.carriers.conformance", "tests.carriers.async_conformance")
+pytest.register_assert_rewrite(
+    *(f"tests.carriers.{name}" for name in ("conformance", "async_conformance", "keyless_conformance"))
+)

@@ -13,7 +13,7 @@ import pytest
 from simulators.control import ROUTES
 from simulators.faults import MAGIC, Scripted
 from simulators.handsets import MAGIC_BEHAVIOURS, HandsetSettings
-from simulators.journal import read
+from simulators.journal import NAMES, read
 from simulators.smsc_settings import SmscSettings
 from simulators.world import World, WorldSettings
 from tests.simulators.esme import ASK, SHORT_CODE, Esme
@@ -304,7 +304,9 @@ async def test_a_mistake_is_answered_400_with_a_reason_and_changes_nothing(
     status, answer = await remote.ask(method, path, body)
     assert status == 400, answer
     assert answer["error"]
-    assert remote.world.truth()["counts"] == {"smsc": {}, "billing": {}, "merchant": {}, "handsets": {}, "wallet": {}}
+    names = ("smsc", "billing", "merchant", "handsets", "wallet", "stk")
+    assert remote.world.truth()["counts"] == {name: {} for name in names}
+    assert remote.world.truth()["counts"] == {name: {} for name in NAMES}
     assert remote.world.plan.script == []
 
 

@@ -1,0 +1,1 @@
+"""M-Pesa by STK push: a wallet that names each push by an id of its own."""
