@@ -106,7 +106,8 @@ RULES = (
         "payment that is not where its transitions led",
         (
             "SELECT p.id FROM payment p LEFT JOIN transition t ON t.payment_id = p.id AND t.version = p.version"
-            " WHERE coalesce(t.to_state, 'created') <> p.state"
+            " WHERE t.to_state <> p.state"
+            " OR t.payment_id IS NULL AND (p.version > 1 OR p.state IN ('captured', 'reversed'))"
         ),
     ),
     (
