@@ -4,13 +4,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
+from gateway.cli.database import with_database
 from gateway.store.engine import begin_write
 from gateway.store.heads import publish
 from gateway.store.seal import GENESIS, seal_next
 from tests.cli.commands import Here
-from tests.store.bench import a_captured_payment, a_store, an_engine
+from tests.store.bench import a_captured_payment, a_store, an_engine, without_guards
 
 
 def test_books_in_order_are_said_to_be_so_with_their_head(gateway: Here, config: Path) -> None:
@@ -72,3 +73,19 @@ def test_a_file_of_anchors_that_is_gone_or_broken_is_no_proof(
     sealed.write_text(sealed.read_text().replace("[gateway]\n", f'[gateway]\nanchor_file = "{path}"\n'))
     told = gateway("ledger", "verify", "--config", sealed)
     assert told.code == 1 and complaint in told.complaint()
+
+
+def test_all_that_is_looked_at_is_of_one_moment(database_url: str) -> None:
+    late = "INSERT INTO ledger_head VALUES (1, 'f', 1)"
+
+    def look(conn: Connection) -> int:
+        before: int = conn.execute(text("SELECT count(*) FROM ledger_head")).scalar_one()
+        with an_engine(database_url) as engine, begin_write(engine) as other:
+            without_guards(other)
+            other.execute(text(late))
+        after: int = conn.execute(text("SELECT count(*) FROM ledger_head")).scalar_one()
+        return after - before
+
+    assert with_database(database_url, look, read_only=True, one_moment=True) == 0
+    with an_engine(database_url) as engine, begin_write(engine) as conn:
+        conn.execute(text("DELETE FROM ledger_head"))
