@@ -45,6 +45,8 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     unreviewed_languages: bool = False
     """Lets live carriers speak languages whose texts no native speaker has reviewed."""
     process_name: str = ""
+    anchor_file: str = ""
+    """Gets the head of the ledger's chain every hour."""
     drain_s: NotNegative = 0.0
     """Between a SIGTERM and the closing of the port: /readyz says 503 already, requests are still served."""
     log_format: Literal["auto", "json", "text"] = "auto"

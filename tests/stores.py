@@ -10,10 +10,14 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
+from gateway.store.balances import count_sealed
 from gateway.store.engine import connect
 from gateway.store.migrate import migrate
+from gateway.store.seal import seal_next
 from gateway.store.verify import verify
 from tests.postgres import PostgresServer
+
+PORTION = 1_000
 
 
 def migrated_sqlite(folder: Path) -> Path:
@@ -55,9 +59,24 @@ def reading(url: str) -> Iterator[Connection]:
 
 
 def check_ledger(url: str, *, must_have_posted: bool) -> None:
-    """Fail unless the books are in order, and (a test about money) anything stands in them at all."""
-    with reading(url) as conn:
-        wrong = verify(conn)
-        assert not wrong, "; ".join(wrong)
-        posted = conn.execute(text("SELECT count(*) FROM entry")).scalar_one()
-        assert posted or not must_have_posted, "a test marked `money` posted nothing to the ledger"
+    """Fail unless the books are in order, sealed to their end as well, and (a test about money) not empty."""
+    engine = connect(url)
+    try:
+        with engine.connect() as conn:
+            assert not (wrong := verify(conn)), "; ".join(wrong)
+            posted = conn.execute(text("SELECT count(*) FROM entry")).scalar_one()
+            assert posted or not must_have_posted, "a test marked `money` posted nothing to the ledger"
+            if posted:
+                _seal_to_the_end(conn)
+                assert not (wrong := verify(conn)), "once sealed: " + "; ".join(wrong)
+            conn.rollback()
+    finally:
+        engine.dispose()
+
+
+def _seal_to_the_end(conn: Connection) -> None:
+    after_id: str | None = ""
+    while after_id is not None:
+        after_id = seal_next(conn, after_id=after_id, limit=PORTION)[1]
+    while count_sealed(conn, limit=PORTION) == PORTION:
+        pass

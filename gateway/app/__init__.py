@@ -8,6 +8,7 @@ import contextlib
 import logging
 import secrets as chance
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
@@ -205,7 +206,8 @@ class Gateway:
         if self._notifier is not None:
             self._run(self._notifier.run())
         self._run(Deadlines(self.batcher, self.lanes.owns, DeadlineReached).run())
-        self._run(Sealer(self.batcher, self.lanes.owns).run())
+        anchor_file = Path(self.config.gateway.anchor_file) if self.config.gateway.anchor_file else None
+        self._run(Sealer(self.batcher, self.lanes.owns, anchor_file=anchor_file).run())
         self._run(Housekeeping(self.batcher, self.lanes.owns).run())
         self._run(AskWatch(self.batcher, self._lookups, self.lanes.owns, self._terms, self.clock.now_ms).run())
         self._run(self._pressure.run())

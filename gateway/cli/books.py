@@ -1,38 +1,17 @@
-"""`gateway verify`, `gateway backup`, `gateway restored`: are the books in order, copy them, trust a copy with care."""
+"""`gateway backup`, `gateway restored`: copy the books, trust a copy with care."""
 
 import contextlib
 import sqlite3
 from pathlib import Path
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from gateway.cli.database import with_database
 from gateway.cli.errors import CommandError
 from gateway.config import read
 from gateway.engine.clock import wall_ms
-from gateway.store import tables
 from gateway.store.backup import Distrusted, back_up, distrust, living
 from gateway.store.engine import DatabaseInUse, hold_alone, is_sqlite, sqlite_path
-from gateway.store.seal import head
-from gateway.store.verify import verify
-
-SHOWN_MAX = 50
-
-
-def check_books(path: Path) -> None:
-    """Raise ConfigError, or CommandError if anything does not hold."""
-    config, _ = read(path)
-
-    def look(conn: Connection) -> tuple[list[str], str]:
-        newest, entries = head(conn), conn.execute(select(func.count()).select_from(tables.entry)).scalar_one()
-        return verify(conn), f"{entries} entries, newest seal {newest.position} {newest.hash}"
-
-    wrong, words = with_database(config.gateway.database, look, read_only=True)
-    for line in wrong[:SHOWN_MAX]:
-        print(line)
-    if wrong:
-        raise CommandError(f"the books are not in order: {len(wrong)} times; first: {wrong[0]}")
-    print(f"in order: {words}")
 
 
 def copy(path: Path, target: Path) -> None:

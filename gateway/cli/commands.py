@@ -1,4 +1,5 @@
-"""The commands of `gateway`; those that explain are in `explainers`, those on keys in `key_commands`.
+"""The commands of `gateway`; those that explain are in `explainers`, those on keys in `key_commands`, on the ledger in
+`ledger_commands`.
 
 Exit codes: 0 all is well; 1 it could not be done; 2 the command line or the configuration is wrong; 130 interrupted.
 Trouble is one line on standard error that says what was expected. Each command imports what it needs when it runs, so
@@ -11,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import explainers, key_commands
+from gateway.cli import explainers, key_commands, ledger_commands
 from gateway.cli.errors import CommandError
 from gateway.cli.options import CONFIG, ConfigOption, group
 from gateway.config import ConfigError
@@ -32,6 +33,7 @@ merchant = group(
 )
 app.add_typer(merchant, name="merchant")
 app.add_typer(key_commands.key, name="key")
+app.add_typer(ledger_commands.ledger, name="ledger")
 app.add_typer(explainers.pdu, name="pdu")
 app.add_typer(explainers.sms, name="sms")
 app.add_typer(explainers.reply, name="reply")
@@ -199,19 +201,6 @@ def _quarantine_resolve(
     from gateway.cli import cases
 
     cases.settle(config, "quarantine", job_id, note=note, by=by)
-
-
-@app.command("verify")
-def _verify(config: ConfigOption = CONFIG) -> None:
-    """Recompute all that the books promise: sums, the chain of seals, consents, feeds without a gap.
-
-    Exit 0: in order, and the newest seal is printed. 1: not, and each thing that does not hold is one line.
-
-    Example: gateway verify --config gateway.toml
-    """
-    from gateway.cli import books
-
-    books.check_books(config)
 
 
 @app.command("backup")

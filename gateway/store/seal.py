@@ -1,7 +1,8 @@
 """The seal on the ledger: entries chained by hash in the order of sealing, so that tampering shows.
 
 Sealed after the commit that wrote them, by the one owner of the lane `sealer`: a chain inside the payment's transaction
-would make every payment wait for every other.
+would make every payment wait for every other. For the same reason the digest of what an entry rests on is
+made here and not there.
 """
 
 import hashlib
@@ -14,6 +15,16 @@ from sqlalchemy import Connection, Row, select
 from gateway.store import bulk, tables
 
 GENESIS = "0" * 64
+VERSION = 2
+"""Of what a new seal covers. 1: the entry and its legs; 2: also the order and the consent that it rests on."""
+_ORDER_COLUMNS = ("id", "payment_id", "kind", "charge_attempt_id", "amount_minor", "currency", "created_at_ms")
+_CONSENT_COLUMNS = (
+    *("attempt_id", "payment_id", "consumer_id", "merchant_id", "amount_minor", "currency", "channel", "template"),
+    *("mo_id", "ask_message_id", "reply", "read_at_ms", "at_ms"),
+)
+# What never changes of the rows that an entry with the source type `attempt` rests on: (table, key, columns). Sealed as
+# it is written here: what is to be covered besides needs another version.
+EVIDENCE = ((tables.attempt, "id", _ORDER_COLUMNS), (tables.consent, "attempt_id", _CONSENT_COLUMNS))
 # No transaction stays open this long and no machine's clock is this wrong, so an entry that comes into sight later has
 # an id that is no older.
 LOOK_BACK_MS = 120_000
@@ -54,11 +65,13 @@ def seal_next(conn: Connection, *, after_id: str, limit: int) -> tuple[int, str 
 
 def _seal(conn: Connection, entries: Sequence[Row[Any]]) -> None:  # Any: rows of `entry`.
     last = head(conn)
-    legs = legs_of(conn, [row.id for row in entries])
+    legs, evidence = legs_of(conn, [row.id for row in entries]), evidence_of(conn, entries)
     rows, previous = [], last.hash
     for position, row in enumerate(entries, start=last.position + 1):
-        sealed = entry_hash(previous, row, legs[row.id])
-        rows.append({"position": position, "entry_id": row.id, "previous_hash": previous, "hash": sealed})
+        rests_on = evidence.get(row.source_id, "")
+        sealed = entry_hash(previous, row, legs[row.id], version=VERSION, evidence=rests_on)
+        seal = {"position": position, "entry_id": row.id, "previous_hash": previous, "hash": sealed}
+        rows.append(seal | {"version": VERSION, "evidence": rests_on})
         previous = sealed
     bulk.insert_rows(conn, tables.ledger_seal, rows)
 
@@ -71,10 +84,32 @@ def legs_of(conn: Connection, entry_ids: Sequence[str]) -> dict[str, list[tuple[
     return legs
 
 
-def entry_hash(previous: str, entry: Row[Any], legs: Iterable[tuple[str, int]]) -> str:  # Any: a row of `entry`.
-    """SHA-256 over the previous hash and everything that the entry says."""
+def evidence_of(conn: Connection, entries: Sequence[Row[Any]]) -> dict[str, str]:  # Any: rows of `entry`.
+    """Attempt → SHA-256 over the order and the consent that the entries which name it as their source rest on."""
+    sources = sorted({row.source_id for row in entries if row.source_type == "attempt"})
+    said: dict[str, list[Any]] = {}  # Any: columns, text or integer.
+    for table, key, columns in EVIDENCE:
+        for row in bulk.select_in(conn, table, key, sources):
+            found = row._mapping
+            said.setdefault(found[key], []).append([str(table.name), *(found[column] for column in columns)])
+    return {source: _sha256(parts) for source, parts in said.items()}
+
+
+def entry_hash(
+    previous: str,
+    entry: Row[Any],  # Any: a row of `entry`.
+    legs: Iterable[tuple[str, int]],
+    *,
+    version: int,
+    evidence: str,
+) -> str:
+    """SHA-256 over the previous hash, everything that the entry says, and (since version 2) what it rests on."""
     said = [
         *(previous, entry.id, entry.source_type, entry.source_id, entry.kind, entry.mode, entry.currency),
         *(entry.payment_id, entry.at_ms, list(legs)),
     ]
+    return _sha256(said if version == 1 else [version, *said, evidence])
+
+
+def _sha256(said: list[Any]) -> str:  # Any: what is said is text, integers and lists of them.
     return hashlib.sha256(msgspec.json.encode(said)).hexdigest()

@@ -3,127 +3,47 @@
 For tests, for operators and for the morning after a restore. It reads only and repairs nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
-from sqlalchemy import Connection, select, text
+import msgspec
+from sqlalchemy import Connection, func, select
 
 from gateway.store import tables
-from gateway.store.seal import GENESIS, entry_hash, legs_of
+from gateway.store.book_rules import RULES
+from gateway.store.chain import Progress, walk
+from gateway.store.heads import Anchor, anchors
+from gateway.store.seal import Head, head
+from gateway.store.tally import Tally
 
-PAGE = 1_000
 
-# Each finds rows that must not exist: (what is wrong, the statement; its first column says where).
-RULES = (
-    (
-        "entry does not sum to zero",
-        "SELECT entry_id FROM leg GROUP BY entry_id HAVING sum(amount_minor) <> 0 OR count(*) < 2",
-    ),
-    ("leg without entry", "SELECT entry_id FROM leg WHERE entry_id NOT IN (SELECT id FROM entry)"),
-    ("entry without legs", "SELECT id FROM entry WHERE id NOT IN (SELECT entry_id FROM leg)"),
-    (
-        "entry differs from its payment in amount, currency or mode",
-        (
-            "SELECT e.id FROM entry e JOIN leg l ON l.entry_id = e.id LEFT JOIN payment p ON p.id = e.payment_id"
-            " WHERE p.id IS NULL OR p.currency <> e.currency OR p.mode <> e.mode"
-            " OR abs(l.amount_minor) <> p.amount_minor"
-        ),
-    ),
-    (
-        "captured payment without exactly one capture",
-        (
-            "SELECT p.id FROM payment p LEFT JOIN entry e ON e.payment_id = p.id AND e.kind = 'capture'"
-            " WHERE p.state IN ('captured', 'reversed') GROUP BY p.id HAVING count(e.id) <> 1"
-        ),
-    ),
-    (
-        "capture for a payment that is not captured",
-        (
-            "SELECT e.id FROM entry e JOIN payment p ON p.id = e.payment_id"
-            " WHERE e.kind = 'capture' AND p.state NOT IN ('captured', 'reversed')"
-        ),
-    ),
-    (
-        "charge without a consent for the same amount",
-        (
-            "SELECT a.id FROM attempt a LEFT JOIN consent c ON c.attempt_id = a.id AND c.payment_id = a.payment_id"
-            " AND c.amount_minor = a.amount_minor AND c.currency = a.currency"
-            " WHERE a.kind = 'charge' AND c.attempt_id IS NULL"
-        ),
-    ),
-    (
-        "money given back that was not taken",
-        (
-            "SELECT r.id FROM entry r LEFT JOIN entry t ON t.source_id = r.source_id"
-            " AND t.kind = CASE r.kind WHEN 'reversal' THEN 'late_charge' ELSE 'capture' END"
-            " WHERE r.kind IN ('reversal', 'clawback') AND t.id IS NULL"
-        ),
-    ),
-    (
-        "entry older than an hour without a seal",
-        (
-            "SELECT e.id FROM entry e LEFT JOIN ledger_seal s ON s.entry_id = e.id WHERE s.entry_id IS NULL"
-            " AND e.at_ms < (SELECT max(at_ms) - 3600000 FROM entry)"
-            " AND EXISTS (SELECT 1 FROM ledger_seal)"
-        ),
-    ),
-    (
-        "balance differs from its entries",
-        (
-            "SELECT account FROM (SELECT account, mode, currency, amount_minor FROM balance_snapshot"
-            " UNION ALL SELECT l.account, e.mode, e.currency, -l.amount_minor FROM ledger_seal s"
-            " JOIN entry e ON e.id = s.entry_id JOIN leg l ON l.entry_id = s.entry_id"
-            " WHERE s.position <= (SELECT max(position) FROM balance_snapshot)) AS counted"
-            " GROUP BY account, mode, currency HAVING sum(amount_minor) <> 0"
-        ),
-    ),
-    (
-        "balance that counts what is not sealed",
-        "SELECT account FROM balance_snapshot WHERE position NOT IN (SELECT position FROM ledger_seal)",
-    ),
-    (
-        "hole in a payment's transitions",
-        (
-            "SELECT payment_id FROM transition GROUP BY payment_id HAVING max(version) - min(version) + 1 <> count(*)"
-            " OR min(version) <> 2"
-        ),
-    ),
-    (
-        "hole in a merchant's feed",
-        (
-            "SELECT f.merchant_id FROM feed f LEFT JOIN event e ON e.merchant_id = f.merchant_id AND e.mode = f.mode"
-            " GROUP BY f.merchant_id, f.mode, f.last_seq HAVING count(e.seq) <> f.last_seq OR max(e.seq) <> f.last_seq"
-        ),
-    ),
-)
+class Findings(msgspec.Struct, frozen=True):
+    """What a look at the books found; `wrong` names each rule that does not hold and its first places."""
+
+    wrong: tuple[str, ...]
+    count: int
+    entries: int
+    seals: int
+    heads: int
+    head: Head
 
 
 def verify(conn: Connection) -> list[str]:
     """Everything that does not hold; empty if all is well."""
-    wrong = [f"{rule}: {row[0]}" for rule, statement in RULES for row in conn.execute(text(statement)).fetchmany(20)]
-    return [*wrong, *_broken_seals(conn)]
+    return list(examine(conn).wrong)
 
 
-def _broken_seals(conn: Connection) -> Iterator[str]:
-    """Walk the chain from its beginning; stop at the first seal that does not hold."""
-    previous, position = GENESIS, 0
-    while True:
-        seal, entry = tables.ledger_seal, tables.entry
-        page = conn.execute(
-            select(seal.c.position, seal.c.previous_hash, seal.c.hash, seal.c.entry_id, *entry.c)
-            .outerjoin(entry, entry.c.id == seal.c.entry_id)
-            .where(seal.c.position > position)
-            .order_by(seal.c.position)
-            .limit(PAGE)
-        ).all()
-        if not page:
-            return
-        legs = legs_of(conn, [row.entry_id for row in page])
-        for row in page:
-            position += 1
-            if row.position != position or row.previous_hash != previous or row.id is None:
-                yield f"broken seal: position {row.position}"
-                return
-            if entry_hash(previous, row, legs[row.entry_id]) != row.hash:
-                yield f"entry changed after it was sealed: {row.entry_id}"
-                return
-            previous = row.hash
+def examine(conn: Connection, *, outside: Iterable[Anchor] = (), progress: Progress = lambda words: None) -> Findings:
+    """Look at everything as of one moment, if the transaction of *conn* has only one.
+
+    *outside*: heads that were published elsewhere than in the database. *progress* is told where the look is.
+    """
+    tally = Tally()
+    for n, (rule, statement) in enumerate(RULES, start=1):
+        progress(f"rule {n} of {len(RULES)}")
+        for row in conn.exec_driver_sql(statement, None, {"stream_results": True}):
+            tally.note(rule, ", ".join(str(value) for value in row))
+    published = [*anchors(conn), *outside]
+    seals = walk(conn, tally, published, progress)
+    entries: int = conn.execute(select(func.count()).select_from(tables.entry)).scalar_one()
+    lines = (*tally.lines, *tally.unnamed())
+    return Findings(lines, tally.counts.total(), entries, seals, len({a.position for a in published}), head(conn))

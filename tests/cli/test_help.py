@@ -10,7 +10,7 @@ from tests.cli.commands import Here
 COMMANDS = [
     *("", "serve", "demo", "migrate", "check", "texts", "merchant", "merchant add", "phone"),
     *("pdu", "pdu decode", "sms", "sms explain", "reply", "reply explain", "explain", "payment", "payment show"),
-    *("status", "verify", "backup"),
+    *("status", "ledger", "ledger verify", "ledger head", "backup"),
     *("restored", "breaks", "breaks list", "breaks resolve", "quarantine", "quarantine list", "quarantine resolve"),
     *("key", "key add", "key list", "key rotate", "key revoke"),
 ]

@@ -139,7 +139,13 @@ def test_no_command_makes_a_database(gateway: Here, config: Path, tmp_path: Path
     config.write_text(empty)
     key = "key_" + "0" * 26
     for command in (
-        *(("verify",), ("breaks", "list"), ("restored",), ("backup", tmp_path / "copy.db")),
+        *(
+            ("ledger", "verify"),
+            ("ledger", "head"),
+            ("breaks", "list"),
+            ("restored",),
+            ("backup", tmp_path / "copy.db"),
+        ),
         ("status", "--url", "http://127.0.0.1:1"),
         *(("key", "list", "--merchant", "ASHA"), ("key", "rotate", key), ("key", "revoke", key)),
         ("key", "add", "--merchant", "ASHA", "--name", "till", "--scope", "all"),
@@ -229,23 +235,6 @@ def test_a_backup_overwrites_nothing(gateway: Here, config: Path, tmp_path: Path
     told = gateway("backup", tmp_path / "copy.db", "--config", config)
     assert told.code == 2 and "expected a name that is free" in told.complaint()
     assert (tmp_path / "copy.db").read_text() == "precious"
-
-
-def test_verify_says_in_one_line_that_the_books_are_in_order(gateway: Here, config: Path) -> None:
-    told = gateway("verify", "--config", config)
-    assert (told.code, told.out) == (0, f"in order: 0 entries, newest seal 0 {'0' * 64}\n")
-
-
-def test_verify_names_what_does_not_hold(gateway: Here, config: Path, url: str) -> None:
-    engine = connect(url)
-    with begin_write(engine) as conn:
-        conn.execute(text("INSERT INTO feed VALUES ('mer_1', 'test', 3)"))
-    told = gateway("verify", "--config", config)
-    assert (told.code, told.out) == (1, "hole in a merchant's feed: mer_1\n")
-    assert told.complaint() == "the books are not in order: 1 times; first: hole in a merchant's feed: mer_1"
-    with begin_write(engine) as conn:
-        conn.execute(text("DELETE FROM feed"))
-    engine.dispose()
 
 
 def test_a_restored_database_distrusts_what_waits_in_it(gateway: Here, config: Path, url: str) -> None:

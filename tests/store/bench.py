@@ -136,6 +136,19 @@ def a_captured_payment(store: Store, key: str = "k-1", **changes: Any) -> Paymen
     return found
 
 
+def call_reversed(conn: Connection, payment_id: str) -> None:
+    """Bring a captured payment to `reversed` by hand, with the transition that leads there."""
+    conn.execute(
+        text(
+            "INSERT INTO transition SELECT id, version + 1, state, 'reversed', 'CarrierTookBack', '', updated_at_ms"
+            " FROM payment WHERE id = :id"
+        ),
+        {"id": payment_id},
+    )
+    changed = "UPDATE payment SET state = 'reversed', version = version + 1 WHERE id = :id"
+    conn.execute(text(changed), {"id": payment_id})
+
+
 def charged(order: OutboxRow) -> OrderDone:
     """The biller said yes."""
     amount = Money(order.body["amount_minor"], order.body["currency"])

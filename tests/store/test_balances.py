@@ -19,7 +19,7 @@ from gateway.store.identity import new_id
 from gateway.store.seal import seal_next
 from gateway.store.unit import Unit
 from gateway.store.verify import verify
-from tests.store.bench import Odd, a_captured_payment, a_store, an_engine, applied, rows
+from tests.store.bench import Odd, a_captured_payment, a_store, an_engine, applied, call_reversed, rows
 from tests.store.test_races import until_somebody_waits
 from tests.stores import reading
 
@@ -95,7 +95,7 @@ def test_an_entry_that_commits_behind_a_younger_one_is_never_missing(payments: s
     seal(payments)
     with an_engine(payments) as engine, begin_write(engine) as conn:
         post(conn, late_id, paid, "clawback", PRICE)
-        conn.execute(text("UPDATE payment SET state = 'reversed' WHERE id = :id"), {"id": paid.id})
+        call_reversed(conn, paid.id)
     assert pending(payments) == {"KES": -3 * PRICE}
     assert seal(payments) == 1
     assert rows(payments, "SELECT entry_id FROM ledger_seal ORDER BY position")[-1].entry_id == late_id
@@ -118,7 +118,7 @@ def test_a_balance_is_exact_while_two_processes_commit_out_of_order(postgres_url
     def held_open() -> None:
         with an_engine(postgres_url) as engine, begin_write(engine) as conn:
             post(conn, new_id("ent_"), first, "clawback", PRICE)
-            conn.execute(text("UPDATE payment SET state = 'reversed' WHERE id = :id"), {"id": first.id})
+            call_reversed(conn, first.id)
             has_posted.set()
             assert may_commit.wait(LIMIT_S)
 

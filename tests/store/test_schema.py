@@ -18,7 +18,8 @@ ROWS = {
     "consent": "('att_1', 'pay_1', 'csm_1', 'mer_1', 1, 'KES', 'sms', 'ask', 'mo_1', 'msg_1', '4821', 1, 1)",
     "entry": "('ent_1', 'attempt', 'att_1', 'capture', 'test', 'KES', 'pay_1', 1)",
     "leg": "('ent_1', 0, 'suspense', 0)",
-    "ledger_seal": "(1, 'ent_1', 'a', 'b')",
+    "ledger_seal": "(1, 'ent_1', 'a', 'b', 1, '')",
+    "ledger_head": "(1, 'b', 1)",
     "event": "('mer_1', 'test', 1, 'evt_1', 'payment.created', 'pay_1', NULL, '{}', 1)",
     "mo": "('mo_1', 'acme', 'csm_1', NULL, '22345', '4821', 'confirm', 'pay_1', 1, 1)",
 }

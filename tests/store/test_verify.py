@@ -5,9 +5,11 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Connection, text
 
+from gateway.store.balances import count_sealed
 from gateway.store.engine import begin_write
-from gateway.store.seal import GENESIS, head, seal_next
-from gateway.store.verify import verify
+from gateway.store.heads import Anchor, anchors, publish
+from gateway.store.seal import GENESIS, entry_hash, head, legs_of, seal_next
+from gateway.store.verify import examine, verify
 from tests.store.bench import a_captured_payment, a_store, an_engine, without_guards
 
 pytestmark = pytest.mark.money
@@ -24,6 +26,8 @@ def books(database_url: str) -> Iterator[Connection]:
     with an_engine(database_url) as engine:
         with begin_write(engine) as conn:
             assert seal_next(conn, after_id="", limit=100)[0] == PAYMENTS
+            assert count_sealed(conn, limit=100) == PAYMENTS
+            assert publish(conn, now_ms=1, every_ms=1) and not publish(conn, now_ms=2, every_ms=1)
         with engine.connect() as conn:
             assert verify(conn) == []
             without_guards(conn)
@@ -91,7 +95,7 @@ TAMPERINGS: dict[str, tuple[tuple[str, ...], str]] = {
             "INSERT INTO entry VALUES ('ent_0', 'attempt', 'att_0', 'capture', 'test', 'KES', 'pay_0', 1)",
             "INSERT INTO leg VALUES ('ent_0', 0, 'suspense', 5), ('ent_0', 1, 'merchant:mer_1:pending', -5)",
         ),
-        "entry differs from its payment in amount",
+        "entry without its payment",
     ),
     "a second capture forged": (
         (
@@ -120,6 +124,47 @@ TAMPERINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "a payment called failed": (
         ("UPDATE payment SET state = 'ended' WHERE id = ?paid",),
         "capture for a payment that is not captured",
+    ),
+    "a pair of legs inserted into an entry": (
+        (
+            "INSERT INTO leg SELECT id, 2, 'merchant:mer_thief:pending', -5 FROM entry WHERE id = ?some",
+            "INSERT INTO leg SELECT id, 3, 'merchant:mer_1:pending', 5 FROM entry WHERE id = ?some",
+        ),
+        "entry changed after it was sealed: ent_",
+    ),
+    "a balance changed": (
+        ("UPDATE balance_snapshot SET amount_minor = amount_minor - 5 WHERE account = 'merchant:mer_1:pending'",),
+        "balance differs from its entries: merchant:mer_1:pending test KES has -500005, its entries -500000",
+    ),
+    "the tail cut, and everything beside the chain made to fit": (
+        (
+            "DELETE FROM leg WHERE entry_id = ?last",
+            "DELETE FROM ledger_seal WHERE entry_id = ?last",
+            "UPDATE payment SET state = 'ended' WHERE id = (SELECT payment_id FROM entry WHERE id = ?last)",
+            "DELETE FROM entry WHERE id = ?last",
+        ),
+        "published head that is not in the chain: position 4; the chain ends at 3",
+    ),
+    "a consent to other words": (
+        ("UPDATE consent SET reply = 'YES' WHERE payment_id = ?paid",),
+        "consent or order changed after it was sealed: ent_",
+    ),
+    "a consent by another phone": (
+        ("UPDATE consent SET consumer_id = 'csm_other' WHERE payment_id = ?paid",),
+        "consent or order changed after it was sealed: ent_",
+    ),
+    "an order of before": (
+        ("UPDATE attempt SET created_at_ms = created_at_ms - 1 WHERE payment_id = ?paid",),
+        "consent or order changed after it was sealed: ent_",
+    ),
+    "a published head changed": (("UPDATE ledger_head SET hash = 'f'",), "chain differs from a published head"),
+    "a payment moved on by nobody": (
+        ("UPDATE payment SET version = version + 1 WHERE id = ?paid",),
+        "payment that is not where its transitions led",
+    ),
+    "a transition from elsewhere": (
+        ("UPDATE transition SET from_state = 'created' WHERE version = 3 AND payment_id = ?paid",),
+        "transition that begins elsewhere than the one before it ended",
     ),
     "a consent deleted": (("DELETE FROM consent WHERE payment_id = ?paid",), "charge without a consent"),
     "a consent to less": (("UPDATE consent SET amount_minor = 1",), "charge without a consent"),
@@ -177,3 +222,52 @@ def test_seals_go_on_where_they_ended_whatever_the_portions(database_url: str) -
         with engine.connect() as conn:
             assert head(conn).position == 3
             assert verify(conn) == []
+
+
+def test_a_finding_says_where_and_a_walk_goes_on_behind_it(books: Connection) -> None:
+    entries = books.execute(text("SELECT id, payment_id FROM entry ORDER BY id")).all()
+    books.execute(
+        text("UPDATE entry SET at_ms = at_ms - 86400000 WHERE id IN (:a, :b)"), {"a": entries[0].id, "b": entries[2].id}
+    )
+    assert verify(books) == [
+        f"entry changed after it was sealed: {entries[n].id} (position {n + 1}, payment {entries[n].payment_id})"
+        for n in (0, 2)
+    ]
+
+
+def test_a_chain_that_was_made_anew_differs_from_what_was_published(books: Connection) -> None:
+    kept = anchors(books)
+    books.execute(text("UPDATE entry SET at_ms = at_ms + 1 WHERE id = (SELECT min(id) FROM entry)"))
+    books.execute(text("DELETE FROM ledger_seal"))
+    assert seal_next(books, after_id="", limit=100)[0] == PAYMENTS
+    assert verify(books) == [f"chain differs from a published head: position {PAYMENTS}"]
+    books.execute(text("DELETE FROM ledger_head"))
+    assert publish(books, now_ms=1, every_ms=1)
+    assert verify(books) == [], "nothing in the database shows it any more"
+    assert list(examine(books, outside=kept).wrong) == [f"chain differs from a published head: position {PAYMENTS}"]
+    assert examine(books, outside=[Anchor(9, "f", "")]).count == 1
+
+
+def test_seals_of_before_the_evidence_hold_and_are_built_upon(books: Connection) -> None:
+    books.execute(text("DELETE FROM ledger_head"))
+    books.execute(text("DELETE FROM ledger_seal"))
+    entries = books.execute(text("SELECT * FROM entry ORDER BY id")).all()
+    legs, previous = legs_of(books, [row.id for row in entries]), GENESIS
+    for position, row in enumerate(entries[:2], start=1):
+        sealed = entry_hash(previous, row, legs[row.id], version=1, evidence="")
+        seal = {"position": position, "entry": row.id, "previous": previous, "hash": sealed}
+        columns = "INSERT INTO ledger_seal (position, entry_id, previous_hash, hash)"
+        books.execute(text(f"{columns} VALUES (:position, :entry, :previous, :hash)"), seal)
+        previous = sealed
+    seal_next(books, after_id="", limit=100)
+    versions = books.execute(text("SELECT version FROM ledger_seal ORDER BY position")).scalars().all()
+    assert list(versions) == [1, 1, 2, 2]
+    assert verify(books) == []
+
+
+def test_a_rule_that_is_broken_everywhere_is_counted_and_not_listed(books: Connection) -> None:
+    statement = "INSERT INTO leg VALUES (:entry, 0, 'suspense', 0)"
+    books.execute(text(statement), [{"entry": f"ent_{n:04d}"} for n in range(1_000)])
+    found = examine(books)
+    assert found.count == 2_000 and len(found.wrong) == 42
+    assert found.wrong[-2:] == ("entry does not sum to zero: 980 more", "leg without entry: 980 more")

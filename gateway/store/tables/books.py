@@ -52,6 +52,17 @@ ledger_seal = Table(
     Column("entry_id", String, nullable=False, unique=True),
     Column("previous_hash", String, nullable=False),
     Column("hash", String, nullable=False),
+    # What the hash covers, and the digest of what the entry rests on: see `seal`.
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("evidence", String, nullable=False, server_default=""),
+)
+
+ledger_head = Table(
+    "ledger_head",
+    metadata,
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", String, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
 )
 
 open_break = Table(

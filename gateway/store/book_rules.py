@@ -1,0 +1,121 @@
+"""The rules of the books that one statement can look for: each finds rows that must not exist.
+
+New kinds of entries bring rules of their own; every rule is one row here. That a statement reads whole tables in the
+order of their keys is meant: it must not hold them in memory.
+"""
+
+RECEIVABLE = "'carrier:' || p.carrier || ':receivable'"
+"""The leg of an entry that says how much the carrier took or gave back, whatever else is split off."""
+TAKEN = "p.amount_minor"
+"""How much that must be."""
+WHOLE = "'capture', 'late_charge', 'reversal', 'clawback'"
+"""Kinds of entries that move all of what the carrier took."""
+
+# (what is wrong, the statement; its columns say where)
+RULES = (
+    (
+        "entry does not sum to zero",
+        (
+            "SELECT l.entry_id, (SELECT e.payment_id FROM entry e WHERE e.id = l.entry_id) FROM leg l"
+            " GROUP BY l.entry_id HAVING sum(l.amount_minor) <> 0 OR count(*) < 2"
+        ),
+    ),
+    (
+        "leg without entry",
+        "SELECT l.entry_id, l.n FROM leg l WHERE NOT EXISTS (SELECT 1 FROM entry e WHERE e.id = l.entry_id)",
+    ),
+    (
+        "entry without legs",
+        "SELECT e.id, e.payment_id FROM entry e WHERE NOT EXISTS (SELECT 1 FROM leg l WHERE l.entry_id = e.id)",
+    ),
+    (
+        "entry without its payment, or in another currency or mode",
+        (
+            "SELECT e.id, e.payment_id FROM entry e LEFT JOIN payment p ON p.id = e.payment_id"
+            " WHERE e.payment_id <> '' AND (p.id IS NULL OR p.currency <> e.currency OR p.mode <> e.mode)"
+        ),
+    ),
+    (
+        "entry differs from its payment in amount",
+        (
+            "SELECT e.id, e.payment_id FROM entry e JOIN payment p ON p.id = e.payment_id LEFT JOIN leg l"
+            f" ON l.entry_id = e.id AND l.account = {RECEIVABLE} WHERE e.kind IN ({WHOLE})"
+            f" GROUP BY e.id, e.payment_id, {TAKEN} HAVING abs(coalesce(sum(l.amount_minor), 0)) <> {TAKEN}"
+        ),
+    ),
+    (
+        "captured payment without exactly one capture",
+        (
+            "SELECT p.id FROM payment p LEFT JOIN entry e ON e.payment_id = p.id AND e.kind = 'capture'"
+            " WHERE p.state IN ('captured', 'reversed') GROUP BY p.id HAVING count(e.id) <> 1"
+        ),
+    ),
+    (
+        "capture for a payment that is not captured",
+        (
+            "SELECT e.id, e.payment_id FROM entry e JOIN payment p ON p.id = e.payment_id"
+            " WHERE e.kind = 'capture' AND p.state NOT IN ('captured', 'reversed')"
+        ),
+    ),
+    (
+        "charge without a consent for the same amount",
+        (
+            "SELECT a.id, a.payment_id FROM attempt a LEFT JOIN consent c ON c.attempt_id = a.id"
+            " AND c.payment_id = a.payment_id AND c.amount_minor = a.amount_minor AND c.currency = a.currency"
+            " WHERE a.kind = 'charge' AND c.attempt_id IS NULL"
+        ),
+    ),
+    (
+        "money given back that was not taken",
+        (
+            "SELECT r.id, r.payment_id FROM entry r LEFT JOIN entry t ON t.source_id = r.source_id"
+            " AND t.kind = CASE r.kind WHEN 'reversal' THEN 'late_charge' ELSE 'capture' END"
+            " WHERE r.kind IN ('reversal', 'clawback') AND t.id IS NULL"
+        ),
+    ),
+    (
+        "entry older than an hour without a seal",
+        (
+            "SELECT e.id, e.payment_id FROM entry e LEFT JOIN ledger_seal s ON s.entry_id = e.id"
+            " WHERE s.entry_id IS NULL AND e.at_ms < (SELECT max(at_ms) - 3600000 FROM entry)"
+            " AND EXISTS (SELECT 1 FROM ledger_seal)"
+        ),
+    ),
+    (
+        "balance that counts what is not sealed",
+        (
+            "SELECT b.account, b.mode, b.currency FROM balance_snapshot b"
+            " WHERE NOT EXISTS (SELECT 1 FROM ledger_seal s WHERE s.position = b.position)"
+        ),
+    ),
+    (
+        "hole in a payment's transitions",
+        (
+            "SELECT payment_id FROM transition GROUP BY payment_id HAVING max(version) - min(version) + 1 <> count(*)"
+            " OR min(version) <> 2"
+        ),
+    ),
+    (
+        "transition that begins elsewhere than the one before it ended",
+        (
+            "SELECT b.payment_id, b.version FROM transition b JOIN transition a ON a.payment_id = b.payment_id"
+            " AND a.version = b.version - 1 WHERE a.to_state <> b.from_state"
+        ),
+    ),
+    (
+        "payment that is not where its transitions led",
+        (
+            "SELECT p.id FROM payment p LEFT JOIN transition t ON t.payment_id = p.id AND t.version = p.version"
+            " WHERE t.to_state <> p.state"
+            " OR t.payment_id IS NULL AND (p.version > 1 OR p.state IN ('captured', 'reversed'))"
+        ),
+    ),
+    (
+        "hole in a merchant's feed",
+        (
+            "SELECT f.merchant_id, f.mode FROM feed f LEFT JOIN event e"
+            " ON e.merchant_id = f.merchant_id AND e.mode = f.mode"
+            " GROUP BY f.merchant_id, f.mode, f.last_seq HAVING count(e.seq) <> f.last_seq OR max(e.seq) <> f.last_seq"
+        ),
+    ),
+)
