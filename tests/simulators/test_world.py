@@ -29,7 +29,7 @@ async def test_it_starts_and_stops_without_a_task_or_a_port_left(tmp_path: Path)
     before = asyncio.all_tasks()
     async with World(WorldSettings(journal=tmp_path)) as world:
         ports = ports_of(world)
-        assert len(set(ports)) == 5
+        assert len(set(ports)) == 6
         assert all(is_open(port) for port in ports)
         esme = await Esme.bound(world.smsc.port)
         esme.submit(LATE)
