@@ -45,6 +45,7 @@ KEYS: Final[Mapping[str, frozenset[str]]] = {
     "failed_unavailable": _ABOUT_PAYMENT,
     "cancelled": _ABOUT_PAYMENT,
     "reversed": _ABOUT_PAYMENT,
+    "refunded": _ABOUT_PAYMENT,
     "statement": _GENERAL | {"lines"},
     "statement_empty": _GENERAL,
     "receipt": _GENERAL | {"shop", "amount", "outcome", "time", "ref"},

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from gateway.core.inquiries import ask_again, is_believable, is_believed, rung
 from gateway.core.payment import (
     AskDeclined,
     AskDelivered,
@@ -260,30 +261,10 @@ def _charge_not_found(payment: Payment, event: ChargeNotFound, rules: Rules) -> 
     operation = payment.operation
     if operation is None or not _is_current(payment, event):
         return _noted(payment, event, rules)
-    if _is_believed(operation, event, rules):
+    if is_believed(operation, event.at_ms, rules):
         reason = Reason.CANCELLED if payment.cancel_requested else Reason.NOT_CHARGED
         return _end(payment, reason, event.at_ms, (SendText(template="declined"),))
-    return _ask_the_carrier(payment, event, rules, found=not _is_believable(operation, event, rules))
-
-
-def _is_believable(operation: Operation, event: MoneyFact, rules: Rules) -> bool:
-    """Whether the carrier has had its time. Until the outcome was unknown the order may still have been on its way."""
-    since_ms = operation.unknown_since_ms
-    return since_ms is not None and event.at_ms - since_ms >= rules.max_processing_ms
-
-
-def _is_believed(operation: Operation, event: MoneyFact, rules: Rules) -> bool:
-    """Whether this «not found» is the last one that was needed."""
-    if not _is_believable(operation, event, rules):
-        return False
-    return _not_found_so_far(operation, event, rules) >= rules.not_found_answers
-
-
-def _not_found_so_far(operation: Operation, event: MoneyFact, rules: Rules) -> int:
-    """Answers of one moment count once: three inquiries side by side say no more than one."""
-    last_ms = operation.not_found_at_ms
-    is_new = last_ms is None or event.at_ms - last_ms >= rules.not_found_gap_ms
-    return operation.not_found + is_new
+    return _ask_the_carrier(payment, event, rules, found=not is_believable(operation, event.at_ms, rules))
 
 
 def _charge_unsent(payment: Payment, event: ChargeUnsent, rules: Rules) -> Decision:
@@ -295,7 +276,7 @@ def _charge_unsent(payment: Payment, event: ChargeUnsent, rules: Rules) -> Decis
         return _ask_the_carrier(payment, event, rules, found=True)
     if payment.cancel_requested:
         return _end(payment, Reason.CANCELLED, event.at_ms, (SendText(template="cancelled"),))
-    delay_ms = _rung(rules.resend_ladder_ms, operation.unsent)
+    delay_ms = rung(rules.resend_ladder_ms, operation.unsent)
     assert payment.charge_not_after_ms is not None
     if event.at_ms + delay_ms > payment.charge_not_after_ms:
         return _end(payment, Reason.CARRIER_UNAVAILABLE, event.at_ms, (SendText(template="declined"),))
@@ -314,20 +295,7 @@ def _ask_the_carrier(payment: Payment, event: MoneyFact, rules: Rules, *, found:
     operation = payment.operation
     if operation is None or operation.attempt_id != event.attempt_id:
         return Decision(payment)
-    not_found = 0 if found else _not_found_so_far(operation, event, rules)
-    asked = replace(
-        operation,
-        unknown_since_ms=event.at_ms if operation.unknown_since_ms is None else operation.unknown_since_ms,
-        inquiries=operation.inquiries + 1,
-        not_found=not_found,
-        not_found_at_ms=event.at_ms if not_found > operation.not_found else operation.not_found_at_ms,
-    )
-    effects: list[Effect] = []
-    if found and operation.inquiries >= len(rules.inquiry_ladder_ms):
-        detail = f"{operation.kind} {operation.attempt_id} has no outcome after {operation.inquiries} inquiries"
-        effects.append(OpenBreak(kind=BreakKind.UNKNOWN_OUTCOME, detail=detail))
-    delay_ms = _rung(rules.inquiry_ladder_ms, operation.inquiries) if found else rules.not_found_gap_ms
-    effects.append(Inquire(attempt_id=operation.attempt_id, kind=operation.kind, delay_ms=delay_ms))
+    asked, effects = ask_again(operation, event.at_ms, rules, found=found)
     if operation.kind is OperationKind.CHARGE and asked.inquiries == rules.tell_unknown_after_inquiries:
         effects.append(SendText(template="unknown_outcome"))
     return Decision(replace(payment, operation=asked), tuple(effects))
@@ -365,7 +333,7 @@ def _charged_twice(payment: Payment, event: Charged, rules: Rules) -> Decision:
         return Decision(payment, (alarm,))
     if payment.operation is not None:
         # One operation at a time: the carrier is asked again until this charge can be taken back.
-        delay_ms = _rung(rules.inquiry_ladder_ms, ASK_ASIDE_RUNG)
+        delay_ms = rung(rules.inquiry_ladder_ms, ASK_ASIDE_RUNG)
         return Decision(payment, (alarm, _inquire_charge(event.attempt_id, delay_ms)))
     reversal = _start_reversal(payment, event, payment.state)
     return replace(reversal, effects=(alarm, *reversal.effects))
@@ -435,14 +403,14 @@ def _reversal_again(payment: Payment, event: ReverseUnsent | ReverseNotFound, ru
     operation = payment.operation
     if operation is None or operation.attempt_id != event.attempt_id:
         return _noted(payment, event, rules)
-    if isinstance(event, ReverseNotFound) and not _is_believed(operation, event, rules):
-        return _ask_the_carrier(payment, event, rules, found=not _is_believable(operation, event, rules))
+    if isinstance(event, ReverseNotFound) and not is_believed(operation, event.at_ms, rules):
+        return _ask_the_carrier(payment, event, rules, found=not is_believable(operation, event.at_ms, rules))
     waiting = replace(operation, unsent=operation.unsent + 1, not_found=0, not_found_at_ms=None, unknown_since_ms=None)
     again = Reverse(
         attempt_id=operation.attempt_id,
         charge_attempt_id=operation.charge_attempt_id,
         carrier_reference=operation.carrier_reference,
-        delay_ms=_rung(rules.resend_ladder_ms, operation.unsent),
+        delay_ms=rung(rules.resend_ladder_ms, operation.unsent),
     )
     return Decision(replace(payment, operation=waiting), (again,))
 
@@ -452,10 +420,14 @@ def _taken_back(payment: Payment, event: ChargeTakenBack, rules: Rules) -> Decis
         detail = f"the carrier took back attempt {event.attempt_id}, which is not the captured one"
         return Decision(payment, (OpenBreak(kind=BreakKind.UNEXPECTED_FACT, detail=detail),))
     taken = replace(payment, state=State.REVERSED, reversed_attempt_id=event.attempt_id)
+    # What refunds and disputes are about is in their own accounts; it is taken from there when they end.
+    in_motion = payment.refund_reserved_minor + payment.refunded_minor + payment.disputed_minor
+    left_minor = payment.captured_minor - in_motion
+    clawback = Post(kind=EntryKind.CLAWBACK, source_id=event.attempt_id, amount_minor=left_minor)
     return Decision(
         taken,
         (
-            Post(kind=EntryKind.CLAWBACK, source_id=event.attempt_id, amount_minor=payment.captured_minor),
+            *((clawback,) if left_minor else ()),
             Notify(type=EventType.PAYMENT_REVERSED),
             SendText(template="reversed"),
         ),
@@ -477,10 +449,6 @@ def _fulfilled(payment: Payment, event: Fulfilled, rules: Rules) -> Decision:
 
 def _is_current(payment: Payment, event: MoneyFact) -> bool:
     return event.attempt_id == payment.attempt_id
-
-
-def _rung(ladder_ms: tuple[int, ...], step: int) -> int:
-    return ladder_ms[min(step, len(ladder_ms) - 1)]
 
 
 def _end(payment: Payment, reason: Reason, at_ms: int, texts: tuple[Effect, ...]) -> Decision:

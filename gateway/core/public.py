@@ -35,6 +35,10 @@ class PublicPayment(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str]
     cancel_requested: bool
     outcome_unknown: bool
+    amount_captured: int
+    amount_refunded: int
+    """What has gone back to the phone; refunds under way are not in it."""
+    amount_disputed: int
     reversal: str | None
     """None, `processing` or `succeeded`: what became of a charge that came after the payment's end."""
     version: int
@@ -86,6 +90,9 @@ def public_payment(payment: Payment, msisdn: str) -> PublicPayment:
         metadata=payment.metadata,
         cancel_requested=payment.cancel_requested,
         outcome_unknown=operation is not None and operation.outcome_unknown,
+        amount_captured=payment.captured_minor,
+        amount_refunded=payment.refunded_minor,
+        amount_disputed=payment.disputed_minor,
         reversal=_reversal(payment),
         version=payment.version,
         created_at=rfc3339(payment.created_at_ms),

@@ -11,7 +11,6 @@ from sqlalchemy import select
 
 from carriers import base
 from gateway.core.codes import choose_code
-from gateway.core.money import Money
 from gateway.core.payment import (
     AskDeclined,
     AskSubmitted,
@@ -28,19 +27,16 @@ from gateway.core.payment import (
     OperationKind,
     Payment,
     Reason,
-    Reversed,
-    ReverseDeclined,
-    ReverseNotFound,
-    ReverseUnknown,
-    ReverseUnsent,
     State,
 )
+from gateway.engine.carrier_facts import mismatch, reversal_fact
 from gateway.engine.merchant_jobs import taken_codes
 from gateway.engine.traces import keep_trace, keep_trace_of_payment, trace_of_parked
 from gateway.store import bulk, load, tables
 from gateway.store.effects import ask_message_id, second_send
 from gateway.store.identity import new_id
 from gateway.store.outbox import OutboxRow
+from gateway.store.refunds import OF_REFUND, of_amount
 from gateway.store.rows import MessageRow
 from gateway.store.unit import Needs, Unit
 
@@ -215,12 +211,12 @@ class OrderDone:
 
     def _fact(self, unit: Unit, payment: Payment) -> Event:
         result = self.result
-        wrong = _mismatch(payment, result)
+        wrong = mismatch(payment, result)
         if wrong is not None:
             unit.effects.open_break(BreakKind.MISMATCH, payment.id, wrong)
             result = base.Unknown(detail=wrong)
         if self.row.body["of"] == OperationKind.REVERSE:
-            return _reversal_fact(unit.now_ms, self.row.body["attempt_id"], result)
+            return reversal_fact(unit.now_ms, self.row.body["attempt_id"], result)
         return self._charge_fact(unit, payment, result)
 
     def _charge_fact(self, unit: Unit, payment: Payment, result: base.ChargeResult | base.InquiryResult) -> Event:
@@ -248,31 +244,6 @@ def _is_settled(payment: Payment, attempt_id: str) -> bool:
     """What became of the charge is in the books already."""
     is_captured = payment.state is State.CAPTURED and payment.attempt_id == attempt_id
     return is_captured or payment.reversed_attempt_id == attempt_id
-
-
-def _reversal_fact(at_ms: int, attempt_id: str, result: base.ChargeResult | base.InquiryResult) -> Event:
-    match result:
-        case base.Charged():
-            return Reversed(at_ms=at_ms, attempt_id=attempt_id, carrier_reference=result.carrier_reference)
-        case base.Declined():
-            return ReverseDeclined(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
-        case base.Unsent():
-            return ReverseUnsent(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
-        case base.NotFound():
-            return ReverseNotFound(at_ms=at_ms, attempt_id=attempt_id)
-        case base.Pending() | base.Unknown():
-            return ReverseUnknown(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
-
-
-def _mismatch(payment: Payment, result: base.ChargeResult | base.InquiryResult) -> str | None:
-    """The carrier says yes to another amount: nobody knows what it took, so a person looks."""
-    if not isinstance(result, base.Charged) or result.amount is None or result.amount == payment.amount:
-        return None
-    return f"the carrier answered {_show(result.amount)} for {_show(payment.amount)}"
-
-
-def _show(amount: Money) -> str:
-    return f"{amount.amount_minor} {amount.currency} (minor units)"
 
 
 def _next_code_n(unit: Unit, payment: Payment) -> int:
@@ -402,7 +373,11 @@ class CallbackRead:
             unit.effects.open_break(BreakKind.UNEXPECTED_FACT, None, detail)
             return
         settled = attempt.status == "succeeded" or payment.reversed_attempt_id == attempt.id
-        if not settled:
+        if attempt.kind == OF_REFUND:
+            refund = unit.refunds.get(attempt.id)
+            if refund is not None and refund.is_open:
+                unit.effects.order_refund(of_amount(payment, refund), refund.id, "inquire", 0, asked=0)
+        elif not settled:
             unit.effects.inquire_aside(payment, attempt.id, attempt.charge_attempt_id, OperationKind(attempt.kind))
 
 

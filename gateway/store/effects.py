@@ -305,7 +305,7 @@ class Effects:
         attempt_id: str,
         charge_attempt_id: str,
         delay_ms: int,
-        of: OperationKind | None = None,
+        of: str | None = None,
         asked: int | None = None,
         carrier_reference: str | None = None,
     ) -> None:
@@ -337,6 +337,22 @@ class Effects:
                 created_at_ms=unit.now_ms,
                 msisdn=unit.consumer_by_id(payment.consumer_id).msisdn,
             )
+        )
+
+    def order_refund(
+        self, payment: Payment, refund_id: str, kind: str, delay_ms: int, *, asked: int | None = None
+    ) -> None:
+        """Give back the amount that *payment* names here, or (*kind* `inquire`) ask what became of that order."""
+        assert payment.attempt_id is not None
+        self._order(
+            payment,
+            kind,
+            refund_id,
+            payment.attempt_id,
+            delay_ms,
+            of="refund",
+            asked=asked,
+            carrier_reference=payment.carrier_reference,
         )
 
     def inquire_aside(

@@ -25,7 +25,7 @@ RULES = (
         (
             "SELECT e.id FROM entry e JOIN leg l ON l.entry_id = e.id LEFT JOIN payment p ON p.id = e.payment_id"
             " WHERE p.id IS NULL OR p.currency <> e.currency OR p.mode <> e.mode"
-            " OR abs(l.amount_minor) <> p.amount_minor"
+            " OR abs(l.amount_minor) > p.amount_minor"
         ),
     ),
     (
@@ -53,7 +53,7 @@ RULES = (
     (
         "money given back that was not taken",
         (
-            "SELECT r.id FROM entry r LEFT JOIN entry t ON t.source_id = r.source_id"
+            "SELECT r.id FROM entry r LEFT JOIN entry t ON t.payment_id = r.payment_id"
             " AND t.kind = CASE r.kind WHEN 'reversal' THEN 'late_charge' ELSE 'capture' END"
             " WHERE r.kind IN ('reversal', 'clawback') AND t.id IS NULL"
         ),
