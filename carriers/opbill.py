@@ -5,35 +5,32 @@ POST and GET `{base_url}/payment/{endUserId}/transactions/amount`. Charges and r
 """
 
 import asyncio
-import base64
-import hashlib
 import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Meta
 
 from carriers import base
+from carriers.http import (
+    ANSWER_BYTES_MAX,
+    CALLBACK_KEY_BYTES_MIN,
+    Exponents,
+    Hexadecimal,
+    basic,
+    callback_token,
+    format_amount,
+    parse_amount,
+    trace,
+)
 from gateway.core.bounds import Count, HttpAddress, Positive, expect_bounds
 from gateway.core.money import Money, exponent
 from gateway.core.payment import Reason
 from gateway.failpoints import hit
 from gateway.http_client import HttpAnswer, HttpClient, Limits, NoAnswer, NotSent
-
-ANSWER_BYTES_MAX = 64 * 1024
-CALLBACK_KEY_BYTES_MIN = 16
-EXPONENT_MAX = 4
-Exponents = Annotated[
-    dict[str, Annotated[int, Meta(ge=0, le=EXPONENT_MAX)]],
-    Meta(description=f"0 to {EXPONENT_MAX} decimal places for each currency"),
-]
-Hexadecimal = Annotated[
-    str, Meta(pattern=r"^(?:[0-9A-Fa-f]{2})*\Z", description="an even number of hexadecimal digits, or none")
-]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,7 +113,7 @@ class Biller:
         self._client = client
         self._sink: base.Sink | None = None
         self._headers = {
-            "Authorization": _authorization(settings),
+            "Authorization": f"Bearer {settings.token}" if settings.token else basic(settings.user, settings.password),
             "Accept": "application/json",
             "Content-Type": "application/json",
         }
@@ -166,10 +163,10 @@ class Biller:
         except NotSent as error:
             return base.Unsent(detail=str(error))
         except NoAnswer as error:
-            return base.Unknown(detail=str(error), trace=_trace("POST", url, body, None, at_ms))
+            return base.Unknown(detail=str(error), trace=trace("POST", url, body, None, at_ms))
         hit(f"{action}.after_answer")
-        trace = _trace("POST", url, body, answer, at_ms)
-        return msgspec.structs.replace(self._judge_order(answer, order), trace=trace)
+        traced = trace("POST", url, body, answer, at_ms)
+        return msgspec.structs.replace(self._judge_order(answer, order), trace=traced)
 
     async def _inquire(self, order: "_Order") -> base.InquiryResult:
         url = f"{self._url(order.msisdn)}?clientCorrelator={quote(order.attempt_id, safe='')}"
@@ -177,10 +174,10 @@ class Biller:
         try:
             answer = await self._client.request("GET", url, headers=self._headers, timeout_s=self.timeout_s)
         except (NotSent, NoAnswer) as error:
-            trace = _trace("GET", url, b"", None, at_ms) if isinstance(error, NoAnswer) else None
-            return base.Unknown(detail=str(error), trace=trace)
-        trace = _trace("GET", url, b"", answer, at_ms)
-        return msgspec.structs.replace(self._judge_inquiry(answer, order), trace=trace)
+            traced = trace("GET", url, b"", None, at_ms) if isinstance(error, NoAnswer) else None
+            return base.Unknown(detail=str(error), trace=traced)
+        traced = trace("GET", url, b"", answer, at_ms)
+        return msgspec.structs.replace(self._judge_inquiry(answer, order), trace=traced)
 
     def _judge_order(self, answer: HttpAnswer, order: "_Order") -> base.ChargeResult:
         said = _read(answer.body)
@@ -228,7 +225,7 @@ class Biller:
         taken = shown.amount.total or shown.amount.information.amount
         currency = shown.amount.information.currency
         try:
-            amount = _parse_amount(taken, currency, self._exponent(currency))
+            amount = parse_amount(taken, currency, self._exponent(currency))
         except ValueError as error:
             return base.Unknown(detail=f"{shown.status}, but {error}")
         return base.Charged(carrier_reference=shown.server_reference, amount=amount)
@@ -239,7 +236,7 @@ class Biller:
 
     def _render(self, order: "_Order") -> bytes:
         """Raise ValueError if nobody knows the decimal places of the currency."""
-        amount = _format_amount(order.amount, self._exponent(order.amount.currency))
+        amount = format_amount(order.amount, self._exponent(order.amount.currency))
         asked = _Transaction(
             user=f"tel:{order.msisdn}",
             status=order.done,
@@ -265,8 +262,7 @@ class Biller:
         return f"{where}/{quote(attempt_id, safe='')}/{self._token(attempt_id)}"
 
     def _token(self, attempt_id: str) -> str:
-        text = f"{self._carrier}\0{attempt_id}".encode()
-        return hmac.new(self._callback_key, text, hashlib.sha256).hexdigest()
+        return callback_token(self._callback_key, self._carrier, attempt_id)
 
     async def _called_back(self, request: base.Request) -> base.Response:
         """The address proves whose attempt it is; the body proves nothing and is not read."""
@@ -389,7 +385,6 @@ class _Order(msgspec.Struct, frozen=True, kw_only=True):
 
 _decode = msgspec.json.Decoder(_Said).decode
 _encode = msgspec.json.Encoder().encode
-_DECIMAL: Final = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,6}))?")
 
 
 def _read(body: bytes) -> _Said | None:
@@ -422,41 +417,3 @@ def _show(error: _Error | None) -> str:
     word = exception.variables[0] if exception.variables else ""
     is_word = re.fullmatch(r"[A-Z_]{1,40}", word) is not None
     return f"{exception.message_id[:16]} {word}" if is_word else exception.message_id[:16]
-
-
-def _format_amount(amount: Money, places: int) -> str:
-    whole, minor = divmod(amount.amount_minor, 10**places)
-    return f"{whole}.{minor:0{places}d}" if places else str(whole)
-
-
-def _parse_amount(text: str, currency: str, places: int) -> Money:
-    """Exactly, or ValueError: an amount that we would have to round is none that we can compare."""
-    found = _DECIMAL.fullmatch(text)
-    if found is None:
-        raise ValueError(f"the amount {text[:24]!r} is no decimal")
-    part = found[2] or ""
-    if part[places:].strip("0"):
-        raise ValueError(f"the amount {text!r} has more decimal places than {currency} has")
-    return Money(int(found[1] + part[:places].ljust(places, "0")), currency)
-
-
-# Whoever knows the address of a callback may call.
-_CALLBACK: Final = re.compile(rb"/callbacks(?:\\?/[^\"\\\s/]*)+")
-
-
-def _trace(method: str, url: str, body: bytes, answer: HttpAnswer | None, at_ms: int) -> base.Trace:
-    """Without headers, which hold our credentials, and without the callback's address."""
-    sent = b"%b /%b\r\n\r\n%b" % (method.encode(), url.partition("://")[2].partition("/")[2].encode(), body)
-    received = b"" if answer is None else b"%d\r\n\r\n%b" % (answer.status, answer.body)
-    return base.Trace(
-        kind="http",
-        sent=_CALLBACK.sub(b"/callbacks/*", sent),
-        received=_CALLBACK.sub(b"/callbacks/*", received),
-        at_ms=at_ms,
-    )
-
-
-def _authorization(settings: Settings) -> str:
-    if settings.token:
-        return f"Bearer {settings.token}"
-    return "Basic " + base64.b64encode(f"{settings.user}:{settings.password}".encode()).decode()
