@@ -20,6 +20,7 @@ from carriers.http import (
     CALLBACK_KEY_BYTES_MIN,
     Exponents,
     Hexadecimal,
+    Inexpressible,
     basic,
     callback_token,
     format_amount,
@@ -147,6 +148,8 @@ class Biller:
     async def _send(self, order: "_Order", action: str) -> base.ChargeResult:
         try:
             body = self._render(order)
+        except Inexpressible as error:
+            return base.Declined(reason=Reason.CARRIER_DECLINED, detail=str(error))
         except ValueError as error:  # A currency whose decimal places nobody knows.
             return base.Unsent(detail=str(error))
         url, at_ms = self._url(order.msisdn), self._now_ms()
@@ -225,7 +228,7 @@ class Biller:
         taken = shown.amount.total or shown.amount.information.amount
         currency = shown.amount.information.currency
         try:
-            amount = parse_amount(taken, currency, self._exponent(currency))
+            amount = parse_amount(taken, currency)
         except ValueError as error:
             return base.Unknown(detail=f"{shown.status}, but {error}")
         return base.Charged(carrier_reference=shown.server_reference, amount=amount)

@@ -155,10 +155,17 @@ async def test_the_phones_bill_shows_what_was_bought_and_the_reference(bench: Op
 
 async def test_an_operator_that_counts_otherwise_gets_its_own_decimal_places(bench: OperatorBench) -> None:
     biller = bench.a_biller(currency_exponents={"KES": 0, "UGX": 2})
-    assert word(await biller.charge(charge_order(bench, "att_1", Money(1250, "KES"))), Money(1250, "KES")) == "charged"
-    assert word(await biller.charge(charge_order(bench, "att_2", Money(50, "UGX"))), Money(50, "UGX")) == "charged"
-    transactions = bench.billing.book.transactions
-    assert [transactions[key].order.amount_text for key in ("att_1", "att_2")] == ["1250", "0.50"]
+    for number, amount in enumerate((Money(125_000, "KES"), Money(500, "UGX"), Money(1_001, "TND"))):
+        assert word(await biller.charge(charge_order(bench, f"att_{number}", amount)), amount) == "charged"
+    transactions = bench.billing.book.transactions.values()
+    assert [one.order.amount_text for one in transactions] == ["1250", "500.00", "1.001"]
+
+
+async def test_an_amount_that_the_operator_cannot_write_is_declined_and_not_sent(bench: OperatorBench) -> None:
+    biller = bench.a_biller(currency_exponents={"KES": 0})
+    order = charge_order(bench, amount=Money(125_050, "KES"))
+    assert word(await biller.charge(order)) == "declined carrier_declined"
+    assert bench.billing.book.transactions == {}
 
 
 async def test_a_currency_that_nobody_knows_is_not_sent(bench: OperatorBench) -> None:
