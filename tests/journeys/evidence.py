@@ -7,6 +7,7 @@ gateway.
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,25 @@ class Evidence:
         assert Counter(one.original for one in refunds) == Counter([*posted["reversal"], *refunded.values()])
         assert self._sources("refund_succeeded") == refunded.keys()
         assert posted["late_charge"] == posted["reversal"], "a late charge that was not given back"
+        self._judge_holds()
+
+    def holds(self, kind: str, msisdn: str | None = None) -> list[Record]:
+        """What the operator did about reservations: held.reserve, released or expired."""
+        return [one for one in self.records("billing", kind) if msisdn in (None, one["msisdn"])]
+
+    def _judge_holds(self) -> None:
+        """What was set aside was taken or is free again, or the books know that it stands; never more than was held."""
+        held = {one["correlator"]: Decimal(one["amount"]) for one in self.holds("held.reserve")}
+        taken = {one.correlator: one.amount for one in self.charges() if one.correlator in held}
+        freed = Counter(one["correlator"] for kind in ("released", "expired") for one in self.holds(kind))
+        assert not [one for one, times in freed.items() if times > 1], "reservations that were let go twice"
+        assert all(taken[one] <= held[one] for one in taken), "more was taken than was held"
+        assert held.keys() == self._sources("hold"), "reservations that the books do not know"
+        stands = held.keys() - taken.keys() - freed.keys()
+        assert stands == self._sources("hold") - self._sources("hold_ended"), "the books and the operator differ"
+        rows = self.rows("SELECT attempt_id, captured_minor FROM payment WHERE captured_minor > 0")
+        booked = {row.attempt_id: Decimal(row.captured_minor) / 100 for row in rows if row.attempt_id in held}
+        assert booked.items() <= taken.items(), "more or less was taken than the books say"
 
     def _judge_orders(self) -> None:
         """A payment is ordered under a second id only after the operator has denied the first."""
@@ -219,7 +239,8 @@ class Evidence:
 
 
 def _is_charge(request: Record) -> bool:
-    return bool(request["what"] == "charge")
+    """Or sets aside what is charged later."""
+    return request["what"] in ("charge", "reserve")
 
 
 def _codes(payment: Any) -> set[str]:  # Any: a row.
