@@ -18,6 +18,7 @@ import typer
 import uvloop
 
 from simulators.billing import BillingSettings
+from simulators.camara import CamaraSettings
 from simulators.faults import Scripted
 from simulators.handsets import HandsetSettings
 from simulators.smsc_messages import MessageIds
@@ -53,6 +54,7 @@ def simulate(
     control_port: Port = 0,
     wallet_port: Port = 0,
     stk_port: Port = 0,
+    camara_port: Port = 0,
     system_id: Annotated[str, typer.Option(help="Who may bind; every other system_id is refused.")] = "gateway",
     password: Annotated[str, typer.Option(help="For that system_id, at most 8 characters.")] = "secret",
     billing_user: Annotated[str, typer.Option()] = "gateway",
@@ -79,7 +81,7 @@ def simulate(
     parent_pid: Annotated[int | None, typer.Option(min=1, max=PID_MAX, help="Stop when this process is gone.")] = None,
     watch: Annotated[Watch, typer.Option(help="stdin: stop when standard input ends.")] = Watch.NOTHING,
 ) -> None:
-    """Start SMSC, operator billing, wallets, merchant sink, handsets and their control, all on the loopback.
+    """Start SMSC, operators' billing, wallets, merchant sink, handsets and their control, all on the loopback.
 
     Example: python -m simulators --journal .demo/journal --reply-delay 1
     """
@@ -98,6 +100,7 @@ def simulate(
             control=control_port,
             wallet=wallet_port,
             stk=stk_port,
+            camara=camara_port,
         ),
         journal=None if journal == NO_JOURNAL else Path(journal),
         seed=seed,
@@ -107,6 +110,7 @@ def simulate(
         smsc=SmscSettings(accounts=_account(system_id, password), message_ids=message_ids),
         billing=billing,
         wallet=_wallet(billing, wallet_notice_url),
+        camara=_camara(billing),
         handsets=HandsetSettings(reply_delay_s=reply_delay, late_reply_s=late_reply, use_mix=mix),
         faults=_script(faults),
     )
@@ -147,6 +151,17 @@ def _wallet(billing: BillingSettings, notice_url: str) -> WalletSettings:
         user=billing.user,
         password=billing.password,
         notice_url=notice_url,
+        late_after_s=billing.late_after_s,
+        latency_median_s=billing.latency_median_s,
+    )
+
+
+def _camara(billing: BillingSettings) -> CamaraSettings:
+    """It knows the same client and token and is as fast."""
+    return CamaraSettings(
+        user=billing.user,
+        password=billing.password,
+        token=billing.token,
         late_after_s=billing.late_after_s,
         latency_median_s=billing.latency_median_s,
     )
