@@ -374,8 +374,11 @@ def _step_trouble(item: Item, step: str, msisdn: str) -> str | None:
         return "known"
     if item.status in ("succeeded", "cancelled"):
         return "confirmed" if item.status == "succeeded" else "cancelled"
-    is_open = item.status == "reserved" or (step == "cancel" and item.status == "pending_validation")
-    return None if is_open else "denied"
+    if item.status == "reserved":
+        return None
+    if step == "cancel":
+        return None if item.status == "pending_validation" else "cancelled"
+    return "denied"
 
 
 def _created(item: Item, spoil: str = "") -> web.Response:

@@ -31,6 +31,11 @@ class Events:
         if self._client is not None:
             await self._client.close()
 
+    async def idle(self) -> None:
+        """Return once nobody is to be called any more."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
     def call(
         self, item: Item, *, times: int = 1, after_s: float = 0.0, is_forged: bool = False, older: str = ""
     ) -> None:

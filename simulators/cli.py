@@ -85,23 +85,9 @@ def simulate(
 
     Example: python -m simulators --journal .demo/journal --reply-delay 1
     """
-    billing = BillingSettings(
-        user=billing_user,
-        password=billing_password,
-        token=billing_token,
-        latency_median_s=billing_latency,
-        late_after_s=late_charge if late_charge >= 0 else None,
-    )
+    billing = _billing(billing_user, billing_password, billing_token, billing_latency, late_charge)
     settings = WorldSettings(
-        ports=Ports(
-            smsc=smsc_port,
-            billing=billing_port,
-            merchant=merchant_port,
-            control=control_port,
-            wallet=wallet_port,
-            stk=stk_port,
-            camara=camara_port,
-        ),
+        ports=_ports(smsc_port, billing_port, merchant_port, control_port, wallet_port, stk_port, camara_port),
         journal=None if journal == NO_JOURNAL else Path(journal),
         seed=seed,
         use_magic=not no_magic,
@@ -143,6 +129,21 @@ async def serve(settings: WorldSettings, *, parent_pid: int | None, watch: Watch
             watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watcher
+
+
+def _ports(*numbers: int) -> Ports:
+    """In their order there."""
+    return Ports(**dict(zip(Ports.__struct_fields__, numbers, strict=True)))
+
+
+def _billing(user: str, password: str, token: str, latency_s: float, late_s: float) -> BillingSettings:
+    return BillingSettings(
+        user=user,
+        password=password,
+        token=token,
+        latency_median_s=latency_s,
+        late_after_s=late_s if late_s >= 0 else None,
+    )
 
 
 def _wallet(billing: BillingSettings, notice_url: str) -> WalletSettings:
