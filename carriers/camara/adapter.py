@@ -145,7 +145,7 @@ class Biller:
             return base.Unsent(detail="the charge to give back is not known at the operator, or not now")
         payment = found.item
         try:
-            is_total = amount_of(payment.charging, self._settings) == order.amount
+            is_total = amount_of(payment.charging) == order.amount
             body = refund_body(asked, self._settings, self._sink_url(order.attempt_id), is_total=is_total)
         except ValueError as error:
             return base.Unsent(detail=str(error))

@@ -92,7 +92,7 @@ def payment(seen: Payment, order: Order, settings: Settings) -> Held:
         return MISMATCH
     if seen.payment_status in ("succeeded", "reserved"):
         try:
-            amount = amount_of(seen.charging, settings)
+            amount = amount_of(seen.charging)
         except ValueError as error:
             return base.Unknown(detail=f"{seen.payment_status}, but {error}")
         kind = base.Charged if seen.payment_status == "succeeded" else base.Held
@@ -117,7 +117,7 @@ def refund(seen: Refund, order: Order, settings: Settings) -> Ended:
             return base.Unknown(detail="a partial refund without its amount")
         try:
             # A total refund names no amount: it is that of the charge, which we compared before we asked for it.
-            amount = order.amount if charging is None else amount_of(charging, settings)
+            amount = order.amount if charging is None else amount_of(charging)
         except ValueError as error:
             return base.Unknown(detail=f"succeeded, but {error}")
         return base.Charged(carrier_reference=seen.refund_id, amount=amount)
