@@ -74,7 +74,8 @@ RULES = (
     _account_rule(
         "escrow",
         "p.captured_minor - p.refunded_minor - p.refund_reserved_minor - p.disputed_minor",
-        "p.escrow = 'held'",
+        # What the carrier took back it took out of escrow.
+        "p.escrow = 'held' AND p.state = 'captured'",
     ),
     (
         "captured payment without exactly one capture",
