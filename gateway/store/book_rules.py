@@ -92,6 +92,17 @@ RULES = (
         ),
     ),
     (
+        "fees of a payment without a schedule, or in an entry that has none",
+        (
+            "SELECT DISTINCT e.id, e.payment_id FROM leg l JOIN entry e ON e.id = l.entry_id"
+            " JOIN payment p ON p.id = e.payment_id"
+            " WHERE (l.account IN ('fee', 'tax:vat', 'tax:wht')"
+            " OR replace(l.account, ':share_payable', '') <> l.account)"
+            " AND (p.fee_schedule IS NULL"
+            " OR e.kind NOT IN ('capture', 'escrow_released', 'refund_succeeded', 'clawback'))"
+        ),
+    ),
+    (
         "charge without a consent for the same amount",
         (
             "SELECT a.id, a.payment_id FROM attempt a LEFT JOIN consent c ON c.attempt_id = a.id"

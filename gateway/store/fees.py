@@ -19,8 +19,8 @@ from gateway.store.fee_schedules import schedule
 if TYPE_CHECKING:
     from gateway.store.unit import Unit
 
-_TAKEN_WITH: Final = (EntryKind.CAPTURE, EntryKind.ESCROW_RELEASED)
-_GIVEN_BACK_WITH: Final = (EntryKind.REFUND_SUCCEEDED, EntryKind.CLAWBACK)
+TAKEN_WITH: Final = (EntryKind.CAPTURE, EntryKind.ESCROW_RELEASED)
+GIVEN_BACK_WITH: Final = (EntryKind.REFUND_SUCCEEDED, EntryKind.CLAWBACK)
 
 
 def fees_for(unit: "Unit", payment: Payment, kind: EntryKind, amount_minor: int) -> Fees:
@@ -30,12 +30,12 @@ def fees_for(unit: "Unit", payment: Payment, kind: EntryKind, amount_minor: int)
     """
     if payment.fee_schedule is None:
         return NO_FEES
-    if kind in _TAKEN_WITH:
+    if kind in TAKEN_WITH:
         if payment.escrow is Escrow.HELD:  # Nobody has the money yet.
             return NO_FEES
         amount = Money(amount_minor, payment.amount.currency)
         return fees_on(schedule(unit.conn, payment.fee_schedule), payment.carrier, amount)
-    if kind in _GIVEN_BACK_WITH:
+    if kind in GIVEN_BACK_WITH:
         return _given_back(unit, payment, schedule(unit.conn, payment.fee_schedule), amount_minor)
     return NO_FEES
 
@@ -52,6 +52,12 @@ def _given_back(unit: "Unit", payment: Payment, frozen: FeeSchedule, amount_mino
     return given_back(total, base_minor, before_minor, after_minor - before_minor)
 
 
+def returned_in_all(payment: Payment, frozen: FeeSchedule, base_minor: int, taken: Fees) -> Fees:
+    """What of *taken*, on *base_minor*, has come back by now if every entry is right."""
+    total = returnable(frozen, payment.carrier, payment.amount.currency, taken)
+    return given_back(total, base_minor, 0, max(0, _gone_minor(payment) - payment.captured_minor + base_minor))
+
+
 def _gone_minor(payment: Payment) -> int:
     """What went back to the phone; once the carrier took the payment back, all but what is still under way."""
     if payment.state is State.REVERSED:
@@ -64,7 +70,12 @@ def _taken(unit: "Unit", payment: Payment) -> tuple[int, Fees]:
     legs = _fresh_legs(unit, payment.id) or _stored_legs(unit.conn, payment.id)
     kind = EntryKind.ESCROW_RELEASED if EntryKind.ESCROW_RELEASED in legs else EntryKind.CAPTURE
     found = legs.get(kind, [])
-    return sum(leg.amount_minor for leg in found if leg.amount_minor > 0), fees_in(payment.carrier, found)
+    return base_of(found), fees_in(payment.carrier, found)
+
+
+def base_of(legs: Iterable[Leg]) -> int:
+    """The amount of an entry that takes fees: it debits nothing else."""
+    return sum(leg.amount_minor for leg in legs if leg.amount_minor > 0)
 
 
 def fees_in(carrier: str, legs: Iterable[Leg]) -> Fees:
@@ -85,7 +96,7 @@ def _fresh_legs(unit: "Unit", payment_id: str) -> dict[EntryKind, list[Leg]]:
     kinds = {
         row["id"]: EntryKind(row["kind"])
         for row in unit.fresh(tables.entry)
-        if row["payment_id"] == payment_id and row["kind"] in _TAKEN_WITH
+        if row["payment_id"] == payment_id and row["kind"] in TAKEN_WITH
     }
     found: dict[EntryKind, list[Leg]] = {}
     for row in unit.fresh(tables.leg) if kinds else ():
@@ -99,7 +110,7 @@ def _stored_legs(conn: Connection, payment_id: str) -> dict[EntryKind, list[Leg]
     statement = (
         select(entry.kind, leg.account, leg.amount_minor)
         .join_from(tables.entry, tables.leg, leg.entry_id == entry.id)
-        .where(entry.payment_id == payment_id, entry.kind.in_(_TAKEN_WITH))
+        .where(entry.payment_id == payment_id, entry.kind.in_(TAKEN_WITH))
     )
     found: dict[EntryKind, list[Leg]] = {}
     for row in conn.execute(statement):

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from gateway.core.fees import NO_FEES, Fees, FeeSchedule, Rates, Tier
@@ -14,7 +15,8 @@ from gateway.store.apply import Store
 from gateway.store.engine import begin_write
 from gateway.store.fees import fees_for, movements
 from gateway.store.unit import Needs, Unit
-from tests.store.bench import Odd, a_captured_payment, a_store, an_engine, applied, rows
+from gateway.store.verify import verify
+from tests.store.bench import Odd, a_captured_payment, a_store, an_engine, applied, rows, without_guards
 from tests.stores import reading
 
 RATES = Rates(
@@ -202,3 +204,47 @@ def test_a_schedule_is_stored_once_and_never_changed(database_url: str) -> None:
         assert [one.row.version for one in fee_schedules.schedules(conn)] == [2, 1]
     with an_engine(database_url) as engine, pytest.raises(DBAPIError, match="append-only"), begin_write(engine) as conn:
         conn.exec_driver_sql("UPDATE fee_schedule SET body = '{}'")
+
+
+TAMPERINGS = {
+    "a part of the fee is the merchant's": (
+        (
+            "UPDATE leg SET amount_minor = amount_minor + 1 WHERE account = 'fee' AND amount_minor < 0",
+            "UPDATE leg SET amount_minor = amount_minor - 1 WHERE account LIKE 'merchant:%' AND amount_minor < 0",
+        ),
+        "fees differ from the payment's schedule",
+    ),
+    "a part of what came back is ours": (
+        (
+            "UPDATE leg SET amount_minor = amount_minor - 1 WHERE account = 'tax:wht' AND amount_minor > 0",
+            "UPDATE leg SET amount_minor = amount_minor + 1 WHERE account = 'tax:vat' AND amount_minor > 0",
+        ),
+        "fees given back differ from what went back",
+    ),
+    "the schedule was rewritten": (
+        ("UPDATE fee_schedule SET body = replace(body, '2400', '2500')",),
+        "fees differ from the payment's schedule",
+    ),
+    "the schedule is gone": (("DELETE FROM fee_schedule",), "payment whose fee schedule is not there"),
+    "the payment has no schedule": (
+        ("UPDATE payment SET fee_schedule = NULL",),
+        "fees of a payment without a schedule, or in an entry that has none",
+    ),
+}
+
+
+@pytest.mark.money
+@pytest.mark.parametrize("tampering", TAMPERINGS)
+def test_fees_that_are_others_than_the_schedules_are_found(database_url: str, tampering: str) -> None:
+    statements, rule = TAMPERINGS[tampering]
+    with a_store(database_url) as store:
+        payment = a_captured_payment(store, fee_schedule=added(database_url))
+        changed(store, payment, taken_back(payment))
+    with an_engine(database_url) as engine, engine.connect() as conn:
+        assert verify(conn) == []
+        without_guards(conn)
+        for statement in statements:
+            conn.execute(text(statement))
+        found = verify(conn)
+        conn.rollback()
+    assert any(line.startswith(f"{rule}: ") for line in found), found
