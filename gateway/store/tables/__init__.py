@@ -30,6 +30,7 @@ from gateway.store.tables.phones import (
     order_request,
     orphan_receipt,
 )
+from gateway.store.tables.refunds import refund
 from gateway.store.tables.work import batch, lane, outbox, process, trace
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "payment",
     "process",
     "quarantine",
+    "refund",
     "request_log",
     "trace",
     "transition",
