@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 from gateway.core.fees import NO_FEES, Fees, FeeSchedule, fees_on
 from gateway.core.ledger import Leg
 from gateway.core.money import Money
-from gateway.core.payment import Capture, EntryKind, Payment, State
+from gateway.core.payment import Capture, EntryKind, Payment
 from gateway.store import bulk, tables
 from gateway.store.fee_schedules import schedule_row
 from gateway.store.fees import TAKEN_WITH, base_of, fees_in, returned_in_all
@@ -88,9 +88,7 @@ def _look_at(payment: Payment, frozen: FeeSchedule | None, entries: list[_Posted
         else:
             returned = _less(returned, fees)
     expected = returned_in_all(payment, frozen, base_minor, taken) if base_minor else NO_FEES
-    # A refund that fails after the carrier took the payment back brings nothing back.
-    is_less_allowed = payment.state is State.REVERSED
-    if returned != expected and not (is_less_allowed and _is_within(returned, expected)):
+    if returned != expected:
         tally.note(OTHER_RETURNED, payment.id)
 
 
@@ -102,7 +100,3 @@ def _due(payment: Payment, frozen: FeeSchedule, entry: _Posted) -> Fees:
 
 def _less(fees: Fees, other: Fees) -> Fees:
     return Fees(**{name: getattr(fees, name) - getattr(other, name) for name in Fees.__struct_fields__})
-
-
-def _is_within(fees: Fees, most: Fees) -> bool:
-    return all(0 <= getattr(fees, name) <= getattr(most, name) for name in Fees.__struct_fields__)

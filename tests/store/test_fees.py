@@ -10,13 +10,16 @@ from sqlalchemy.exc import DBAPIError
 
 from gateway.core.fees import NO_FEES, Fees, FeeSchedule, Rates, Tier
 from gateway.core.payment import Capture, ChargeTakenBack, EntryKind, Fulfilled, GoodsReceived, Payment, State
+from gateway.engine.refund_jobs import RefundDone
 from gateway.store import fee_schedules
 from gateway.store.apply import Store
 from gateway.store.engine import begin_write
 from gateway.store.fees import fees_for, movements
+from gateway.store.outbox import OutboxRow
 from gateway.store.unit import Needs, Unit
 from gateway.store.verify import verify
 from tests.store.bench import Odd, a_captured_payment, a_store, an_engine, applied, rows, without_guards
+from tests.store.refund_bench import declined, done, refunded
 from tests.stores import reading
 
 RATES = Rates(
@@ -167,6 +170,34 @@ def release(payment: Payment) -> Callable[[Unit], object]:
         unit.decide(payment.id, GoodsReceived(at_ms=at_ms, mo_id="mo_1"))
 
     return run
+
+
+@pytest.mark.money
+def test_each_refund_that_succeeds_brings_fees_back(database_url: str) -> None:
+    with a_store(database_url) as store:
+        payment = a_captured_payment(store, fee_schedule=added(database_url))
+        applied(store, declined(refunded(store, payment, 50_000, "r-1")))
+        assert moved(database_url, payment) == (ON_ALL, NO_FEES)
+        for n in range(3):
+            applied(store, done(refunded(store, payment, 41_666, f"some-{n}")))
+        assert moved(database_url, payment)[1].carrier_share_minor == 124_998 * 30_000 // 125_000
+        applied(store, done(refunded(store, payment, None, "the rest")))
+    assert moved(database_url, payment) == (ON_ALL, ON_ALL)
+
+
+@pytest.mark.money
+@pytest.mark.parametrize("ends", [done, declined])
+def test_all_fees_are_back_whatever_becomes_of_a_refund_that_ran_when_the_carrier_took_the_payment_back(
+    database_url: str, ends: Callable[[OutboxRow], RefundDone]
+) -> None:
+    with a_store(database_url) as store:
+        payment = a_captured_payment(store, fee_schedule=added(database_url))
+        applied(store, done(refunded(store, payment, 33_333, "r-1")))
+        order = refunded(store, payment, 44_444, "r-2")
+        changed(store, payment, taken_back(payment))
+        assert moved(database_url, payment)[1].fee_minor < ON_ALL.fee_minor
+        applied(store, ends(order))
+    assert moved(database_url, payment) == (ON_ALL, ON_ALL)
 
 
 @pytest.mark.money
