@@ -16,6 +16,7 @@ from merchants import (
     endpoints,
     exports,
     feed,
+    fees,
     metadata,
     payments,
     refunds,
@@ -44,7 +45,7 @@ CALLBACK_RETRY_AFTER_S = 5.0
 def operations(api: Api) -> list[AnyOperation]:
     """Everything that merchants can do."""
     areas = (
-        *(payments, refunds, metadata, consumer_records, exports, feed, endpoints, attempts, replay),
+        *(payments, fees, refunds, metadata, consumer_records, exports, feed, endpoints, attempts, replay),
         *(balance, api_keys, requests),
     )
     return [operation for area in areas for operation in area.operations(api)]

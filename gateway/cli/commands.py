@@ -1,5 +1,5 @@
-"""The commands of `gateway`; those that explain are in `explainers`, those on keys in `key_commands`, on the ledger in
-`ledger_commands`.
+"""The commands of `gateway`; those that explain are in `explainers`, those on keys in `key_commands`, on fees in
+`fee_commands`, on the ledger in `ledger_commands`.
 
 Exit codes: 0 all is well; 1 it could not be done; 2 the command line or the configuration is wrong; 130 interrupted.
 Trouble is one line on standard error that says what was expected. Each command imports what it needs when it runs, so
@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import explainers, key_commands, ledger_commands
+from gateway.cli import explainers, fee_commands, key_commands, ledger_commands
 from gateway.cli.errors import CommandError
 from gateway.cli.options import CONFIG, ConfigOption, group
 from gateway.config import ConfigError
@@ -33,6 +33,7 @@ merchant = group(
 )
 app.add_typer(merchant, name="merchant")
 app.add_typer(key_commands.key, name="key")
+app.add_typer(fee_commands.fees, name="fees")
 app.add_typer(ledger_commands.ledger, name="ledger")
 app.add_typer(explainers.pdu, name="pdu")
 app.add_typer(explainers.sms, name="sms")

@@ -10,7 +10,7 @@ from typing import Final
 PREFIXES: Final = frozenset(
     {
         *("pay_", "att_", "evt_", "ord_", "rev_", "ref_", "con_", "mer_", "key_", "cap_", "rel_"),
-        *("we_", "mo_", "msg_", "ent_", "brk_", "bat_", "ful_", "csm_"),
+        *("we_", "mo_", "msg_", "ent_", "brk_", "bat_", "ful_", "csm_", "fee_"),
         *("obx_", "dlr_", "qua_", "exp_", "rpl_", "trc_"),
     }
 )

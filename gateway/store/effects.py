@@ -41,6 +41,7 @@ from gateway.core.payment import (
 from gateway.core.public import PublicPayment, public_payment
 from gateway.store import tables
 from gateway.store.bars import is_barred
+from gateway.store.fees import fees_for
 from gateway.store.identity import new_id
 from gateway.store.outbox import OutboxRow
 
@@ -468,7 +469,8 @@ class Effects:
         )
 
     def _post(self, payment: Payment, effect: Post) -> None:
-        self.post(ledger.payment_entry(payment, effect.kind, effect.source_id, effect.amount_minor))
+        fees = fees_for(self._unit, payment, effect.kind, effect.amount_minor)
+        self.post(ledger.payment_entry(payment, effect.kind, effect.source_id, effect.amount_minor, fees=fees))
 
     def post(self, posting: ledger.Entry) -> None:
         """Write a ledger entry."""

@@ -13,6 +13,7 @@ COMMANDS = [
     *("status", "ledger", "ledger verify", "ledger head", "backup"),
     *("restored", "breaks", "breaks list", "breaks resolve", "quarantine", "quarantine list", "quarantine resolve"),
     *("key", "key add", "key list", "key rotate", "key revoke"),
+    *("fees", "fees add", "fees list", "fees show", "fees assign"),
 ]
 
 

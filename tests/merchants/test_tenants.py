@@ -77,6 +77,7 @@ MATRIX: Final[dict[tuple[str, str], Try]] = {
     ("GET", "/v1/payments"): Try(payment),
     ("GET", "/v1/payments/{id}"): Try(payment),
     ("GET", "/v1/payments/{id}/timeline"): Try(paid),
+    ("GET", "/v1/payments/{id}/fees"): Try(paid),
     ("POST", "/v1/payments/{id}/capture"): Try(payment, {}),
     ("POST", "/v1/payments/{id}/cancel"): Try(payment, {}),
     ("POST", "/v1/payments/{id}/fulfilment"): Try(paid, {"what": "sugar"}),

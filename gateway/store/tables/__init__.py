@@ -7,6 +7,7 @@ only. Triggers that hold transitions, consents and the ledger append-only stand 
 
 from gateway.store.tables.base import metadata
 from gateway.store.tables.books import balance_snapshot, entry, ledger_head, ledger_seal, leg, open_break, quarantine
+from gateway.store.tables.fees import fee_schedule
 from gateway.store.tables.merchants import (
     api_key,
     event,
@@ -46,6 +47,7 @@ __all__ = [
     "event",
     "export",
     "export_chunk",
+    "fee_schedule",
     "feed",
     "fulfilment",
     "idempotency",
@@ -74,5 +76,5 @@ __all__ = [
     "webhook_endpoint",
 ]
 
-APPEND_ONLY = ("transition", "consent", "entry", "leg", "ledger_seal", "ledger_head", "event", "mo")
+APPEND_ONLY = ("transition", "consent", "entry", "leg", "ledger_seal", "ledger_head", "fee_schedule", "event", "mo")
 """Tables whose rows the database itself refuses to change or delete (`mo` rows may be deleted by age)."""
