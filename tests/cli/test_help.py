@@ -11,7 +11,18 @@ COMMANDS = [
     *("", "serve", "demo", "migrate", "check", "texts", "merchant", "merchant add", "phone"),
     *("pdu", "pdu decode", "sms", "sms explain", "reply", "reply explain", "explain", "payment", "payment show"),
     *("status", "ledger", "ledger verify", "ledger head", "backup"),
-    *("restored", "breaks", "breaks list", "breaks resolve", "quarantine", "quarantine list", "quarantine resolve"),
+    *(
+        "restored",
+        "breaks",
+        "breaks list",
+        "breaks resolve",
+        "breaks assign",
+        "breaks write-off",
+        "reconcile",
+        "quarantine",
+        "quarantine list",
+        "quarantine resolve",
+    ),
     *("key", "key add", "key list", "key rotate", "key revoke"),
 ]
 

@@ -29,6 +29,7 @@ from gateway.store.tables.phones import (
     order_request,
     orphan_receipt,
 )
+from gateway.store.tables.reconciliation import carrier_file, carrier_match, remitted_attempt
 from gateway.store.tables.work import batch, lane, outbox, process, trace
 
 __all__ = [
@@ -38,6 +39,8 @@ __all__ = [
     "attempt",
     "balance_snapshot",
     "batch",
+    "carrier_file",
+    "carrier_match",
     "consent",
     "consumer",
     "consumer_stop",
@@ -65,6 +68,7 @@ __all__ = [
     "payment",
     "process",
     "quarantine",
+    "remitted_attempt",
     "request_log",
     "trace",
     "transition",
