@@ -83,6 +83,8 @@ class Transaction(msgspec.Struct, kw_only=True):
     error: RequestError | None = None
     why_not: str = ""
     """The name of the decline, once it was denied."""
+    ended_ms: int = 0
+    """When it became final, by the wall clock; what stands in the operator's file of that day."""
     refunded: Decimal = Decimal(0)
     hidden: bool = False
     """The operator's inquiry side has not heard of it yet: not found."""
@@ -132,6 +134,7 @@ class Book:
             return
         order = transaction.order
         original = self._original(order) if order.kind == "refund" else None
+        transaction.ended_ms = time.time_ns() // 1_000_000
         why_not = decline or self.blocked.get(order.msisdn) or self._why_not(order, original)
         if why_not is not None:
             # A wallet has declines of its own, which it words itself.

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from typing import ClassVar
 
 import msgspec
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from gateway.core import ledger
 from gateway.core.carrier_files import Files, Row, Said
@@ -224,6 +224,10 @@ class MatchRows:
         if fact is None:
             return False
         unit.decide(payment.id, fact)
+        table = tables.open_break
+        asked = (table.c.payment_id == payment.id) & (table.c.kind == BreakKind.UNKNOWN_OUTCOME)
+        open_ids = select(table.c.id).where(asked, table.c.resolved_at_ms.is_(None))
+        settle_breaks(unit, list(unit.conn.execute(open_ids).scalars()), f"told in {self.file.name}")
         return True
 
     def _settle_missing(self, unit: Unit, row: Row, order: Ours, found: Found) -> None:
