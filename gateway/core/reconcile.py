@@ -54,22 +54,22 @@ _SAYS: Final[Mapping[str, frozenset[Said]]] = {
 FED: Final = frozenset({"charge", "capture", "reverse"})
 
 
-def meant(row: Row, named: Ours, siblings: Collection[Ours]) -> Ours:
+def meant(row: Row, named: Ours, siblings: Collection[Ours], told: Collection[str] = ()) -> Ours:
     """The order that *row* is about, out of the one that it names and the others of the same payment.
 
-    Carriers tell a capture and what was given back under the reservation's or the charge's id or reference.
+    Carriers tell a capture and what was given back under the reservation's or the charge's id or reference. *told*:
+    the orders of which another row has said the same; of two equal refunds each row means another.
     """
+    of_charge = [one for one in siblings if one.charge_attempt_id == named.charge_attempt_id and one is not named]
     if row.said in (Said.REVERSED, Said.REFUNDED) and named.kind in ("charge", "reserve", "capture"):
         wanted = "reverse" if row.said is Said.REVERSED else "refund"
         # Who has one word for both means whatever we ordered.
-        for kind in (wanted, "refund" if wanted == "reverse" else "reverse"):
-            found = [one for one in siblings if one.kind == kind and one.charge_attempt_id == named.charge_attempt_id]
-            exact = [one for one in found if one.amount_minor == row.amount_minor]
-            if exact or found:
-                return (exact or found)[0]
+        found = [one for one in of_charge if one.kind in ("reverse", "refund")]
+        found.sort(key=lambda one: (one.amount_minor != row.amount_minor, one.kind != wanted, one.id in told))
+        return found[0] if found else named
     if row.said in (Said.CHARGED, Said.FAILED) and named.kind == "reserve":
-        found = [one for one in siblings if one.kind == "capture" and one.charge_attempt_id == named.id]
-        return found[-1] if found else named
+        captures = [one for one in of_charge if one.kind == "capture"]
+        return captures[-1] if captures else named
     return named
 
 

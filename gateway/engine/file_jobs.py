@@ -177,7 +177,10 @@ class MatchRows:
             if named is None:
                 self._unknown(unit, row, found)
             else:
-                self._known(unit, row, meant(row, named, of_payment[named.payment_id]), before, found)
+                siblings = of_payment[named.payment_id]
+                here, said = (self.file.id, row.line), row.said.value
+                told = {one.id for one in siblings if before.get((one.id, said), here) != here}
+                self._known(unit, row, meant(row, named, siblings, told), before, found)
         if self.dry_run:
             raise OnlyTried(found, {attempt_id for attempt_id, said in before if said != Said.FAILED})
         return found
