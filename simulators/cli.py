@@ -83,22 +83,9 @@ def simulate(
 
     Example: python -m simulators --journal .demo/journal --reply-delay 1
     """
-    billing = BillingSettings(
-        user=billing_user,
-        password=billing_password,
-        token=billing_token,
-        latency_median_s=billing_latency,
-        late_after_s=late_charge if late_charge >= 0 else None,
-    )
+    billing = _billing(billing_user, billing_password, billing_token, billing_latency, late_charge)
     settings = WorldSettings(
-        ports=Ports(
-            smsc=smsc_port,
-            billing=billing_port,
-            merchant=merchant_port,
-            control=control_port,
-            wallet=wallet_port,
-            stk=stk_port,
-        ),
+        ports=Ports(smsc_port, billing_port, merchant_port, control_port, wallet_port, stk_port),
         journal=None if journal == NO_JOURNAL else Path(journal),
         seed=seed,
         use_magic=not no_magic,
@@ -111,6 +98,16 @@ def simulate(
         faults=_script(faults),
     )
     _run(settings, parent_pid, watch)
+
+
+def _billing(user: str, password: str, token: str, latency_s: float, late_s: float) -> BillingSettings:
+    return BillingSettings(
+        user=user,
+        password=password,
+        token=token,
+        latency_median_s=latency_s,
+        late_after_s=late_s if late_s >= 0 else None,
+    )
 
 
 def _run(settings: WorldSettings, parent_pid: int | None, watch: Watch) -> None:

@@ -351,7 +351,8 @@ class EndFile:
             unit.effects.open_break(BreakKind.REMITTANCE, None, words, at_risk=at_risk, carrier_file_id=file.id)
             found.note_break(BreakKind.REMITTANCE, at_risk.amount_minor)
             return "open"
-        unit.effects.post(_remittance(file, self.mode, self.bank, taken_minor, share_minor))
+        if taken_minor or share_minor:  # Else it came to nothing, and an entry of nothing is none.
+            unit.effects.post(_remittance(file, self.mode, self.bank, taken_minor, share_minor))
         carrier_files.mark_remitted(unit.conn, file.id, unit.now_ms)
         settle_breaks(unit, [missed], "the sums agree now")
         return "posted"

@@ -189,7 +189,7 @@ _UNTOLD = text(
 
 
 def told_sums(conn: Connection, carrier: str, file_id: str) -> tuple[int, int]:
-    """(receivable, carrier's share) that our books have for what the file tells of and nobody has paid for.
+    """(receivable, carrier's share) that our books have for what the file tells of.
 
     What was written off of it is taken off.
     """
@@ -222,9 +222,7 @@ _TOLD_SUMS = text(
     " OR m.said IN ('reversed', 'refunded') AND a.kind = 'refund' AND e.kind = 'refund_succeeded'"
     " AND e.source_id = a.id)"
     " JOIN leg l ON l.entry_id = e.id AND l.account IN (:receivable, :share)"
-    " WHERE m.carrier_file_id = :file_id"
-    " AND NOT EXISTS (SELECT 1 FROM remitted_attempt r WHERE r.attempt_id = m.attempt_id)"
-    " GROUP BY l.account"
+    " WHERE m.carrier_file_id = :file_id GROUP BY l.account"
 )
 
 
@@ -233,9 +231,11 @@ def mark_remitted(conn: Connection, file_id: str, now_ms: int) -> None:
     conn.execute(_MARK_REMITTED, {"file_id": file_id, "now_ms": now_ms})
 
 
+# Settlement asks for what stands in the entry of a capture: the charge or the reservation.
 _MARK_REMITTED = text(
     "INSERT INTO remitted_attempt (attempt_id, carrier_file_id, at_ms)"
-    " SELECT DISTINCT m.attempt_id, m.carrier_file_id, CAST(:now_ms AS bigint) FROM carrier_match m"
-    " WHERE m.carrier_file_id = :file_id AND m.said <> 'failed'"
-    " AND NOT EXISTS (SELECT 1 FROM remitted_attempt r WHERE r.attempt_id = m.attempt_id)"
+    " SELECT DISTINCT CASE m.said WHEN 'charged' THEN a.charge_attempt_id ELSE a.id END, m.carrier_file_id,"
+    " CAST(:now_ms AS bigint) FROM carrier_match m JOIN attempt a ON a.id = m.attempt_id"
+    " WHERE m.carrier_file_id = :file_id AND m.said <> 'failed' AND NOT EXISTS (SELECT 1 FROM remitted_attempt r"
+    " WHERE r.attempt_id = CASE m.said WHEN 'charged' THEN a.charge_attempt_id ELSE a.id END)"
 )

@@ -210,6 +210,16 @@ def test_what_the_carrier_pays_is_booked_when_the_sums_agree(bench: Bench) -> No
 
 
 @pytest.mark.money
+def test_what_the_carrier_takes_back_later_it_keeps_of_a_later_payment(bench: Bench) -> None:
+    taken_back, paid = bench.charge("1"), bench.charge("2")
+    bench.take(bench.file(f"{taken_back},SR1,1250.00,KES,OK,", trailer="T,1,,1250.00", name=named(0, 1)))
+    lines = (f"{taken_back},SR1,1250.00,KES,REV,", f"{paid},SR2,1250.00,KES,OK,")
+    report = bench.take(bench.file(*lines, trailer="T,2,0.00,0.00", name=named(1, 2)))
+    assert report.file.remittance == "posted"
+    assert rows(bench.url, "SELECT count(*) AS n FROM remitted_attempt")[0].n == 2
+
+
+@pytest.mark.money
 def test_a_difference_is_a_break_until_two_persons_give_it_up(bench: Bench) -> None:
     paid = bench.charge("1")
     path = bench.file(f"{paid},SR1,1250.00,KES,OK,", trailer="T,1,1250.00,1200.00")
