@@ -22,6 +22,7 @@ from gateway.adapters import Port, chosen
 from gateway.core import bounds
 from gateway.core.bounds import Count, CountOrNone, NotNegative, Positive, Prefix, Words
 from gateway.core.caps import Caps
+from gateway.core.carrier_files import Files
 from gateway.core.limits import PROFILES, Limits, profile_mistake
 from gateway.core.money import EXPONENTS
 
@@ -108,10 +109,16 @@ class CarrierSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     limits: Limits | None = None
     caps: Caps | None = None
     """None: those of `Caps` for a live carrier, none for a test carrier."""
+    files: Files | None = None
+    """None: it sends no files that we read."""
 
 
 # Tables in a table, judged setting by setting as it is.
-INNER: Mapping[Any, type[msgspec.Struct]] = {Limits | None: Limits, Caps | None: Caps}  # Any: a field's type.
+INNER: Mapping[Any, type[msgspec.Struct]] = {
+    Limits | None: Limits,
+    Caps | None: Caps,
+    Files | None: Files,
+}  # Any: a field's type.
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

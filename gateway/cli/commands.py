@@ -177,6 +177,57 @@ def _breaks_resolve(
     cases.settle(config, "break", break_id, note=note, by=by)
 
 
+@breaks.command("assign")
+def _breaks_assign(
+    break_id: Annotated[str, typer.Argument(help="As listed: brk_…")],
+    to: Annotated[str, typer.Option(help="Who looks at it; else the user of this shell.")] = "",
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Put on record who looks at a break.
+
+    Example: gateway breaks assign brk_… --to asha
+    """
+    from gateway.cli import cases
+
+    cases.give(config, break_id, to=to)
+
+
+@breaks.command("write-off")
+def _breaks_write_off(
+    break_id: Annotated[str, typer.Argument(help="As listed: brk_…")],
+    note: NoteOption,
+    by: ByOption = "",
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Give up the money at risk: one person proposes it, and it is booked when another says the same.
+
+    Example: gateway breaks write-off brk_… --note "Acme went over to another system that night"
+    """
+    from gateway.cli import cases
+
+    cases.write_off(config, break_id, note=note, by=by)
+
+
+@app.command("reconcile")
+def _reconcile(
+    file: Annotated[Path, typer.Argument(help="As the carrier named it.")],
+    carrier: Annotated[str, typer.Option(help="Whose it is; else the one whose names look like that.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would come of it, and write nothing.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Where the report goes; else to standard output.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as one JSON object.")] = False,
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Hold a carrier's file against our books, end unknown outcomes by it, and say what does not fit.
+
+    Exit 0: everything fits. 1: the file is not taken, or there are breaks for a person.
+
+    Example: gateway reconcile acme_20261124.csv
+    """
+    from gateway.cli import reconcile
+
+    reconcile.run(config, file, carrier=carrier, dry_run=dry_run, report=report, as_json=as_json)
+
+
 @quarantine.command("list")
 def _quarantine_list(config: ConfigOption = CONFIG, with_resolved: AllOption = False) -> None:
     """List jobs in quarantine, oldest first.

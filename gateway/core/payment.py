@@ -631,6 +631,17 @@ class BreakKind(StrEnum):
     MISMATCH = "mismatch"
     NOT_CARRIED_OUT = "not_carried_out"
     PUMPING = "pumping"
+    MISSING_AT_CARRIER = "missing_at_carrier"
+    MISSING_HERE = "missing_here"
+    AMOUNT = "amount"
+    CURRENCY = "currency"
+    STATUS = "status"
+    DUPLICATE = "duplicate"
+    LATE = "late"
+    FEE = "fee"
+    FILE_MISSING = "file_missing"
+    CONTROL_TOTAL = "control_total"
+    REMITTANCE = "remittance"
 
 
 class OpenBreak(Effect, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ from gateway.store.tables.phones import (
     order_request,
     orphan_receipt,
 )
+from gateway.store.tables.reconciliation import carrier_file, carrier_match, remitted_attempt
 from gateway.store.tables.refunds import refund
 from gateway.store.tables.work import batch, lane, outbox, process, trace
 
@@ -40,6 +41,8 @@ __all__ = [
     "attempt",
     "balance_snapshot",
     "batch",
+    "carrier_file",
+    "carrier_match",
     "consent",
     "consumer",
     "consumer_stop",
@@ -69,6 +72,7 @@ __all__ = [
     "process",
     "quarantine",
     "refund",
+    "remitted_attempt",
     "request_log",
     "trace",
     "transition",
