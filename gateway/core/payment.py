@@ -95,6 +95,10 @@ class EventType(StrEnum):
     REVERSAL_CREATED = "reversal.created"
     REVERSAL_SUCCEEDED = "reversal.succeeded"
     REVERSAL_FAILED = "reversal.failed"
+    PAYOUT_CREATED = "payout.created"
+    PAYOUT_PAID = "payout.paid"
+    PAYOUT_FAILED = "payout.failed"
+    PAYOUT_RETURNED = "payout.returned"
 
 
 class Capture(StrEnum):

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select, text
 
 from gateway.store import tables
 from gateway.store.seal import GENESIS, entry_hash, legs_of
+from gateway.store.settlement_rules import SETTLEMENT_RULES
 
 PAGE = 1_000
 
@@ -24,8 +25,8 @@ RULES = (
         "entry differs from its payment in amount, currency or mode",
         (
             "SELECT e.id FROM entry e JOIN leg l ON l.entry_id = e.id LEFT JOIN payment p ON p.id = e.payment_id"
-            " WHERE p.id IS NULL OR p.currency <> e.currency OR p.mode <> e.mode"
-            " OR abs(l.amount_minor) <> p.amount_minor"
+            " WHERE e.payment_id <> '' AND (p.id IS NULL OR p.currency <> e.currency OR p.mode <> e.mode"
+            " OR abs(l.amount_minor) > p.amount_minor)"
         ),
     ),
     (
@@ -94,6 +95,7 @@ RULES = (
             " GROUP BY f.merchant_id, f.mode, f.last_seq HAVING count(e.seq) <> f.last_seq OR max(e.seq) <> f.last_seq"
         ),
     ),
+    *SETTLEMENT_RULES,
 )
 
 

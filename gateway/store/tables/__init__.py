@@ -29,6 +29,15 @@ from gateway.store.tables.phones import (
     order_request,
     orphan_receipt,
 )
+from gateway.store.tables.settlement import (
+    claim,
+    claim_mark,
+    merchant_terms,
+    payout,
+    remitted_attempt,
+    settlement,
+    settlement_line,
+)
 from gateway.store.tables.work import batch, lane, outbox, process, trace
 
 __all__ = [
@@ -38,6 +47,8 @@ __all__ = [
     "attempt",
     "balance_snapshot",
     "batch",
+    "claim",
+    "claim_mark",
     "consent",
     "consumer",
     "consumer_stop",
@@ -53,6 +64,7 @@ __all__ = [
     "leg",
     "limit_counter",
     "merchant",
+    "merchant_terms",
     "message",
     "message_part",
     "metadata",
@@ -62,9 +74,13 @@ __all__ = [
     "orphan_receipt",
     "outbox",
     "payment",
+    "payout",
     "process",
     "quarantine",
+    "remitted_attempt",
     "request_log",
+    "settlement",
+    "settlement_line",
     "trace",
     "transition",
     "webhook_attempt",
