@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import explainers, key_commands, settlement_commands
+from gateway.cli import explainers, key_commands, payout_commands, settlement_commands
 from gateway.cli.errors import CommandError
 from gateway.cli.options import CONFIG, ConfigOption, group
 from gateway.config import ConfigError
@@ -34,6 +34,7 @@ app.add_typer(merchant, name="merchant")
 merchant.command("terms")(settlement_commands.terms)
 app.command("settle")(settlement_commands.settle)
 app.add_typer(settlement_commands.settlement, name="settlement")
+app.add_typer(payout_commands.payouts, name="payouts")
 app.add_typer(key_commands.key, name="key")
 app.add_typer(explainers.pdu, name="pdu")
 app.add_typer(explainers.sms, name="sms")

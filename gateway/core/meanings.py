@@ -86,4 +86,8 @@ EVENT_TYPES: Final[Mapping[EventType, str]] = {
     EventType.REVERSAL_CREATED: "a charge came through after the payment had ended; it is being given back",
     EventType.REVERSAL_SUCCEEDED: "it was given back",
     EventType.REVERSAL_FAILED: "the carrier would not; an operator looks at it",
+    EventType.PAYOUT_CREATED: "a payout was drafted out of what is available",
+    EventType.PAYOUT_PAID: "the bank has paid it",
+    EventType.PAYOUT_FAILED: "the bank refused it, or we took it back before; the money is available again",
+    EventType.PAYOUT_RETURNED: "the bank brought it back; the money is available again",
 }

@@ -214,6 +214,7 @@ class MovePayout(msgspec.Struct, frozen=True, kw_only=True):
         return Needs()
 
     def run(self, unit: Unit) -> Payout:
+        assert self.state not in (PayoutState.APPROVED, PayoutState.SUBMITTED), "these have jobs of their own"
         payout = locked_payout(unit.conn, self.payout_id)
         if self.file_id is not None and self.file_id != payout.file_id:
             raise NotAllowed(f"{payout.id} stands in file {payout.file_id}, not in {self.file_id}")

@@ -13,6 +13,7 @@ COMMANDS = [
     *("status", "verify", "backup"),
     *("restored", "breaks", "breaks list", "breaks resolve", "quarantine", "quarantine list", "quarantine resolve"),
     *("merchant terms", "settle", "settlement", "settlement advanced"),
+    *("payouts", "payouts status", "payouts approve", "payouts cancel", "payouts submit", "payouts import-status"),
     *("key", "key add", "key list", "key rotate", "key revoke"),
 ]
 
