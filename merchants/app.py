@@ -22,6 +22,7 @@ from merchants import (
     refunds,
     replay,
     requests,
+    statements,
 )
 from merchants.deps import Api
 from merchants.openapi import OPEN_PATHS, openapi
@@ -46,7 +47,7 @@ def operations(api: Api) -> list[AnyOperation]:
     """Everything that merchants can do."""
     areas = (
         *(payments, fees, refunds, metadata, consumer_records, exports, feed, endpoints, attempts, replay),
-        *(balance, api_keys, requests),
+        *(balance, statements, api_keys, requests),
     )
     return [operation for area in areas for operation in area.operations(api)]
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import explainers, fee_commands, key_commands, ledger_commands
+from gateway.cli import explainers, fee_commands, key_commands, ledger_commands, payout_commands, settlement_commands
 from gateway.cli.errors import CommandError
 from gateway.cli.options import CONFIG, ConfigOption, group
 from gateway.config import ConfigError
@@ -32,6 +32,10 @@ merchant = group(
     'gateway merchant add --name "Asha Mboga Ltd" --shop "Mama Asha" --keyword ASHA',
 )
 app.add_typer(merchant, name="merchant")
+merchant.command("terms")(settlement_commands.terms)
+app.command("settle")(settlement_commands.settle)
+app.add_typer(settlement_commands.settlement, name="settlement")
+app.add_typer(payout_commands.payouts, name="payouts")
 app.add_typer(key_commands.key, name="key")
 app.add_typer(fee_commands.fees, name="fees")
 app.add_typer(ledger_commands.ledger, name="ledger")

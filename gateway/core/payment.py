@@ -108,6 +108,10 @@ class EventType(StrEnum):
     REVERSAL_FAILED = "reversal.failed"
     ESCROW_HELD = "escrow.held"
     ESCROW_RELEASED = "escrow.released"
+    PAYOUT_CREATED = "payout.created"
+    PAYOUT_PAID = "payout.paid"
+    PAYOUT_FAILED = "payout.failed"
+    PAYOUT_RETURNED = "payout.returned"
 
 
 class Capture(StrEnum):

@@ -4,6 +4,8 @@ New kinds of entries bring rules of their own; every rule is one row here. That 
 order of their keys is meant: it must not hold them in memory.
 """
 
+from gateway.store.settlement_rules import SETTLEMENT_RULES
+
 RECEIVABLE = "'carrier:' || p.carrier || ':receivable'"
 """The leg of an entry that says how much the carrier took or gave back, whatever else is split off."""
 
@@ -23,6 +25,7 @@ def _account_rule(account: str, kept: str, payments: str) -> tuple[str, str]:
 
 # (what is wrong, the statement; its columns say where)
 RULES = (
+    *SETTLEMENT_RULES,
     (
         "entry does not sum to zero",
         (

@@ -23,6 +23,8 @@ COMMANDS = [
         "quarantine list",
         "quarantine resolve",
     ),
+    *("merchant terms", "settle", "settlement", "settlement advanced"),
+    *("payouts", "payouts status", "payouts approve", "payouts cancel", "payouts submit", "payouts import-status"),
     *("key", "key add", "key list", "key rotate", "key revoke"),
     *("fees", "fees add", "fees list", "fees show", "fees assign"),
 ]

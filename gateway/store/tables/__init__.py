@@ -32,6 +32,14 @@ from gateway.store.tables.phones import (
 )
 from gateway.store.tables.reconciliation import carrier_file, carrier_match, remitted_attempt
 from gateway.store.tables.refunds import refund
+from gateway.store.tables.settlement import (
+    claim,
+    claim_mark,
+    merchant_terms,
+    payout,
+    settlement,
+    settlement_line,
+)
 from gateway.store.tables.work import batch, lane, outbox, process, trace
 
 __all__ = [
@@ -43,6 +51,8 @@ __all__ = [
     "batch",
     "carrier_file",
     "carrier_match",
+    "claim",
+    "claim_mark",
     "consent",
     "consumer",
     "consumer_stop",
@@ -60,6 +70,7 @@ __all__ = [
     "leg",
     "limit_counter",
     "merchant",
+    "merchant_terms",
     "message",
     "message_part",
     "metadata",
@@ -69,11 +80,14 @@ __all__ = [
     "orphan_receipt",
     "outbox",
     "payment",
+    "payout",
     "process",
     "quarantine",
     "refund",
     "remitted_attempt",
     "request_log",
+    "settlement",
+    "settlement_line",
     "trace",
     "transition",
     "webhook_attempt",
