@@ -7,8 +7,9 @@ import base64
 import hashlib
 import hmac
 import re
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
+import msgspec
 from msgspec import Meta
 
 from carriers import base
@@ -28,6 +29,16 @@ Hexadecimal = Annotated[
 _DECIMAL: Final = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,6}))?")
 # Whoever knows the address of a callback may call.
 _CALLBACK: Final = re.compile(rb"/callbacks(?:\\?/[^\"\\\s/]*)+")
+
+T = TypeVar("T")
+
+
+def read(body: bytes, kind: type[T]) -> T | None:
+    """A body of JSON, or None: it is none, or of another shape."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 class Inexpressible(ValueError):

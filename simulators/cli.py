@@ -18,6 +18,7 @@ import typer
 import uvloop
 
 from simulators.billing import BillingSettings
+from simulators.camara import CamaraSettings
 from simulators.faults import Scripted
 from simulators.handsets import HandsetSettings
 from simulators.smsc_messages import MessageIds
@@ -53,6 +54,7 @@ def simulate(
     control_port: Port = 0,
     wallet_port: Port = 0,
     stk_port: Port = 0,
+    camara_port: Port = 0,
     system_id: Annotated[str, typer.Option(help="Who may bind; every other system_id is refused.")] = "gateway",
     password: Annotated[str, typer.Option(help="For that system_id, at most 8 characters.")] = "secret",
     billing_user: Annotated[str, typer.Option()] = "gateway",
@@ -79,13 +81,13 @@ def simulate(
     parent_pid: Annotated[int | None, typer.Option(min=1, max=PID_MAX, help="Stop when this process is gone.")] = None,
     watch: Annotated[Watch, typer.Option(help="stdin: stop when standard input ends.")] = Watch.NOTHING,
 ) -> None:
-    """Start SMSC, operator billing, wallets, merchant sink, handsets and their control, all on the loopback.
+    """Start SMSC, operators' billing, wallets, merchant sink, handsets and their control, all on the loopback.
 
     Example: python -m simulators --journal .demo/journal --reply-delay 1
     """
     billing = _billing(billing_user, billing_password, billing_token, billing_latency, late_charge)
     settings = WorldSettings(
-        ports=Ports(smsc_port, billing_port, merchant_port, control_port, wallet_port, stk_port),
+        ports=Ports(smsc_port, billing_port, merchant_port, control_port, wallet_port, stk_port, camara_port),
         journal=None if journal == NO_JOURNAL else Path(journal),
         seed=seed,
         use_magic=not no_magic,
@@ -94,6 +96,7 @@ def simulate(
         smsc=SmscSettings(accounts=_account(system_id, password), message_ids=message_ids),
         billing=billing,
         wallet=_wallet(billing, wallet_notice_url),
+        camara=_camara(billing),
         handsets=HandsetSettings(reply_delay_s=reply_delay, late_reply_s=late_reply, use_mix=mix),
         faults=_script(faults),
     )
@@ -138,12 +141,33 @@ async def serve(settings: WorldSettings, *, parent_pid: int | None, watch: Watch
                 await watcher
 
 
+def _billing(user: str, password: str, token: str, latency_s: float, late_s: float) -> BillingSettings:
+    return BillingSettings(
+        user=user,
+        password=password,
+        token=token,
+        latency_median_s=latency_s,
+        late_after_s=late_s if late_s >= 0 else None,
+    )
+
+
 def _wallet(billing: BillingSettings, notice_url: str) -> WalletSettings:
     """The wallets know the same user and are as fast."""
     return WalletSettings(
         user=billing.user,
         password=billing.password,
         notice_url=notice_url,
+        late_after_s=billing.late_after_s,
+        latency_median_s=billing.latency_median_s,
+    )
+
+
+def _camara(billing: BillingSettings) -> CamaraSettings:
+    """It knows the same client and token and is as fast."""
+    return CamaraSettings(
+        user=billing.user,
+        password=billing.password,
+        token=billing.token,
         late_after_s=billing.late_after_s,
         latency_median_s=billing.latency_median_s,
     )

@@ -173,6 +173,7 @@ class Control:
         if balance is not None:
             book.set_balance(msisdn, balance)
             self.world.stk.book.set_balance(msisdn, int(balance))
+            self.world.camara.book.set_balance(msisdn, balance)
         if asked.behaviour is not None:
             self.world.handsets.phone(msisdn).behaviour = asked.behaviour
         if asked.blocked is None:
@@ -196,11 +197,12 @@ class Control:
         return ok({"script": self.world.plan.script})
 
     async def execute_late(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
-        billing, wallet = self.world.billing, self.world.wallet
-        for one in (billing, wallet):
+        operators = (self.world.billing, self.world.wallet, self.world.camara)
+        for one in operators:
             if one.execute_late(found[0]):
                 return ok({"status": one.book.transactions[found[0]].status})
-        return ok({"error": "nothing is held under that attempt", "held": billing.held + wallet.held}, 404)
+        held = [correlator for one in operators for correlator in one.held]
+        return ok({"error": "nothing is held under that attempt", "held": held}, 404)
 
     async def execute_late_stk(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
         if not self.world.stk.execute_late(found[0]):

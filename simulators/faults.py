@@ -23,6 +23,13 @@ POINTS = (
     "wallet.refund",
     "wallet.inquiry",
     "wallet.token",
+    "camara.charge",
+    "camara.reserve",
+    "camara.confirm",
+    "camara.cancel",
+    "camara.refund",
+    "camara.inquiry",
+    "camara.token",
     "smsc.submit",
     "smsc.receipt",
     "smsc.mo",
@@ -89,6 +96,34 @@ WALLET_FAULTS = frozenset(
         "callback_late",
         "callback_forged",
         "callback_disordered",
+    }
+)
+CAMARA_FAULTS = BILLING_FAULTS | {
+    "unauthorized_amount",
+    "denied",
+    "silent",
+    "duplicate",
+    "duplicate_argument",
+    "rate_limited",
+    "token_expired",
+    "callback_lost",
+    "callback_forged",
+    "callback_disordered",
+}
+CAMARA_STEP_FAULTS = frozenset(
+    {
+        "timeout_done",
+        "timeout_lost",
+        "error_before",
+        "error_after",
+        "garbage",
+        "slow",
+        "reset",
+        "processing",
+        "rate_limited",
+        "token_expired",
+        "callback_lost",
+        "callback_twice",
     }
 )
 SUBMIT_FAULTS = frozenset(
@@ -204,6 +239,28 @@ FAULTS = {
         }
     ),
     "wallet.token": frozenset({"error_before", "garbage", "timeout_lost", "refused"}),
+    "camara.charge": CAMARA_FAULTS,
+    "camara.reserve": CAMARA_FAULTS | {"pending_validation", "expires"},
+    "camara.confirm": CAMARA_STEP_FAULTS | {"denied", "refused"},
+    "camara.cancel": CAMARA_STEP_FAULTS,
+    "camara.refund": CAMARA_FAULTS,
+    "camara.inquiry": frozenset(
+        {
+            "error_before",
+            "garbage",
+            "slow",
+            "timeout_lost",
+            "reset",
+            "processing",
+            "not_found",
+            "wrong_amount",
+            "wrong_number",
+            "nameless",
+            "rate_limited",
+            "token_expired",
+        }
+    ),
+    "camara.token": frozenset({"error_before", "garbage", "timeout_lost", "refused"}),
     "smsc.submit": SUBMIT_FAULTS,
     "smsc.receipt": RECEIPT_FAULTS,
     "smsc.mo": MO_FAULTS,

@@ -12,6 +12,7 @@ from typing import Any, Self
 import msgspec
 
 from simulators.billing import Billing, BillingSettings
+from simulators.camara import Camara, CamaraSettings
 from simulators.control import Control
 from simulators.faults import FaultPlan, Scripted
 from simulators.handsets import Handsets, HandsetSettings
@@ -33,6 +34,7 @@ class Ports(msgspec.Struct, frozen=True):
     control: int = 0
     wallet: int = 0
     stk: int = 0
+    camara: int = 0
 
 
 class WorldSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +50,7 @@ class WorldSettings(msgspec.Struct, frozen=True, kw_only=True):
     billing: BillingSettings = BillingSettings()
     wallet: WalletSettings = WalletSettings()
     stk: WalletStkSettings = WalletStkSettings()
+    camara: CamaraSettings = CamaraSettings()
     handsets: HandsetSettings = HandsetSettings()
     faults: tuple[Scripted, ...] = ()
 
@@ -65,6 +68,7 @@ class World:
         self.billing = Billing(msgspec.structs.replace(settings.billing, seed=seed), self.plan, self.journals.billing)
         self.wallet = Wallet(msgspec.structs.replace(settings.wallet, seed=seed), self.plan, self.journals.wallet)
         self.stk = WalletStk(msgspec.structs.replace(settings.stk, seed=seed), self.plan, self.journals.stk)
+        self.camara = Camara(msgspec.structs.replace(settings.camara, seed=seed), self.plan, self.journals.camara)
         self.merchant = Merchant(self.journals.merchant, secret=settings.merchant_secret)
         self.handsets = Handsets(
             msgspec.structs.replace(settings.handsets, seed=seed, use_magic=settings.use_magic),
@@ -84,6 +88,7 @@ class World:
             await self.billing.start(ports.billing)
             await self.wallet.start(ports.wallet)
             await self.stk.start(ports.stk)
+            await self.camara.start(ports.camara)
             await self.merchant.start(ports.merchant)
             await self.control.start(ports.control)
         except BaseException:
@@ -101,6 +106,7 @@ class World:
         await self.billing.stop()
         await self.wallet.stop()
         await self.stk.stop()
+        await self.camara.stop()
         await self.merchant.stop()
         if self._flusher is not None:
             self._flusher.cancel()
@@ -116,6 +122,7 @@ class World:
             "control": self.control.server.url,
             "wallet": self.wallet.server.url,
             "stk": self.stk.server.url,
+            "camara": self.camara.server.url,
         }
 
     def truth(self) -> dict[str, Any]:  # Counts and sums of different kinds, for JSON.
@@ -126,6 +133,7 @@ class World:
             "money": {"charges": book.executions["charge"], "refunds": book.executions["refund"], "sums": sums},
             "held": self.billing.held,
             "stk": {**self.stk.book.executions, "sums": self.stk.book.sums, "held": self.stk.held},
+            "camara": {**self.camara.book.executions, "sums": self.camara.book.sums, "held": self.camara.held},
             "webhooks": {
                 "verified": self.merchant.verified,
                 "forged": self.merchant.forged,
@@ -141,13 +149,12 @@ class World:
         self.billing.reset()
         self.wallet.reset()
         self.stk.reset()
+        self.camara.reset()
         self.merchant.reset()
         self.handsets.reset()
         self.smsc.reset()
 
     def _top_up(self, msisdn: str, amount: Decimal) -> None:
-        for book in (self.billing.book, self.wallet.book):
+        for book in (self.billing.book, self.wallet.book, self.camara.book):
             book.set_balance(msisdn, book.balance(msisdn) + amount)
-        book = self.billing.book
-        book.set_balance(msisdn, book.balance(msisdn) + amount)
         self.stk.book.set_balance(msisdn, self.stk.book.balance(msisdn) + int(amount))

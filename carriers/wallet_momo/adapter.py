@@ -16,13 +16,13 @@ from urllib.parse import quote
 import msgspec
 
 from carriers import base
-from carriers.http import ANSWER_BYTES_MAX, Inexpressible, callback_token, trace
+from carriers.http import ANSWER_BYTES_MAX, Inexpressible, callback_token, read, trace
+from carriers.tokens import NoToken, Tokens
 from carriers.wallet_momo.airtel import Airtel
-from carriers.wallet_momo.dialect import Ask, Dialect, Order, read
+from carriers.wallet_momo.dialect import Ask, Dialect, Order, Product
 from carriers.wallet_momo.gsma import Gsma
 from carriers.wallet_momo.mtn import Mtn
 from carriers.wallet_momo.settings import Settings
-from carriers.wallet_momo.tokens import NoToken, Tokens
 from gateway.core.payment import Reason
 from gateway.failpoints import hit
 from gateway.http_client import HttpAnswer, HttpClient, HttpTrouble, Limits, NoAnswer, NotSent
@@ -66,7 +66,7 @@ class Biller:
             client = self._owned = HttpClient(limits)
         self._client = client
         self._sink: base.Sink | None = None
-        self._tokens = Tokens(self._dialect.token, self._request, is_shared=settings.dialect != "mtn")
+        self._tokens = Tokens(self._fetch_token)
 
     def routes(self) -> Sequence[base.Route]:
         if not self._dialect.callback_methods:
@@ -162,15 +162,19 @@ class Biller:
 
     async def _authorized(self, ask: Ask, deadline: float, action: str = "") -> HttpAnswer:
         """The answer to *ask*; a token that was refused is renewed once, as a 401 proves that nothing was begun."""
-        token = await self._tokens.get(ask.product, deadline)
+        product: Product = ask.product if self._settings.dialect == "mtn" else "collection"
+        token = await self._tokens.get(product, deadline)
         answer = await self._request(ask, deadline, token=token, action=action)
         if not _is_unauthorized(answer):
             return answer
         try:
-            token = await self._tokens.get(ask.product, deadline, spent=token)
+            token = await self._tokens.get(product, deadline, spent=token)
         except NoToken:
             return answer
         return await self._request(ask, deadline, token=token, action=action)
+
+    async def _fetch_token(self, product: Product, deadline: float) -> HttpAnswer:
+        return await self._request(self._dialect.token(product), deadline)
 
     async def _request(self, ask: Ask, deadline: float, *, token: str = "", action: str = "") -> HttpAnswer:
         headers = {"Accept": "application/json", "Content-Type": "application/json", **ask.headers}

@@ -7,7 +7,8 @@ from urllib.parse import quote
 import msgspec
 
 from carriers import base
-from carriers.wallet_momo.dialect import MISMATCH, Ask, Order, Product, clean, is_same_amount, otherwise, read
+from carriers.http import read
+from carriers.wallet_momo.dialect import MISMATCH, Ask, Order, Product, clean, is_same_amount, otherwise
 from carriers.wallet_momo.dialect import short_amount as shown
 from carriers.wallet_momo.settings import Settings
 from gateway.core.payment import Reason

@@ -6,7 +6,7 @@ A dialect opens no connection and waits for nothing: it turns an order into an `
 import hashlib
 import uuid
 from collections.abc import Mapping
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -114,16 +114,6 @@ class Dialect(Protocol):
     def judge_charge(self, ask: Ask, answer: HttpAnswer, order: Order) -> Ask | str | None:
         """The provider's reference of a charge that succeeded, or the next question, or None: there is none."""
         ...
-
-
-T = TypeVar("T")
-
-
-def read(body: bytes, kind: type[T]) -> T | None:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 def key_of(attempt_id: str) -> str:

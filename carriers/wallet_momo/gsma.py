@@ -8,7 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from carriers import base
-from carriers.http import basic
+from carriers.http import basic, read
 from carriers.wallet_momo.dialect import (
     MISMATCH,
     Ask,
@@ -18,7 +18,6 @@ from carriers.wallet_momo.dialect import (
     is_same_amount,
     key_of,
     otherwise,
-    read,
     short_amount,
 )
 from carriers.wallet_momo.settings import Settings

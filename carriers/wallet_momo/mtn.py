@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from carriers import base
-from carriers.http import basic
+from carriers.http import basic, read
 from carriers.wallet_momo.dialect import (
     MISMATCH,
     Ask,
@@ -16,7 +16,6 @@ from carriers.wallet_momo.dialect import (
     is_same_amount,
     key_of,
     otherwise,
-    read,
     short_amount,
 )
 from carriers.wallet_momo.settings import Settings

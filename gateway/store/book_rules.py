@@ -74,8 +74,10 @@ RULES = (
     _account_rule(
         "escrow",
         "p.captured_minor - p.refunded_minor - p.refund_reserved_minor - p.disputed_minor",
-        "p.escrow = 'held'",
+        "p.escrow = 'held' AND p.state = 'captured'",
     ),
+    _account_rule("refund_clearing", "p.refund_reserved_minor", "p.refund_reserved_minor <> 0"),
+    _account_rule("dispute_held", "p.disputed_minor", "p.disputed_minor <> 0"),
     (
         "captured payment without exactly one capture",
         (
@@ -101,7 +103,7 @@ RULES = (
     (
         "money given back that was not taken",
         (
-            "SELECT r.id, r.payment_id FROM entry r LEFT JOIN entry t ON t.source_id = r.source_id"
+            "SELECT r.id, r.payment_id FROM entry r LEFT JOIN entry t ON t.payment_id = r.payment_id"
             " AND t.kind = CASE r.kind WHEN 'reversal' THEN 'late_charge' ELSE 'capture' END"
             " WHERE r.kind IN ('reversal', 'clawback') AND t.id IS NULL"
         ),

@@ -120,11 +120,18 @@ class Evidence:
             return
         charges, refunds = self.charges(), self.refunds()
         posted = {kind: self._sources(kind) for kind in ("capture", "late_charge", "reversal")}
+        refunded = {
+            row.id: row.charge_attempt_id
+            for row in self.rows(
+                "SELECT id, charge_attempt_id FROM attempt WHERE kind = 'refund' AND status = 'succeeded'"
+            )
+        }
         twice = [one for one, times in Counter(one.correlator for one in charges).items() if times > 1]
         assert twice == [], "attempts that were charged more than once"
         self._judge_orders()
         assert {one.correlator for one in charges} == posted["capture"] | posted["late_charge"]
-        assert Counter(one.original for one in refunds) == Counter(posted["reversal"])
+        assert Counter(one.original for one in refunds) == Counter([*posted["reversal"], *refunded.values()])
+        assert self._sources("refund_succeeded") == refunded.keys()
         assert posted["late_charge"] == posted["reversal"], "a late charge that was not given back"
         self._judge_holds()
 

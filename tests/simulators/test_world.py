@@ -16,7 +16,14 @@ LATE = "+254712345006"
 
 
 def ports_of(world: World) -> list[int]:
-    servers = (world.billing.server, world.merchant.server, world.control.server, world.wallet.server, world.stk.server)
+    servers = (
+        world.billing.server,
+        world.merchant.server,
+        world.control.server,
+        world.wallet.server,
+        world.stk.server,
+        world.camara.server,
+    )
     return [world.smsc.port, *(server.port for server in servers)]
 
 
@@ -29,7 +36,7 @@ async def test_it_starts_and_stops_without_a_task_or_a_port_left(tmp_path: Path)
     before = asyncio.all_tasks()
     async with World(WorldSettings(journal=tmp_path)) as world:
         ports = ports_of(world)
-        assert len(set(ports)) == 6
+        assert len(set(ports)) == len(ports)
         assert all(is_open(port) for port in ports)
         esme = await Esme.bound(world.smsc.port)
         esme.submit(LATE)
@@ -45,15 +52,17 @@ async def test_it_can_be_started_again_on_the_same_ports_and_adds_to_its_journal
     ports = Ports()
     for _ in range(2):
         async with World(WorldSettings(journal=tmp_path, ports=ports)) as world:
-            smsc, billing, merchant, control, wallet, stk = ports_of(world)
-            ports = Ports(smsc=smsc, billing=billing, merchant=merchant, control=control, wallet=wallet, stk=stk)
+            smsc, billing, merchant, control, wallet, stk, camara = ports_of(world)
+            ports = Ports(
+                smsc=smsc, billing=billing, merchant=merchant, control=control, wallet=wallet, stk=stk, camara=camara
+            )
             esme = await Esme.bound(world.smsc.port)
             await esme.close()
         sizes.append((tmp_path / "smsc.jsonl").stat().st_size)
     assert 0 < sizes[0] < sizes[1]
 
 
-@pytest.mark.parametrize("taken", ["smsc", "billing", "merchant", "control", "wallet", "stk"])
+@pytest.mark.parametrize("taken", ["smsc", "billing", "merchant", "control", "wallet", "stk", "camara"])
 async def test_a_port_that_is_taken_stops_the_start_and_leaves_nothing(taken: str) -> None:
     before = asyncio.all_tasks()
     with socket.socket() as blocker:
@@ -72,4 +81,4 @@ async def test_addresses_are_what_a_gateway_needs() -> None:
         addresses = world.addresses()
         assert addresses["smsc"] == {"host": LOOPBACK, "port": world.smsc.port}
         assert addresses["control"].startswith(f"http://{LOOPBACK}:")
-        assert set(addresses) == {"smsc", "billing", "merchant", "control", "wallet", "stk"}
+        assert set(addresses) == {"smsc", "billing", "merchant", "control", "wallet", "stk", "camara"}

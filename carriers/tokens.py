@@ -1,11 +1,12 @@
-"""Access tokens, one for each product: renewed early, by one caller at a time."""
+"""Access tokens for an operator's HTTP interface: renewed early, by one caller at a time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
 
 import msgspec
 
-from carriers.wallet_momo.dialect import Ask, Product, read
+from carriers.http import read
 from gateway.http_client import HttpAnswer, HttpTrouble
 
 # A token is renewed when a tenth of its life is left, but never later than a minute before its end, if it lives longer.
@@ -13,6 +14,9 @@ EARLY_SHARE = 0.1
 EARLY_S_MAX = 60.0
 LIFE_S_DEFAULT = 60.0
 LIFE_S_MAX = 24 * 3600.0
+
+
+P = TypeVar("P", bound=str)
 
 
 class NoToken(Exception):
@@ -24,22 +28,16 @@ class _Granted(msgspec.Struct, frozen=True):
     expires_in: str | int | float = LIFE_S_DEFAULT
 
 
-class Tokens:
-    """Asks for tokens through *request*, which ends by the deadline that it is given."""
+class Tokens(Generic[P]):
+    """One token for each product that an operator keeps apart. *fetch* asks for one, and ends by its deadline."""
 
-    def __init__(
-        self, ask: Callable[[Product], Ask], request: Callable[[Ask, float], Awaitable[HttpAnswer]], *, is_shared: bool
-    ) -> None:
-        """*is_shared*: one token opens all products."""
-        self._ask = ask
-        self._request = request
-        self._is_shared = is_shared
-        self._held: dict[Product, tuple[str, float]] = {}
-        self._locks: dict[Product, asyncio.Lock] = {}
+    def __init__(self, fetch: Callable[[P, float], Awaitable[HttpAnswer]]) -> None:
+        self._fetch = fetch
+        self._held: dict[P, tuple[str, float]] = {}
+        self._locks: dict[P, asyncio.Lock] = {}
 
-    async def get(self, product: Product, deadline: float, *, spent: str = "") -> str:
+    async def get(self, product: P, deadline: float, *, spent: str = "") -> str:
         """A token that is not the *spent* one. Raise NoToken."""
-        product = "collection" if self._is_shared else product
         if (token := self._good(product, spent)) is not None:
             return token
         try:
@@ -49,14 +47,14 @@ class Tokens:
         except TimeoutError as error:
             raise NoToken("no access token in time") from error
 
-    def _good(self, product: Product, spent: str) -> str | None:
+    def _good(self, product: P, spent: str) -> str | None:
         token, until = self._held.get(product, ("", 0.0))
         return token if token and token != spent and asyncio.get_running_loop().time() < until else None
 
-    async def _renew(self, product: Product, deadline: float) -> str:
+    async def _renew(self, product: P, deadline: float) -> str:
         asked_at = asyncio.get_running_loop().time()
         try:
-            answer = await self._request(self._ask(product), deadline)
+            answer = await self._fetch(product, deadline)
         except HttpTrouble as error:
             raise NoToken(f"no access token: {error}") from error
         granted = read(answer.body, _Granted) if answer.status in (200, 201) else None
