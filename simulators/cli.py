@@ -141,16 +141,6 @@ async def serve(settings: WorldSettings, *, parent_pid: int | None, watch: Watch
                 await watcher
 
 
-def _billing(user: str, password: str, token: str, latency_s: float, late_s: float) -> BillingSettings:
-    return BillingSettings(
-        user=user,
-        password=password,
-        token=token,
-        latency_median_s=latency_s,
-        late_after_s=late_s if late_s >= 0 else None,
-    )
-
-
 def _wallet(billing: BillingSettings, notice_url: str) -> WalletSettings:
     """The wallets know the same user and are as fast."""
     return WalletSettings(

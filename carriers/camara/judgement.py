@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from carriers import base
-from carriers.camara.settings import Settings
 from carriers.camara.wire import Error, Order, Payment, Refund, amount_of
 from carriers.http import read
 from gateway.core.payment import Reason
@@ -86,13 +85,13 @@ def is_of_another(seen: Payment, order: Order) -> bool:
     return seen.correlator not in (order.attempt_id, None) or seen.amount_transaction.phone_number != order.msisdn
 
 
-def payment(seen: Payment, order: Order, settings: Settings) -> Held:
+def payment(seen: Payment, order: Order) -> Held:
     """What the payment says, charge or reservation."""
     if is_of_another(seen, order):
         return MISMATCH
     if seen.payment_status in ("succeeded", "reserved"):
         try:
-            amount = amount_of(seen.charging, settings)
+            amount = amount_of(seen.charging)
         except ValueError as error:
             return base.Unknown(detail=f"{seen.payment_status}, but {error}")
         kind = base.Charged if seen.payment_status == "succeeded" else base.Held
@@ -108,7 +107,7 @@ def payment(seen: Payment, order: Order, settings: Settings) -> Held:
     return base.Unknown(detail=f"paymentStatus {seen.payment_status[:40]!r}")
 
 
-def refund(seen: Refund, order: Order, settings: Settings) -> Ended:
+def refund(seen: Refund, order: Order) -> Ended:
     if seen.correlator not in (order.attempt_id, None):
         return MISMATCH
     if seen.refund_status == "succeeded":
@@ -117,7 +116,7 @@ def refund(seen: Refund, order: Order, settings: Settings) -> Ended:
             return base.Unknown(detail="a partial refund without its amount")
         try:
             # A total refund names no amount: it is that of the charge, which we compared before we asked for it.
-            amount = order.amount if charging is None else amount_of(charging, settings)
+            amount = order.amount if charging is None else amount_of(charging)
         except ValueError as error:
             return base.Unknown(detail=f"succeeded, but {error}")
         return base.Charged(carrier_reference=seen.refund_id, amount=amount)
@@ -128,9 +127,9 @@ def refund(seen: Refund, order: Order, settings: Settings) -> Ended:
     return base.Unknown(detail=f"refundStatus {seen.refund_status[:40]!r}")
 
 
-def charge(seen: Payment, order: Order, settings: Settings) -> Ended:
+def charge(seen: Payment, order: Order) -> Ended:
     """Of a charge in one step, which is never held."""
-    found = payment(seen, order, settings)
+    found = payment(seen, order)
     if isinstance(found, base.Held | base.Released) or seen.payment_status == "pending_validation":
         return base.Unknown(detail=f"a charge in one step is {seen.payment_status}")
     return found

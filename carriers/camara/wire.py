@@ -155,12 +155,12 @@ def step_body(msisdn: str) -> bytes:
     return msgspec.json.encode({"phoneNumber": msisdn})
 
 
-def amount_of(charging: Charging, settings: Settings) -> Money:
+def amount_of(charging: Charging) -> Money:
     """Raise ValueError for an amount that we cannot compare."""
     if charging.is_tax_included is False:
         raise ValueError("the amount is one without its tax")
     text = bytes(charging.amount).decode("ascii", "replace")
-    return parse_amount(text, charging.currency, places_of(settings, charging.currency))
+    return parse_amount(text, charging.currency)
 
 
 def places_of(settings: Settings, currency: str) -> int:
