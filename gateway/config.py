@@ -22,7 +22,8 @@ from gateway.adapters import Port, chosen
 from gateway.core import bounds
 from gateway.core.bounds import Count, CountOrNone, NotNegative, Positive, Prefix, Words
 from gateway.core.caps import Caps
-from gateway.core.limits import Limits
+from gateway.core.carrier_files import Files
+from gateway.core.limits import PROFILES, Limits, profile_mistake
 from gateway.core.money import EXPONENTS
 
 CODE_KEY_BYTES_MIN = 16
@@ -108,10 +109,16 @@ class CarrierSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     limits: Limits | None = None
     caps: Caps | None = None
     """None: those of `Caps` for a live carrier, none for a test carrier."""
+    files: Files | None = None
+    """None: it sends no files that we read."""
 
 
 # Tables in a table, judged setting by setting as it is.
-INNER: Mapping[Any, type[msgspec.Struct]] = {Limits | None: Limits, Caps | None: Caps}  # Any: a field's type.
+INNER: Mapping[Any, type[msgspec.Struct]] = {
+    Limits | None: Limits,
+    Caps | None: Caps,
+    Files | None: Files,
+}  # Any: a field's type.
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -187,7 +194,8 @@ def _config(document: dict[str, Any], mistakes: list[str]) -> Config | None:  # 
     for name, table in tables.items():
         if NAME.fullmatch(name) is None:
             mistakes.append(f"carriers.{name}: expected a name of letters, digits, - and _")
-        carriers[name] = _section(CarrierSection, table, f"carriers.{name}", mistakes)
+        whole_table = _with_profile(table, f"carriers.{name}", mistakes)
+        carriers[name] = _section(CarrierSection, whole_table, f"carriers.{name}", mistakes)
         mistakes += [f"carriers.{name}.{mistake}" for mistake in _check_carrier(carriers[name].values)]
     if gateway.values.get("development") and any(carrier.values.get("mode") == "live" for carrier in carriers.values()):
         mistakes.append("gateway.development: expected false with a carrier in live mode")
@@ -195,6 +203,19 @@ def _config(document: dict[str, Any], mistakes: list[str]) -> Config | None:  # 
     if mistakes or gateway.section is None or api.section is None or engine.section is None:
         return None
     return Config(gateway=gateway.section, api=api.section, engine=engine.section, carriers=whole)
+
+
+def _with_profile(table: Any, path: str, mistakes: list[str]) -> Any:  # Any: TOML.
+    """A carrier's *table* with the limits that its profile has and the file does not say."""
+    limits = table.get("limits") if isinstance(table, dict) else None
+    if not isinstance(limits, dict) or not isinstance(name := limits.get("profile"), str):
+        return table  # What they are instead is judged with the other settings.
+    wrong = profile_mistake(name, str(table.get("currency")))
+    if wrong is not None:
+        mistakes.append(f"{path}.limits.profile: {wrong}")
+        return table
+    profile = PROFILES.get(name)
+    return table if profile is None else {**table, "limits": {**profile.limits, **limits}}
 
 
 class Read(NamedTuple, Generic[Section]):

@@ -16,11 +16,13 @@ from merchants import (
     endpoints,
     exports,
     feed,
+    fees,
     metadata,
     payments,
     refunds,
     replay,
     requests,
+    statements,
 )
 from merchants.deps import Api
 from merchants.openapi import OPEN_PATHS, openapi
@@ -44,8 +46,8 @@ CALLBACK_RETRY_AFTER_S = 5.0
 def operations(api: Api) -> list[AnyOperation]:
     """Everything that merchants can do."""
     areas = (
-        *(payments, refunds, metadata, consumer_records, exports, feed, endpoints, attempts, replay),
-        *(balance, api_keys, requests),
+        *(payments, fees, refunds, metadata, consumer_records, exports, feed, endpoints, attempts, replay),
+        *(balance, statements, api_keys, requests),
     )
     return [operation for area in areas for operation in area.operations(api)]
 

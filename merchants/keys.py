@@ -54,6 +54,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     scopes: frozenset[str]
     version: str
     expires_at_ms: int | None
+    fee_schedule: str | None
+    """What its new payments get."""
 
     @property
     def owner(self) -> merchant_reads.Owner:
@@ -118,6 +120,7 @@ class KeyRing:
             scopes=row.scopes,
             version=row.version,
             expires_at_ms=row.expires_at_ms,
+            fee_schedule=row.fee_schedule,
         )
         if len(self._known) >= REMEMBERED_MAX:
             self._known.clear()

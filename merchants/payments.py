@@ -72,6 +72,7 @@ class Payments:
             code_digits=terms.code_digits,
             default_language=terms.language,
             consumer_present=request.consumer_present,
+            fee_schedule=caller.fee_schedule,
         )
         retry_after_s = self._overloaded(carrier)
         if retry_after_s is not None:

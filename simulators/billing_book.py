@@ -93,6 +93,8 @@ class Transaction(msgspec.Struct, kw_only=True):
     error: RequestError | None = None
     why_not: str = ""
     """The name of the decline, once it was denied."""
+    ended_ms: int = 0
+    """When it became final, by the wall clock; what stands in the operator's file of that day."""
     refunded: Decimal = Decimal(0)
     taken: Decimal = Decimal(0)
     """What a charge, or the capture of a reservation, has moved."""
@@ -158,6 +160,7 @@ class Book:
         if reservation is not None and reservation.under_way is transaction:
             reservation.under_way = None
         original = self._original(order) if order.kind == "refund" else None
+        transaction.ended_ms = time.time_ns() // 1_000_000
         why_not = decline or self._why_blocked(order) or self._why_not(order, original, reservation)
         if why_not is not None:
             # A wallet has declines of its own, which it words itself.

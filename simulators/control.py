@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 
 from simulators.billing_book import DECLINES
+from simulators.billing_file import FileKnobs, write_file
 from simulators.faults import FAULTS, MAGIC, Fault, Scripted
 from simulators.handsets import BEHAVIOURS, MAGIC_BEHAVIOURS
 from simulators.journal import Record
@@ -204,6 +205,10 @@ class Control:
         held = [correlator for one in operators for correlator in one.held]
         return ok({"error": "nothing is held under that attempt", "held": held}, 404)
 
+    async def billing_file(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        knobs = await parsed(request, FileKnobs)
+        return web.Response(text=write_file(self.world.billing.book, knobs), content_type="text/csv")
+
     async def execute_late_stk(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
         if not self.world.stk.execute_late(found[0]):
             return ok({"error": "nothing is held under that id", "held": self.world.stk.held}, 404)
@@ -273,6 +278,7 @@ ROUTES: tuple[tuple[str, tuple[str, ...], Route], ...] = (
     ("POST", ("faults",), Control.faults),
     ("POST", ("smsc",), Control.set_smsc),
     ("POST", ("billing",), Control.set_billing),
+    ("POST", ("billing", "file"), Control.billing_file),
     ("POST", ("billing", "late", "*"), Control.execute_late),
     ("POST", ("stk", "late", "*"), Control.execute_late_stk),
     ("POST", ("merchant",), Control.set_merchant),

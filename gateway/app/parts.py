@@ -103,6 +103,7 @@ def policy(config: Config, secrets: Secrets, billers: Mapping[str, base.Biller],
         short_codes={name: carrier.short_code for name, carrier in config.carriers.items()},
         terms=terms(config),
         traces=config.engine.traces,
+        modes=modes(config),
     )
 
 

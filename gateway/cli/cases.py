@@ -1,16 +1,20 @@
 """`gateway breaks` and `gateway quarantine`: what a person must look at, and the word of whoever did."""
 
 import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection
 
-from gateway.cli.database import with_database
+from gateway.cli.database import applied, with_database, with_store
 from gateway.cli.errors import CommandError
 from gateway.config import read
+from gateway.core.money import Money, format_money
 from gateway.core.public import rfc3339
 from gateway.engine.clock import wall_ms
-from gateway.store.cases import NOTE_CHARACTERS_MAX, Case, list_cases, resolve
+from gateway.engine.write_offs import WriteOff
+from gateway.store.cases import NOTE_CHARACTERS_MAX, Case, assign, list_cases, resolve
 
 TITLES = {"break": "breaks", "quarantine": "jobs in quarantine"}
 
@@ -29,16 +33,50 @@ def show(path: Path, name: str, *, with_resolved: bool) -> None:
 def settle(path: Path, name: str, case_id: str, *, note: str, by: str) -> None:
     """Record that *case_id* is settled. Raise ConfigError or CommandError."""
     config, _ = read(path)
-    note = " ".join(note.split())
-    if not 0 < len(note) <= NOTE_CHARACTERS_MAX:
-        raise CommandError(f"--note: expected 1 to {NOTE_CHARACTERS_MAX} characters, got {len(note)}", exit_code=2)
+    words, person = checked_note(note), by or getpass.getuser()
 
     def write(conn: Connection) -> Case:
-        now_ms = wall_ms()
-        return resolve(conn, name, case_id, by=by or getpass.getuser(), note=note, now_ms=now_ms)
+        return resolve(conn, name, case_id, by=person, note=words, now_ms=wall_ms())
 
-    try:
+    with complaints():
         print(_words(with_database(config.gateway.database, write, read_only=False)))
+
+
+def give(path: Path, break_id: str, *, to: str) -> None:
+    """Record who looks at a break. Raise ConfigError or CommandError."""
+    config, _ = read(path)
+    owner = to or getpass.getuser()
+    with complaints():
+        print(
+            _words(with_database(config.gateway.database, lambda conn: assign(conn, break_id, owner), read_only=False))
+        )
+
+
+def write_off(path: Path, break_id: str, *, note: str, by: str) -> None:
+    """Propose to give up the money of a break, or agree and book it. Raise ConfigError or CommandError."""
+    config, secrets = read(path)
+    job = WriteOff(break_id, by or getpass.getuser(), checked_note(note))
+    with complaints():
+        result = with_store(config, secrets, lambda store, _: applied(store, job))
+    assert isinstance(result, Case)
+    print(_words(result))
+    if result.resolved_at_ms is None:
+        print(f"{result.proposed_by} would write it off; it is booked once another person says the same")
+
+
+def checked_note(note: str) -> str:
+    """*note* in one line. Raise CommandError if there is none, or too much of it."""
+    words = " ".join(note.split())
+    if not 0 < len(words) <= NOTE_CHARACTERS_MAX:
+        raise CommandError(f"--note: expected 1 to {NOTE_CHARACTERS_MAX} characters, got {len(words)}", exit_code=2)
+    return words
+
+
+@contextmanager
+def complaints() -> Iterator[None]:
+    """What is wrong with the case that was named, as the command's one line."""
+    try:
+        yield
     except LookupError as error:
         raise CommandError(str(error.args[0]), exit_code=2) from error
     except ValueError as error:
@@ -48,6 +86,10 @@ def settle(path: Path, name: str, case_id: str, *, note: str, by: str) -> None:
 def _words(case: Case) -> str:
     """One line: what a carrier said may hold line breaks."""
     words = [case.id, rfc3339(case.at_ms), case.kind, case.payment_id or "-", case.detail]
+    if case.amount_minor is not None:
+        words.append(f"| at risk {format_money(Money(case.amount_minor, case.currency), 'en')}")
+    if case.owner:
+        words.append(f"| {case.owner} looks at it")
     if case.resolved_at_ms is not None:
         words.append(f"| resolved {rfc3339(case.resolved_at_ms)} by {case.resolved_by or '-'}: {case.resolution}")
     return " ".join(" ".join(words).split())

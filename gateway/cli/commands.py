@@ -1,5 +1,5 @@
-"""The commands of `gateway`; those that explain are in `explainers`, those on keys in `key_commands`, on the ledger in
-`ledger_commands`.
+"""The commands of `gateway`; those that explain are in `explainers`, those on keys in `key_commands`, on fees in
+`fee_commands`, on the ledger in `ledger_commands`.
 
 Exit codes: 0 all is well; 1 it could not be done; 2 the command line or the configuration is wrong; 130 interrupted.
 Trouble is one line on standard error that says what was expected. Each command imports what it needs when it runs, so
@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import explainers, key_commands, ledger_commands
+from gateway.cli import explainers, fee_commands, key_commands, ledger_commands, payout_commands, settlement_commands
 from gateway.cli.errors import CommandError
 from gateway.cli.options import CONFIG, ConfigOption, group
 from gateway.config import ConfigError
@@ -32,7 +32,12 @@ merchant = group(
     'gateway merchant add --name "Asha Mboga Ltd" --shop "Mama Asha" --keyword ASHA',
 )
 app.add_typer(merchant, name="merchant")
+merchant.command("terms")(settlement_commands.terms)
+app.command("settle")(settlement_commands.settle)
+app.add_typer(settlement_commands.settlement, name="settlement")
+app.add_typer(payout_commands.payouts, name="payouts")
 app.add_typer(key_commands.key, name="key")
+app.add_typer(fee_commands.fees, name="fees")
 app.add_typer(ledger_commands.ledger, name="ledger")
 app.add_typer(explainers.pdu, name="pdu")
 app.add_typer(explainers.sms, name="sms")
@@ -174,6 +179,57 @@ def _breaks_resolve(
     from gateway.cli import cases
 
     cases.settle(config, "break", break_id, note=note, by=by)
+
+
+@breaks.command("assign")
+def _breaks_assign(
+    break_id: Annotated[str, typer.Argument(help="As listed: brk_…")],
+    to: Annotated[str, typer.Option(help="Who looks at it; else the user of this shell.")] = "",
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Put on record who looks at a break.
+
+    Example: gateway breaks assign brk_… --to asha
+    """
+    from gateway.cli import cases
+
+    cases.give(config, break_id, to=to)
+
+
+@breaks.command("write-off")
+def _breaks_write_off(
+    break_id: Annotated[str, typer.Argument(help="As listed: brk_…")],
+    note: NoteOption,
+    by: ByOption = "",
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Give up the money at risk: one person proposes it, and it is booked when another says the same.
+
+    Example: gateway breaks write-off brk_… --note "Acme went over to another system that night"
+    """
+    from gateway.cli import cases
+
+    cases.write_off(config, break_id, note=note, by=by)
+
+
+@app.command("reconcile")
+def _reconcile(
+    file: Annotated[Path, typer.Argument(help="As the carrier named it.")],
+    carrier: Annotated[str, typer.Option(help="Whose it is; else the one whose names look like that.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would come of it, and write nothing.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Where the report goes; else to standard output.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as one JSON object.")] = False,
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Hold a carrier's file against our books, end unknown outcomes by it, and say what does not fit.
+
+    Exit 0: everything fits. 1: the file is not taken, or there are breaks for a person.
+
+    Example: gateway reconcile acme_20261124.csv
+    """
+    from gateway.cli import reconcile
+
+    reconcile.run(config, file, carrier=carrier, dry_run=dry_run, report=report, as_json=as_json)
 
 
 @quarantine.command("list")

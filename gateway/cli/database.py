@@ -1,13 +1,18 @@
 """What every command does that opens the database beside a gateway: trouble becomes one line."""
 
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from gateway.app import parts
 from gateway.cli.errors import CommandError
+from gateway.config import Config, Secrets
+from gateway.engine.clock import wall_ms
 from gateway.store import migrate
+from gateway.store.apply import Job, RetryBatch, Store
 from gateway.store.engine import begin_write, connect, is_sqlite, sqlite_path
 
 T = TypeVar("T")
@@ -35,3 +40,35 @@ def with_database(url: str, work: Callable[[Connection], T], *, read_only: bool,
         raise CommandError(f"the database cannot be used: {error.orig}") from error
     finally:
         engine.dispose()
+
+
+TRIES_MAX = 100
+PAUSE_S = 0.1
+
+
+def with_store(config: Config, secrets: Secrets, work: Callable[[Store, Engine], T]) -> T:
+    """What *work* returns, which gets a writer like the gateway's own and an engine to read with.
+
+    Raise CommandError as `with_database`.
+    """
+    url = config.gateway.database
+    with_database(url, lambda conn: None, read_only=True)
+    policy = parts.policy(config, secrets, parts.billers(config, wall_ms), parts.lane_plan(config))
+    engine, reads = connect(url), connect(url, read_only=True)
+    try:
+        return work(Store(engine, policy), reads)
+    except DBAPIError as error:
+        raise CommandError(f"the database cannot be used: {error.orig}") from error
+    finally:
+        engine.dispose()
+        reads.dispose()
+
+
+def applied(store: Store, job: Job) -> object:
+    """What *job* returns, tried again while others are in its way."""
+    for _ in range(TRIES_MAX):
+        try:
+            return store.apply([job]).applied[0].result
+        except RetryBatch:
+            time.sleep(PAUSE_S)
+    raise CommandError(f"the database took nothing in {TRIES_MAX} tries")

@@ -28,7 +28,7 @@ def add(path: Path, *, merchant: str, mode: str, name: str, scopes: list[str], e
     now_ms = wall_ms()
 
     def make(conn: Connection) -> Made:
-        owner = Owner(_merchant_id(conn, merchant), mode)
+        owner = Owner(merchant_id_of(conn, merchant), mode)
         return key_book.make(conn, owner, name=name, scopes=scopes, expires_in_s=expires_in_s, now_ms=now_ms)
 
     _print_secret(_written(path, make))
@@ -36,7 +36,7 @@ def add(path: Path, *, merchant: str, mode: str, name: str, scopes: list[str], e
 
 def list_keys(path: Path, *, merchant: str) -> None:
     def look(conn: Connection) -> list[KeyRow]:
-        merchant_id = _merchant_id(conn, merchant)
+        merchant_id = merchant_id_of(conn, merchant)
         return [row for mode in MODES for row in api_keys.working_keys(conn, Owner(merchant_id, mode), wall_ms())]
 
     rows = with_database(read(path)[0].gateway.database, look, read_only=True)
@@ -73,7 +73,8 @@ def _written(path: Path, work: Callable[[Connection], T]) -> T:
         raise CommandError(str(error)) from error
 
 
-def _merchant_id(conn: Connection, named: str) -> str:
+def merchant_id_of(conn: Connection, named: str) -> str:
+    """By its id or its keyword. Raise CommandError if there is none."""
     found = api_keys.merchant_ids(conn, named)
     if not found:
         raise CommandError(f"merchant: expected the id or the keyword of a merchant, got {named!r}", exit_code=2)

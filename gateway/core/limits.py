@@ -1,24 +1,32 @@
 """Limits of money: how much, and how often, a phone, a merchant or a carrier may, and whether one more is too much.
 
-Pure judgement. What was used is counted by the store; days and months are those of the carrier's time zone.
+Pure judgement. What was used is counted by the store; days and months are those of the carrier's time zone, and a month
+may begin on another day than the first, as the carrier's bills do.
 """
 
-from datetime import UTC, datetime, tzinfo
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
-from typing import Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from gateway.core.bounds import CountOrNone
 
 Scope = Literal["phone", "merchant", "carrier"]
 Period = Literal["day", "month"]
 PERIODS: Final[tuple[Period, ...]] = ("day", "month")
+# A day that every month has.
+DayOfMonth = Annotated[int, Meta(ge=1, le=28, description="a day that every month has, 1 to 28")]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[carriers.<name>.limits]`. Amounts in minor units of the carrier's currency; 0: no limit."""
 
+    profile: str = ""
+    """A name of `PROFILES`, whose limits hold where nothing else is written."""
+    month_starts_on: DayOfMonth = 1
     payment_amount: CountOrNone = 0
     phone_day_count: CountOrNone = 0
     phone_day_amount: CountOrNone = 0
@@ -39,6 +47,32 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 NO_LIMITS: Final = Limits()
+
+
+class Profile(NamedTuple):
+    """What a country's law lets a carrier bill for others."""
+
+    currency: str
+    limits: Mapping[str, int]
+
+
+PROFILES: Final[Mapping[str, Profile]] = {
+    # Directive (EU) 2015/2366, Article 3 (l): 50 EUR a payment, 300 EUR a month for each subscriber.
+    "eu-telecom": Profile("EUR", {"payment_amount": 5_000, "phone_month_amount": 30_000}),
+    # The Payment Services Regulations 2017, schedule 1, part 2: 40 GBP and 240 GBP.
+    "uk-telecom": Profile("GBP", {"payment_amount": 4_000, "phone_month_amount": 24_000}),
+}
+"""By name. Each holds in its own currency only."""
+
+
+def profile_mistake(name: str, currency: str) -> str | None:
+    """Why a carrier of *currency* cannot have the profile *name*."""
+    if not name:
+        return None
+    if name not in PROFILES:
+        return f"expected one of {', '.join(PROFILES)}, got {name!r}"
+    wanted = PROFILES[name].currency
+    return None if currency == wanted else f"{name} is in {wanted}, the carrier's currency is {currency}"
 
 
 class Use(NamedTuple):
@@ -84,20 +118,32 @@ def own_limit(
     return consumer_limit_minor
 
 
-def begins_ms(period: Period, at_ms: int, zone: tzinfo) -> int:
+def begins_ms(period: Period, at_ms: int, zone: tzinfo, month_starts_on: int = 1) -> int:
     """When the day or month of *at_ms* began there."""
-    local = datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(zone)
-    first = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
-    first = first if period == "day" else first.replace(day=1)
-    return int(first.timestamp()) * 1000
+    return int(_first(period, at_ms, zone, month_starts_on).timestamp()) * 1000
 
 
-def name_of(period: Period, at_ms: int, zone: tzinfo) -> str:
-    """`2026-11-25` or `2026-11`: the day or month of *at_ms* there."""
+def name_of(period: Period, at_ms: int, zone: tzinfo, month_starts_on: int = 1) -> str:
+    """`2026-11-25` or `2026-11`: the day or month of *at_ms* there; `2026-11+15`: the month that began on that day.
+
+    Later ones sort later, also where the day on which months begin was changed.
+    """
+    first = _first(period, at_ms, zone, month_starts_on)
+    if period == "day":
+        return f"{first:%Y-%m-%d}"
+    return f"{first:%Y-%m}" if month_starts_on == 1 else f"{first:%Y-%m}+{month_starts_on:02d}"
+
+
+def _first(period: Period, at_ms: int, zone: tzinfo, month_starts_on: int) -> datetime:
     local = datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(zone)
-    return f"{local:%Y-%m-%d}" if period == "day" else f"{local:%Y-%m}"
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    if period == "day":
+        return midnight
+    if midnight.day < month_starts_on:
+        midnight = midnight.replace(day=1) - timedelta(days=1)
+    return midnight.replace(day=month_starts_on)
 
 
 def period_of(name: str) -> Period:
     """What *name* is the name of."""
-    return "day" if len(name) == len("2026-11-25") else "month"
+    return "day" if name.count("-") == 2 else "month"

@@ -92,4 +92,8 @@ EVENT_TYPES: Final[Mapping[EventType, str]] = {
     EventType.REVERSAL_FAILED: "the carrier would not; an operator looks at it",
     EventType.ESCROW_HELD: "`capture: escrow`: the money is taken and waits; send the goods and record the delivery",
     EventType.ESCROW_RELEASED: "the buyer has the goods, or has said nothing for long enough: the money is yours",
+    EventType.PAYOUT_CREATED: "a payout was drafted out of what is available",
+    EventType.PAYOUT_PAID: "the bank has paid it",
+    EventType.PAYOUT_FAILED: "the bank refused it, or we took it back before; the money is available again",
+    EventType.PAYOUT_RETURNED: "the bank brought it back; the money is available again",
 }

@@ -108,6 +108,10 @@ class EventType(StrEnum):
     REVERSAL_FAILED = "reversal.failed"
     ESCROW_HELD = "escrow.held"
     ESCROW_RELEASED = "escrow.released"
+    PAYOUT_CREATED = "payout.created"
+    PAYOUT_PAID = "payout.paid"
+    PAYOUT_FAILED = "payout.failed"
+    PAYOUT_RETURNED = "payout.returned"
 
 
 class Capture(StrEnum):
@@ -631,6 +635,17 @@ class BreakKind(StrEnum):
     MISMATCH = "mismatch"
     NOT_CARRIED_OUT = "not_carried_out"
     PUMPING = "pumping"
+    MISSING_AT_CARRIER = "missing_at_carrier"
+    MISSING_HERE = "missing_here"
+    AMOUNT = "amount"
+    CURRENCY = "currency"
+    STATUS = "status"
+    DUPLICATE = "duplicate"
+    LATE = "late"
+    FEE = "fee"
+    FILE_MISSING = "file_missing"
+    CONTROL_TOTAL = "control_total"
+    REMITTANCE = "remittance"
 
 
 class OpenBreak(Effect, frozen=True, kw_only=True):

@@ -146,7 +146,7 @@ def _is_over_the_phones_limits(unit: Unit, request: Request, terms: Terms) -> bo
     phone = limited(terms.limits, "phone")
     if not phone:
         return False
-    begins = _begins(unit.now_ms, terms.zone)
+    begins = _begins(unit.now_ms, terms)
     carrier, minor = request.spender.carrier, request.amount.amount_minor
     return any(
         is_over(most, unit.records.used(request.consumer.id, carrier, period, begins), minor)
@@ -154,8 +154,8 @@ def _is_over_the_phones_limits(unit: Unit, request: Request, terms: Terms) -> bo
     )
 
 
-def _begins(now_ms: int, zone: tzinfo) -> Mapping[Period, int]:
-    return {period: begins_ms(period, now_ms, zone) for period in PERIODS}
+def _begins(now_ms: int, terms: Terms) -> Mapping[Period, int]:
+    return {period: begins_ms(period, now_ms, terms.zone, terms.limits.month_starts_on) for period in PERIODS}
 
 
 def _is_over_own_limit(unit: Unit, request: Request, zone: tzinfo) -> bool:

@@ -117,6 +117,7 @@ class CreatePayment:
     code_digits: int = 4
     default_language: str = "en"
     consumer_present: bool = False
+    fee_schedule: str | None = None
 
     action: ClassVar[str] = "ask"
     is_carrier_fact: ClassVar[bool] = False
@@ -194,6 +195,7 @@ class CreatePayment:
             updated_at_ms=unit.now_ms,
             consent_expires_at_ms=expires_at_ms,
             deadline_at_ms=expires_at_ms + unit.policy.rules[self.carrier].consent_grace_ms,
+            fee_schedule=self.fee_schedule,
         )
 
 

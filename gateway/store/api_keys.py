@@ -11,7 +11,7 @@ from gateway.store.merchant_reads import Owner
 
 
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An API key, without the key. `shop` is its merchant's name for phones."""
+    """An API key, without the key. `shop` is its merchant's name for phones, `fee_schedule` what new payments get."""
 
     id: str
     merchant_id: str
@@ -25,6 +25,7 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     created_at_ms: int
     expires_at_ms: int | None
     last_used_at_ms: int | None
+    fee_schedule: str | None
 
     @property
     def owner(self) -> Owner:
@@ -32,11 +33,13 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _KEY = tables.api_key.c
+_OF_MERCHANT = ("shop", "fee_schedule")
 
 
 def _keys() -> Select[Any]:  # Any: the columns of a KeyRow.
     return select(
-        *(_KEY[name] for name in KeyRow.__struct_fields__ if name != "shop"), tables.merchant.c.shop
+        *(_KEY[name] for name in KeyRow.__struct_fields__ if name not in _OF_MERCHANT),
+        *(tables.merchant.c[name] for name in _OF_MERCHANT),
     ).join_from(tables.api_key, tables.merchant, tables.merchant.c.id == _KEY.merchant_id)
 
 

@@ -4,6 +4,8 @@ New kinds of entries bring rules of their own; every rule is one row here. That 
 order of their keys is meant: it must not hold them in memory.
 """
 
+from gateway.store.settlement_rules import SETTLEMENT_RULES
+
 RECEIVABLE = "'carrier:' || p.carrier || ':receivable'"
 """The leg of an entry that says how much the carrier took or gave back, whatever else is split off."""
 
@@ -23,6 +25,7 @@ def _account_rule(account: str, kept: str, payments: str) -> tuple[str, str]:
 
 # (what is wrong, the statement; its columns say where)
 RULES = (
+    *SETTLEMENT_RULES,
     (
         "entry does not sum to zero",
         (
@@ -74,6 +77,7 @@ RULES = (
     _account_rule(
         "escrow",
         "p.captured_minor - p.refunded_minor - p.refund_reserved_minor - p.disputed_minor",
+        # What the carrier took back it took out of escrow.
         "p.escrow = 'held' AND p.state = 'captured'",
     ),
     _account_rule("refund_clearing", "p.refund_reserved_minor", "p.refund_reserved_minor <> 0"),
@@ -90,6 +94,17 @@ RULES = (
         (
             "SELECT e.id, e.payment_id FROM entry e JOIN payment p ON p.id = e.payment_id"
             " WHERE e.kind = 'capture' AND p.state NOT IN ('captured', 'reversed')"
+        ),
+    ),
+    (
+        "fees of a payment without a schedule, or in an entry that has none",
+        (
+            "SELECT DISTINCT e.id, e.payment_id FROM leg l JOIN entry e ON e.id = l.entry_id"
+            " JOIN payment p ON p.id = e.payment_id"
+            " WHERE (l.account IN ('fee', 'tax:vat', 'tax:wht')"
+            " OR replace(l.account, ':share_payable', '') <> l.account)"
+            " AND (p.fee_schedule IS NULL"
+            " OR e.kind NOT IN ('capture', 'escrow_released', 'refund_succeeded', 'clawback'))"
         ),
     ),
     (

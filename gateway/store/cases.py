@@ -26,6 +26,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     resolved_at_ms: int | None
     resolved_by: str
     resolution: str
+    owner: str = ""
+    """Of a break, as the next three: who looks at it."""
+    amount_minor: int | None = None
+    """Money at risk; None: nobody can say."""
+    currency: str = ""
+    proposed_by: str = ""
+    """Who would write it off; another person has to agree."""
 
 
 def list_cases(conn: Connection, name: str, *, with_resolved: bool = False) -> list[Case]:
@@ -48,7 +55,30 @@ def _case(name: str, row: Row[Any]) -> Case:  # Any: a row of one of the two tab
         resolved_at_ms=row.resolved_at_ms,
         resolved_by=row.resolved_by,
         resolution=row.resolution,
+        owner=row.owner if is_break else "",
+        amount_minor=row.amount_minor if is_break else None,
+        currency=row.currency if is_break else "",
+        proposed_by=row.proposed_by if is_break else "",
     )
+
+
+def assign(conn: Connection, break_id: str, owner: str) -> Case:
+    """Say who looks at an open break. Raise LookupError or ValueError as `resolve`."""
+    table = tables.open_break
+    case = open_case(conn, "break", break_id)
+    conn.execute(update(table).where(table.c.id == break_id).values(owner=owner))
+    return msgspec.structs.replace(case, owner=owner)
+
+
+def open_case(conn: Connection, name: str, case_id: str) -> Case:
+    """The case, locked. Raise LookupError if there is none, ValueError if it was settled before."""
+    table = TABLES[name]
+    found = conn.execute(select(table).where(table.c.id == case_id).with_for_update()).first()
+    if found is None:
+        raise LookupError(f"expected the id of a {name} row, got {case_id!r}: there is none")
+    if found.resolved_at_ms is not None:
+        raise ValueError(f"{case_id} was resolved before, by {found.resolved_by or 'somebody'}: {found.resolution}")
+    return _case(name, found)
 
 
 def resolve(conn: Connection, name: str, case_id: str, *, by: str, note: str, now_ms: int) -> Case:
@@ -57,11 +87,7 @@ def resolve(conn: Connection, name: str, case_id: str, *, by: str, note: str, no
     The first word stands: two people who settle the same break must learn of each other.
     """
     table = TABLES[name]
-    found = conn.execute(select(table).where(table.c.id == case_id).with_for_update()).first()
-    if found is None:
-        raise LookupError(f"expected the id of a {name} row, got {case_id!r}: there is none")
-    if found.resolved_at_ms is not None:
-        raise ValueError(f"{case_id} was resolved before, by {found.resolved_by or 'somebody'}: {found.resolution}")
+    case = open_case(conn, name, case_id)
     settled = {"resolved_at_ms": now_ms, "resolved_by": by, "resolution": note}
     conn.execute(update(table).where(table.c.id == case_id).values(**settled))
-    return msgspec.structs.replace(_case(name, found), **settled)
+    return msgspec.structs.replace(case, **settled)

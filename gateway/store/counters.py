@@ -98,7 +98,7 @@ class Counters:
         for scope, period, most in limited(terms.limits, *_SCOPES):
             # A merchant's limit is one at each carrier.
             subject = who.carrier if scope == "carrier" else f"{who.merchant_id}/{who.carrier}"
-            name = name_of(period, at_ms, terms.zone)
+            name = name_of(period, at_ms, terms.zone, terms.limits.month_starts_on)
             found[_Counter(scope, subject, who.mode, who.currency, name)] = most
         return found
 
@@ -125,7 +125,8 @@ class Counters:
 
     def _sum(self, key: _Counter, who: Spender) -> Use:
         """What the payments of the present day or month use, as they were before this batch."""
-        since_ms = begins_ms(period_of(key.period), self._now_ms, self._terms[who.carrier].zone)
+        terms = self._terms[who.carrier]
+        since_ms = begins_ms(period_of(key.period), self._now_ms, terms.zone, terms.limits.month_starts_on)
         payment = tables.payment.c
         statement = select(func.count(), func.coalesce(func.sum(payment.amount_minor), 0)).where(
             (payment.id >= first_payment_id(since_ms))
@@ -158,7 +159,8 @@ def forget(conn: Connection, terms: Mapping[str, Terms], now_ms: int) -> int:
         one = terms.get(row.subject.rpartition("/")[2], NO_TERMS)
         kept = {(scope, period) for scope, period, _ in limited(one.limits, *_SCOPES)}
         period = period_of(row.period)
-        if (row.scope, period) not in kept or row.period < name_of(period, now_ms, one.zone):
+        present = name_of(period, now_ms, one.zone, one.limits.month_starts_on)
+        if (row.scope, period) not in kept or row.period < present:
             key = [counter.c[name] == getattr(row, name) for name in _Counter._fields]
             forgotten += conn.execute(delete(counter).where(*key)).rowcount
     return forgotten

@@ -12,6 +12,7 @@ import msgspec
 
 from gateway.core import ledger
 from gateway.core.ids import ID_BYTES, encode_id, receipt_ref
+from gateway.core.money import Money
 from gateway.core.msisdn import mask
 from gateway.core.payment import (
     Charge,
@@ -41,6 +42,7 @@ from gateway.core.payment import (
 from gateway.core.public import PublicPayment, public_payment
 from gateway.store import tables
 from gateway.store.bars import is_barred
+from gateway.store.fees import fees_for
 from gateway.store.identity import new_id
 from gateway.store.outbox import OutboxRow
 
@@ -468,7 +470,8 @@ class Effects:
         )
 
     def _post(self, payment: Payment, effect: Post) -> None:
-        self.post(ledger.payment_entry(payment, effect.kind, effect.source_id, effect.amount_minor))
+        fees = fees_for(self._unit, payment, effect.kind, effect.amount_minor)
+        self.post(ledger.payment_entry(payment, effect.kind, effect.source_id, effect.amount_minor, fees=fees))
 
     def post(self, posting: ledger.Entry) -> None:
         """Write a ledger entry."""
@@ -482,22 +485,41 @@ class Effects:
             )
 
     def _open_break(self, payment: Payment, effect: OpenBreak) -> None:
-        self.open_break(effect.kind, payment.id, effect.detail)
+        self.open_break(effect.kind, payment.id, effect.detail, at_risk=payment.amount)
 
-    def open_break(self, kind: str, payment_id: str | None, detail: str) -> None:
-        """A contradiction that a person must look at; the same one told again is the same break."""
-        said = hashlib.blake2s(f"{kind}/{payment_id}/{detail}".encode(), digest_size=ID_BYTES).digest()
+    def open_break(
+        self,
+        kind: str,
+        payment_id: str | None,
+        detail: str,
+        *,
+        at_risk: Money | None = None,
+        carrier_file_id: str | None = None,
+    ) -> None:
+        """A contradiction that a person must look at; the same one told again is the same break.
+
+        *at_risk*: how much money it is about; None: nobody can say.
+        """
         self._unit.put(
             tables.open_break,
             {
-                "id": encode_id("brk_", said),
+                "id": break_id(kind, payment_id, detail),
                 "kind": kind,
                 "payment_id": payment_id,
                 "detail": detail,
                 "at_ms": self._unit.now_ms,
                 "resolved_at_ms": None,
+                "amount_minor": None if at_risk is None else at_risk.amount_minor,
+                "currency": "" if at_risk is None else at_risk.currency,
+                "carrier_file_id": carrier_file_id,
             },
         )
+
+
+def break_id(kind: str, payment_id: str | None, detail: str) -> str:
+    """The id of the break that says this, whenever it is opened."""
+    said = hashlib.blake2s(f"{kind}/{payment_id}/{detail}".encode(), digest_size=ID_BYTES).digest()
+    return encode_id("brk_", said)
 
 
 def new_payment_names() -> tuple[str, str]:

@@ -62,6 +62,8 @@ _INSERT_ORDER: tuple[Table, ...] = (
     tables.orphan_receipt,
     tables.webhook_endpoint,
     tables.webhook_attempt,
+    tables.carrier_file,
+    tables.carrier_match,
     tables.open_break,
     tables.request_log,
     tables.export,
@@ -71,7 +73,9 @@ _INSERT_ORDER: tuple[Table, ...] = (
 
 
 # After a lease was lost, two owners may have done the same row; the first record of it stands, and neither batch fails.
-_MAY_BE_TOLD_TWICE = frozenset({tables.message, tables.message_part, tables.webhook_attempt, tables.open_break})
+_MAY_BE_TOLD_TWICE = frozenset(
+    {tables.message, tables.message_part, tables.webhook_attempt, tables.open_break, tables.carrier_match}
+)
 
 
 def write(unit: "Unit") -> None:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from sqlalchemy import Connection, Row, select
 
-from gateway.core import ledger
 from gateway.core.money import Money
 from gateway.core.payment import (
     Effect,
@@ -145,7 +144,7 @@ class Refunds:
         effects = self._unit.effects
         match effect:
             case Post():
-                effects.post(ledger.payment_entry(payment, effect.kind, effect.source_id, effect.amount_minor))
+                effects.carry_out(payment, effect)
             case Notify():
                 body = msgspec.to_builtins(public_refund(refund))
                 effects.notify(refund.merchant_id, refund.mode, effect.type, payment.id, body)

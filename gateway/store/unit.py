@@ -58,6 +58,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Keep what was exchanged with carriers."""
     terms: Mapping[str, Terms] = {}
     """By carrier, its limits and caps."""
+    modes: Mapping[str, str] = {}
+    """By carrier, `test` or `live`."""
 
     def code_key_of(self, payment: Payment) -> bytes:
         return key_of((self.code_key, *self.former_code_keys), payment.code_key)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select
 from gateway.store import tables
 from gateway.store.book_rules import RULES
 from gateway.store.chain import Progress, walk
+from gateway.store.fee_rules import check_fees
 from gateway.store.heads import Anchor, anchors
 from gateway.store.seal import Head, head
 from gateway.store.tally import Tally
@@ -42,6 +43,7 @@ def examine(conn: Connection, *, outside: Iterable[Anchor] = (), progress: Progr
         progress(f"rule {n} of {len(RULES)}")
         for row in conn.exec_driver_sql(statement, None, {"stream_results": True}):
             tally.note(rule, ", ".join(str(value) for value in row))
+    check_fees(conn, tally, progress)
     published = [*anchors(conn), *outside]
     seals = walk(conn, tally, published, progress)
     entries: int = conn.execute(select(func.count()).select_from(tables.entry)).scalar_one()

@@ -225,6 +225,44 @@ def test_limits_and_caps_are_judged_setting_by_setting(config: Path) -> None:
     ]
 
 
+def with_limits(config: Path, limits: str, currency: str = "EUR") -> Path:
+    text = config.read_text(encoding="utf-8").replace('"KES"', f'"{currency}"')
+    config.write_text(f"{text}\n[carriers.acme.limits]\n{limits}\n", encoding="utf-8")
+    return config
+
+
+@pytest.mark.parametrize(
+    ("written", "payment_amount", "phone_month_amount"),
+    [
+        ("", 5_000, 30_000),
+        ("phone_month_amount = 20000", 5_000, 20_000),
+        ("payment_amount = 0", 0, 30_000),
+    ],
+    ids=["as it is", "with less", "without one"],
+)
+def test_a_profile_limits_what_is_not_written(
+    config: Path, written: str, payment_amount: int, phone_month_amount: int
+) -> None:
+    path = with_limits(config, f'profile = "eu-telecom"\nmonth_starts_on = 15\n{written}')
+    limits = terms(read(path, SECRETS)[0])["acme"].limits
+    assert (limits.payment_amount, limits.phone_month_amount) == (payment_amount, phone_month_amount)
+    assert (limits.month_starts_on, limits.carrier_day_count) == (15, 0)
+
+
+@pytest.mark.parametrize(
+    ("written", "currency", "mistake"),
+    [
+        ('profile = "eu"', "EUR", "profile: expected one of eu-telecom, uk-telecom, got 'eu'"),
+        ('profile = "eu-telecom"', "KES", "profile: eu-telecom is in EUR, the carrier's currency is KES"),
+        ("profile = 5", "EUR", "profile: Expected `str`, got `int`"),
+        ("month_starts_on = 29", "EUR", "month_starts_on: expected a day that every month has, 1 to 28, got 29"),
+    ],
+    ids=["no such profile", "another currency", "no name", "a day that February has not"],
+)
+def test_a_wrong_profile_or_month_is_named(config: Path, written: str, currency: str, mistake: str) -> None:
+    assert mistakes(with_limits(config, written, currency)) == [f"carriers.acme.limits.{mistake}"]
+
+
 @pytest.mark.parametrize(
     ("mode", "written", "asks_per_hour"),
     [

@@ -11,8 +11,22 @@ COMMANDS = [
     *("", "serve", "demo", "migrate", "check", "texts", "merchant", "merchant add", "phone"),
     *("pdu", "pdu decode", "sms", "sms explain", "reply", "reply explain", "explain", "payment", "payment show"),
     *("status", "ledger", "ledger verify", "ledger head", "backup"),
-    *("restored", "breaks", "breaks list", "breaks resolve", "quarantine", "quarantine list", "quarantine resolve"),
+    *(
+        "restored",
+        "breaks",
+        "breaks list",
+        "breaks resolve",
+        "breaks assign",
+        "breaks write-off",
+        "reconcile",
+        "quarantine",
+        "quarantine list",
+        "quarantine resolve",
+    ),
+    *("merchant terms", "settle", "settlement", "settlement advanced"),
+    *("payouts", "payouts status", "payouts approve", "payouts cancel", "payouts submit", "payouts import-status"),
     *("key", "key add", "key list", "key rotate", "key revoke"),
+    *("fees", "fees add", "fees list", "fees show", "fees assign"),
 ]
 
 

@@ -3,9 +3,23 @@
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
-from gateway.core.limits import NOTHING, Limits, Use, begins_ms, is_over, limited, name_of, own_limit, period_of
+from gateway.core.limits import (
+    NOTHING,
+    PROFILES,
+    Limits,
+    Use,
+    begins_ms,
+    is_over,
+    limited,
+    name_of,
+    own_limit,
+    period_of,
+    profile_mistake,
+)
+from gateway.core.money import EXPONENTS
 
 NAIROBI = ZoneInfo("Africa/Nairobi")
 
@@ -67,6 +81,43 @@ def test_the_day_of_a_change_of_clocks_begins_at_its_own_midnight() -> None:
     zone = ZoneInfo("Europe/Berlin")
     assert begins_ms("day", ms("2026-03-29T12:00:00+02:00"), zone) == ms("2026-03-29T00:00:00+01:00")
     assert begins_ms("month", ms("2026-10-31T12:00:00+01:00"), zone) == ms("2026-10-01T00:00:00+02:00")
+
+
+@pytest.mark.parametrize(
+    ("at", "begins", "name"),
+    [
+        ("2026-11-15T00:00:00+03:00", "2026-11-15T00:00:00+03:00", "2026-11+15"),
+        ("2026-11-14T23:59:59+03:00", "2026-10-15T00:00:00+03:00", "2026-10+15"),
+        ("2026-12-31T12:00:00+03:00", "2026-12-15T00:00:00+03:00", "2026-12+15"),
+        ("2027-01-01T00:00:00+03:00", "2026-12-15T00:00:00+03:00", "2026-12+15"),
+        ("2027-03-01T12:00:00+03:00", "2027-02-15T00:00:00+03:00", "2027-02+15"),
+    ],
+    ids=["its first moment", "the last one before", "the end of a year", "new year", "a short month"],
+)
+def test_a_billing_month_begins_on_its_day(at: str, begins: str, name: str) -> None:
+    assert begins_ms("month", ms(at), NAIROBI, 15) == ms(begins)
+    assert name_of("month", ms(at), NAIROBI, 15) == name
+    assert period_of(name) == "month"
+    assert begins_ms("day", ms(at), NAIROBI, 15) == begins_ms("day", ms(at), NAIROBI)
+
+
+def test_a_billing_month_begins_at_midnight_also_over_a_change_of_clocks() -> None:
+    at = ms("2026-04-10T12:00:00+02:00")
+    assert begins_ms("month", at, ZoneInfo("Europe/Berlin"), 28) == ms("2026-03-28T00:00:00+01:00")
+
+
+def test_names_of_months_sort_by_their_beginning_also_after_a_change_of_the_day() -> None:
+    at = ms("2026-11-20T12:00:00+03:00")
+    names = [name_of("month", at, NAIROBI, day) for day in (25, 1, 15)]
+    assert names == sorted(names) == ["2026-10+25", "2026-11", "2026-11+15"]
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_profile_has_limits_that_there_are_in_a_currency_that_there_is(name: str) -> None:
+    profile = PROFILES[name]
+    assert profile.currency in EXPONENTS
+    assert msgspec.convert(profile.limits, Limits) != Limits()
+    assert profile_mistake(name, profile.currency) is None
 
 
 def test_what_is_given_back_is_free_again() -> None:

@@ -21,6 +21,7 @@ from gateway.app import metrics
 from gateway.cli.commands import app
 from gateway.config import ApiSection, CarrierSection, Config, EngineSection, GatewaySection, read
 from gateway.core.caps import Caps
+from gateway.core.carrier_files import Files
 from gateway.core.limits import Limits
 from gateway.core.payment import BreakKind, EventType
 from gateway.store import tables
@@ -36,6 +37,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[carriers.<name>]": CarrierSection,
     "[carriers.<name>.limits]": Limits,
     "[carriers.<name>.caps]": Caps,
+    "[carriers.<name>.files]": Files,
 }
 
 

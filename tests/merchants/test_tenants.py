@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import pytest
 
+from tests.merchants.settled import settled
 from tests.merchants.shop import Json, Shop, a_request
 
 Make = Callable[[Shop], Awaitable[str]]
@@ -65,6 +66,15 @@ async def balance(shop: Shop) -> str:
     return "987654"
 
 
+async def a_statement(shop: Shop) -> str:
+    return await settled(shop, 987_654)
+
+
+async def a_payout(shop: Shop) -> str:
+    await settled(shop, 987_654)
+    return str((await shop.call("GET", "/v1/payouts")).json["data"][0]["id"])
+
+
 async def phone(shop: Shop) -> str:
     return str((await shop.create(msisdn=SHARED))["id"])
 
@@ -77,12 +87,18 @@ MATRIX: Final[dict[tuple[str, str], Try]] = {
     ("GET", "/v1/payments"): Try(payment),
     ("GET", "/v1/payments/{id}"): Try(payment),
     ("GET", "/v1/payments/{id}/timeline"): Try(paid),
+    ("GET", "/v1/payments/{id}/fees"): Try(paid),
     ("POST", "/v1/payments/{id}/capture"): Try(payment, {}),
     ("POST", "/v1/payments/{id}/cancel"): Try(payment, {}),
     ("POST", "/v1/payments/{id}/fulfilment"): Try(paid, {"what": "sugar"}),
     ("POST", "/v1/payments/{id}"): Try(payment, {"metadata": {"a": "b"}}),
     ("POST", "/v1/consumer_records/search"): Try(phone, {"msisdn": SHARED}),
     ("GET", "/v1/balance"): Try(balance),
+    ("GET", "/v1/payouts"): Try(a_payout),
+    ("GET", "/v1/statements"): Try(a_statement),
+    ("GET", "/v1/statements/{id}"): Try(a_statement),
+    ("GET", "/v1/statements/{id}/csv"): Try(a_statement),
+    ("GET", "/v1/statements/{id}/pdf"): Try(a_statement),
     ("POST", "/v1/exports"): Try(export, {"kind": "payments"}, status=202),
     ("GET", "/v1/exports"): Try(export),
     ("GET", "/v1/exports/{id}"): Try(export),

@@ -3,10 +3,12 @@
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec import convert
 from msgspec.structs import replace
 
 from gateway.core.caps import DAY_MS, Terms
@@ -39,7 +41,7 @@ TERMS = Terms(zone=ZoneInfo("Africa/Nairobi"))
 
 
 def limited_by(**limits: int) -> Policy:
-    return replace(POLICY, terms={"acme": replace(TERMS, limits=Limits(**limits))})
+    return replace(POLICY, terms={"acme": replace(TERMS, limits=convert(limits, Limits))})
 
 
 def phone(n: int) -> str:
@@ -242,6 +244,23 @@ def test_rows_that_no_limit_keeps_right_are_forgotten(database_url: str) -> None
         moved["ms"] = DAY_MS
         assert forgotten(store, merchant_day_count=9) == 1
     assert count(database_url, "limit_counter") == 0
+
+
+@pytest.mark.parametrize("scope", ["phone", "merchant", "carrier"])
+def test_a_billing_month_is_counted_from_its_own_day(database_url: str, scope: str) -> None:
+    zone = TERMS.zone
+    now = datetime.now(zone)
+    # In the past: ids are made by the real clock, and none may be older than its payment.
+    noon_of_the_14th = (now.replace(day=1) - timedelta(days=1)).replace(day=14, hour=12)
+    moved = {"ms": int((noon_of_the_14th - now).total_seconds()) * 1000}
+    with a_store(database_url, limited_by(**{f"{scope}_month_count": 1}, month_starts_on=15)) as store:
+        store._clock_offset_ms = lambda: moved["ms"]
+        assert outcomes(applied(store, a_create("k-1"), a_create("k-2"))) == [PENDING, OVER]
+        moved["ms"] += DAY_MS
+        assert outcomes(applied(store, a_create("k-3"), a_create("k-4"))) == [PENDING, OVER]
+    with a_store(database_url, limited_by(**{f"{scope}_month_count": 2})) as store:  # Months of the calendar again.
+        store._clock_offset_ms = lambda: moved["ms"]
+        assert outcomes(applied(store, a_create("k-5"))) == [OVER]
 
 
 def test_the_owners_own_limit_holds_and_a_higher_one_only_from_its_time(database_url: str) -> None:

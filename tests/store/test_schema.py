@@ -20,6 +20,7 @@ ROWS = {
     "leg": "('ent_1', 0, 'suspense', 0)",
     "ledger_seal": "(1, 'ent_1', 'a', 'b', 1, '')",
     "ledger_head": "(1, 'b', 1)",
+    "fee_schedule": "('fee_1', 'standard', 1, '{}', 1)",
     "event": "('mer_1', 'test', 1, 'evt_1', 'payment.created', 'pay_1', NULL, '{}', 1)",
     "mo": "('mo_1', 'acme', 'csm_1', NULL, '22345', '4821', 'confirm', 'pay_1', 1, 1)",
 }

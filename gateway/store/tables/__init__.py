@@ -7,6 +7,7 @@ only. Triggers that hold transitions, consents and the ledger append-only stand 
 
 from gateway.store.tables.base import metadata
 from gateway.store.tables.books import balance_snapshot, entry, ledger_head, ledger_seal, leg, open_break, quarantine
+from gateway.store.tables.fees import fee_schedule
 from gateway.store.tables.merchants import (
     api_key,
     event,
@@ -29,7 +30,16 @@ from gateway.store.tables.phones import (
     order_request,
     orphan_receipt,
 )
+from gateway.store.tables.reconciliation import carrier_file, carrier_match, remitted_attempt
 from gateway.store.tables.refunds import refund
+from gateway.store.tables.settlement import (
+    claim,
+    claim_mark,
+    merchant_terms,
+    payout,
+    settlement,
+    settlement_line,
+)
 from gateway.store.tables.work import batch, lane, outbox, process, trace
 
 __all__ = [
@@ -39,6 +49,10 @@ __all__ = [
     "attempt",
     "balance_snapshot",
     "batch",
+    "carrier_file",
+    "carrier_match",
+    "claim",
+    "claim_mark",
     "consent",
     "consumer",
     "consumer_stop",
@@ -46,6 +60,7 @@ __all__ = [
     "event",
     "export",
     "export_chunk",
+    "fee_schedule",
     "feed",
     "fulfilment",
     "idempotency",
@@ -55,6 +70,7 @@ __all__ = [
     "leg",
     "limit_counter",
     "merchant",
+    "merchant_terms",
     "message",
     "message_part",
     "metadata",
@@ -64,15 +80,19 @@ __all__ = [
     "orphan_receipt",
     "outbox",
     "payment",
+    "payout",
     "process",
     "quarantine",
     "refund",
+    "remitted_attempt",
     "request_log",
+    "settlement",
+    "settlement_line",
     "trace",
     "transition",
     "webhook_attempt",
     "webhook_endpoint",
 ]
 
-APPEND_ONLY = ("transition", "consent", "entry", "leg", "ledger_seal", "ledger_head", "event", "mo")
+APPEND_ONLY = ("transition", "consent", "entry", "leg", "ledger_seal", "ledger_head", "fee_schedule", "event", "mo")
 """Tables whose rows the database itself refuses to change or delete (`mo` rows may be deleted by age)."""

@@ -76,6 +76,12 @@ open_break = Table(
     Column("resolved_at_ms", BigInteger),
     Column("resolved_by", String, nullable=False, server_default=""),
     Column("resolution", Text, nullable=False, server_default=""),
+    Column("owner", String, nullable=False, server_default=""),
+    Column("amount_minor", BigInteger),  # money at risk; none: nobody can say
+    Column("currency", String, nullable=False, server_default=""),
+    Column("carrier_file_id", String),
+    Column("proposed_by", String, nullable=False, server_default=""),  # who would write it off
+    Column("proposal", Text, nullable=False, server_default=""),
 )
 
 quarantine = Table(

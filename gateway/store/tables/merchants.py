@@ -12,6 +12,8 @@ merchant = Table(
     Column("shop", String, nullable=False),
     Column("keyword", String, nullable=False, unique=True),
     Column("created_at_ms", BigInteger, nullable=False),
+    # The one that new payments get; none: no fees.
+    Column("fee_schedule", String),
 )
 
 api_key = Table(

@@ -146,6 +146,13 @@ attempt = Table(
     Column("created_at_ms", BigInteger, nullable=False),
     Column("ended_at_ms", BigInteger),
     Index("attempt_by_payment", "payment_id"),
+    # Some carriers' files know no id of ours.
+    Index(
+        "attempt_by_reference",
+        "carrier_reference",
+        sqlite_where=text("carrier_reference IS NOT NULL"),
+        postgresql_where=text("carrier_reference IS NOT NULL"),
+    ),
     # Never two charges of one payment that have not failed.
     Index(
         "attempt_one_live_charge",

@@ -1,0 +1,112 @@
+"""What a row of a carrier's file means beside what our books say: agreement, evidence, or a break.
+
+Pure judgement of one row and one order of ours; finding the order, and doing what follows, is the engine's.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+
+from gateway.core.carrier_files import Row, Said
+from gateway.core.payment import BreakKind
+
+
+class Ours(msgspec.Struct, frozen=True, kw_only=True):
+    """An order of ours, as the table `attempt` has it."""
+
+    id: str
+    payment_id: str
+    kind: str
+    charge_attempt_id: str
+    amount_minor: int
+    currency: str
+    status: str
+    carrier_reference: str | None
+    share_minor: int | None = None
+    """The carrier's share that was posted with it; None: nothing was posted."""
+
+    @property
+    def has_succeeded(self) -> bool:
+        return self.status in ("succeeded", "late")
+
+
+class Verdict(NamedTuple):
+    """`kind` None: both agree, or (`is_evidence`) the row ends what we do not know."""
+
+    kind: BreakKind | None = None
+    words: str = ""
+    at_risk_minor: int = 0
+    is_evidence: bool = False
+
+
+AGREED: Final = Verdict()
+EVIDENCE: Final = Verdict(is_evidence=True)
+
+# What a row may say of an order of each kind, besides that it failed.
+_SAYS: Final[Mapping[str, frozenset[Said]]] = {
+    "charge": frozenset({Said.CHARGED}),
+    "capture": frozenset({Said.CHARGED}),
+    "reverse": frozenset({Said.REVERSED, Said.REFUNDED}),
+    "refund": frozenset({Said.REFUNDED, Said.REVERSED}),
+}
+# Of these a row is a fact like a callback's; what became of another order a person compares.
+FED: Final = frozenset({"charge", "capture", "reverse"})
+
+
+def meant(row: Row, named: Ours, siblings: Collection[Ours], told: Collection[str] = ()) -> Ours:
+    """The order that *row* is about, out of the one that it names and the others of the same payment.
+
+    Carriers tell a capture and what was given back under the reservation's or the charge's id or reference. *told*:
+    the orders of which another row has said the same; of two equal refunds each row means another.
+    """
+    of_charge = [one for one in siblings if one.charge_attempt_id == named.charge_attempt_id and one is not named]
+    if row.said in (Said.REVERSED, Said.REFUNDED) and named.kind in ("charge", "reserve", "capture"):
+        wanted = "reverse" if row.said is Said.REVERSED else "refund"
+        # Who has one word for both means whatever we ordered.
+        found = [one for one in of_charge if one.kind in ("reverse", "refund")]
+        found.sort(key=lambda one: (one.amount_minor != row.amount_minor, one.kind != wanted, one.id in told))
+        return found[0] if found else named
+    if row.said in (Said.CHARGED, Said.FAILED) and named.kind == "reserve":
+        captures = [one for one in of_charge if one.kind == "capture"]
+        return captures[-1] if captures else named
+    return named
+
+
+def is_taken_back(row: Row, order: Ours) -> bool:
+    """The carrier gave a charge back that we never told it to give back."""
+    return row.said is Said.REVERSED and order.kind in ("charge", "reserve", "capture")
+
+
+def judge(row: Row, ours: Ours) -> Verdict:
+    """*ours*: the order that the row is about."""
+    if row.currency != ours.currency:
+        words = f"the file says {row.currency} and we say {ours.currency}"
+        return Verdict(BreakKind.CURRENCY, words, ours.amount_minor)
+    if row.amount_minor != ours.amount_minor and row.said is not Said.FAILED:
+        words = f"the file says {row.amount_minor} and we say {ours.amount_minor} (minor units)"
+        return Verdict(BreakKind.AMOUNT, words, abs(row.amount_minor - ours.amount_minor))
+    if is_taken_back(row, ours) and ours.status == "succeeded":
+        return EVIDENCE
+    if row.said is not Said.FAILED and row.said not in _SAYS.get(ours.kind, ()):
+        return _status(row, ours)
+    has_succeeded = row.said is not Said.FAILED
+    if has_succeeded == ours.has_succeeded and ours.status != "running":
+        return _judge_fee(row, ours)
+    if ours.kind in FED and not ours.has_succeeded:
+        return EVIDENCE
+    return _status(row, ours)
+
+
+def _status(row: Row, ours: Ours) -> Verdict:
+    words = f"the file says {row.said} and we say that the {ours.kind} is {ours.status}"
+    return Verdict(BreakKind.STATUS, words, ours.amount_minor)
+
+
+def _judge_fee(row: Row, ours: Ours) -> Verdict:
+    if row.fee_minor is None or ours.share_minor is None or row.said is not Said.CHARGED:
+        return AGREED
+    if abs(row.fee_minor) == ours.share_minor:
+        return AGREED
+    words = f"the carrier keeps {abs(row.fee_minor)} and we say {ours.share_minor} (minor units)"
+    return Verdict(BreakKind.FEE, words, abs(abs(row.fee_minor) - ours.share_minor))

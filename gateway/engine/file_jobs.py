@@ -1,0 +1,367 @@
+"""A carrier's file as jobs of the batch: register it, match its rows, look for what it left out, book what was paid.
+
+Every job may be run again, for the file was read before: what was matched stays matched, a fact told twice moves
+nothing, and a break told twice is one break.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import ClassVar
+
+import msgspec
+from sqlalchemy import select, update
+
+from gateway.core import ledger
+from gateway.core.carrier_files import Files, Row, Said
+from gateway.core.money import Money
+from gateway.core.payment import (
+    BreakKind,
+    Charged,
+    ChargeDeclined,
+    ChargeTakenBack,
+    EntryKind,
+    Event,
+    HoldOrderDeclined,
+    Payment,
+    Reason,
+    Reversed,
+    ReverseDeclined,
+)
+from gateway.core.reconcile import FED, Ours, Verdict, is_taken_back, judge, meant
+from gateway.store import carrier_files, tables
+from gateway.store.carrier_files import CarrierFile
+from gateway.store.effects import break_id
+from gateway.store.unit import Needs, Unit
+
+GAPS_MAX = 31
+"""So many missing files are named one by one; a longer gap is a new beginning."""
+
+
+class Found(msgspec.Struct, kw_only=True):
+    """What came of some rows."""
+
+    matched: int = 0
+    resolved: int = 0
+    """Outcomes that we did not know and the file ended."""
+    ignored: int = 0
+    """Failures of orders that we do not know: nobody's money moved."""
+    breaks: Counter[str] = msgspec.field(default_factory=Counter)
+    at_risk_minor: Counter[str] = msgspec.field(default_factory=Counter)
+
+    def note_break(self, kind: str, at_risk_minor: int) -> None:
+        self.breaks[kind] += 1
+        self.at_risk_minor[kind] += at_risk_minor
+
+    def add(self, other: "Found") -> None:
+        self.matched += other.matched
+        self.resolved += other.resolved
+        self.ignored += other.ignored
+        self.breaks.update(other.breaks)
+        self.at_risk_minor.update(other.at_risk_minor)
+
+
+class OnlyTried(Exception):
+    """Raised in place of writing; has what would have come of it."""
+
+    def __init__(self, found: Found, told: Collection[str] = ()) -> None:
+        super().__init__("nothing was written")
+        self.found = found
+        self.told = told
+        """The orders that the rows are about."""
+
+
+@dataclass(slots=True)
+class RegisterFile:
+    """Put a file into the registry, and open a break for each that should have come before it."""
+
+    file: CarrierFile
+    files: Files
+    dry_run: bool = False
+
+    action: ClassVar[str] = ""
+    is_carrier_fact: ClassVar[bool] = False
+
+    def needs(self) -> Needs:
+        return Needs()
+
+    def run(self, unit: Unit) -> Found:
+        found, file = Found(), self.file
+        breaks = [] if file.state == "refused" else [(BreakKind.FILE_MISSING, words) for words in self._gaps(unit)]
+        if file.state == "refused":
+            breaks.append((BreakKind.CONTROL_TOTAL, f"{file.carrier} file {file.name}: {file.detail}"))
+        for kind, words in breaks:
+            unit.effects.open_break(kind, None, words, carrier_file_id=file.id)
+            found.note_break(kind, 0)
+        if self.dry_run:
+            raise OnlyTried(found)
+        self._fill_gap(unit)
+        unit.put(tables.carrier_file, {**msgspec.structs.asdict(file), "at_ms": unit.now_ms})
+        return found
+
+    def _gaps(self, unit: Unit) -> list[str]:
+        file = self.file
+        return [*self._missing_numbers(unit, file), *self._missing_days(unit, file)]
+
+    def _missing_numbers(self, unit: Unit, file: CarrierFile) -> list[str]:
+        if file.sequence is None:
+            return []
+        if self.files.sequence == "daily":
+            latest = carrier_files.sequences(unit.conn, file.carrier, business_date=file.business_date) or [0]
+            day = file.business_date
+        else:
+            latest, day = carrier_files.sequences(unit.conn, file.carrier), ""
+        gap = range(latest[0] + 1, file.sequence) if latest else range(0)
+        return [missing_words(file.carrier, day, number) for number in gap] if len(gap) <= GAPS_MAX else []
+
+    def _missing_days(self, unit: Unit, file: CarrierFile) -> list[str]:
+        latest = carrier_files.latest_date(unit.conn, file.carrier)
+        if not self.files.expected_daily or latest is None:
+            return []
+        day = date.fromisoformat(file.business_date)
+        gap = range(1, (day - latest).days)
+        days = [(latest + timedelta(days=n)).isoformat() for n in gap] if len(gap) <= GAPS_MAX else []
+        return [missing_words(file.carrier, one, None) for one in days]
+
+    def _fill_gap(self, unit: Unit) -> None:
+        """This file was missed before: it is there now."""
+        file = self.file
+        if file.state == "refused":
+            return
+        day = file.business_date if self.files.sequence == "daily" else ""
+        words = [missing_words(file.carrier, file.business_date, None)]
+        words += [] if file.sequence is None else [missing_words(file.carrier, day, file.sequence)]
+        missed = [break_id(BreakKind.FILE_MISSING, None, one) for one in words]
+        settle_breaks(unit, missed, f"file {file.name} came")
+
+
+def missing_words(carrier: str, day: str, number: int | None) -> str:
+    """What is said of a file that is missing: always the same, so that it is one break."""
+    which = " ".join(part for part in (day, "" if number is None else f"number {number}") if part)
+    return f"{carrier} file {which}"
+
+
+def settle_breaks(unit: Unit, ids: Sequence[str], words: str) -> None:
+    """What a later file explained needs no person any more."""
+    table = tables.open_break
+    settled = {"resolved_at_ms": unit.now_ms, "resolved_by": "reconcile", "resolution": words}
+    if ids:
+        unit.conn.execute(update(table).where(table.c.id.in_(ids), table.c.resolved_at_ms.is_(None)).values(**settled))
+
+
+@dataclass(slots=True)
+class MatchRows:
+    """Hold some rows against our orders: note agreement, feed what is evidence, open breaks for the rest."""
+
+    file: CarrierFile
+    rows: Sequence[Row]
+    wanted: Needs = field(default_factory=Needs)
+    """Consumers and payments of the orders that may move; looked up before."""
+    dry_run: bool = False
+
+    action: ClassVar[str] = ""
+    is_carrier_fact: ClassVar[bool] = True
+
+    def needs(self) -> Needs:
+        return self.wanted
+
+    def run(self, unit: Unit) -> Found:
+        found = Found()
+        ids, references = carrier_files.names(self.rows)
+        by_id, by_reference, of_payment = carrier_files.named_orders(unit.conn, self.file.carrier, ids, references)
+        every = {order.id for orders in of_payment.values() for order in orders}
+        before = carrier_files.matched(unit.conn, every)
+        for row in self.rows:
+            named = by_id.get(row.attempt_id) if row.attempt_id else by_reference.get(row.carrier_reference)
+            if named is None:
+                self._unknown(unit, row, found)
+            else:
+                siblings = of_payment[named.payment_id]
+                here, said = (self.file.id, row.line), row.said.value
+                told = {one.id for one in siblings if before.get((one.id, said), here) != here}
+                self._known(unit, row, meant(row, named, siblings, told), before, found)
+        if self.dry_run:
+            raise OnlyTried(found, {attempt_id for attempt_id, said in before if said != Said.FAILED})
+        return found
+
+    def _unknown(self, unit: Unit, row: Row, found: Found) -> None:
+        if row.said is Said.FAILED:
+            found.ignored += 1
+            return
+        name = row.attempt_id or row.carrier_reference
+        self._break(unit, row, None, BreakKind.MISSING_HERE, f"{row.said} {name}: we know no such order", found)
+
+    def _known(
+        self, unit: Unit, row: Row, order: Ours, before: dict[tuple[str, str], tuple[str, int]], found: Found
+    ) -> None:
+        key, here = (order.id, row.said.value), (self.file.id, row.line)
+        if before.setdefault(key, here) != here:
+            words = f"{row.said} {order.id}: another row said so already"
+            self._break(unit, row, order, BreakKind.DUPLICATE, words, found)
+            return
+        verdict = judge(row, order)
+        if verdict.is_evidence and not self._feed(unit, row, order):
+            verdict = Verdict(
+                BreakKind.STATUS, f"the file says {row.said}; the payment cannot take it", row.amount_minor
+            )
+        if verdict.kind is None:
+            found.matched += 1
+            found.resolved += verdict.is_evidence
+        else:
+            words = f"{row.said} {order.id}: {verdict.words}"
+            self._break(unit, row, order, verdict.kind, words, found, verdict.at_risk_minor)
+        if verdict.kind is BreakKind.CURRENCY:
+            return
+        unit.put(
+            tables.carrier_match,
+            {"attempt_id": order.id, "said": row.said.value, "carrier_file_id": self.file.id, "line": row.line},
+        )
+        self._settle_missing(unit, row, order, found)
+
+    def _feed(self, unit: Unit, row: Row, order: Ours) -> bool:
+        """Tell the payment, as a callback would. False: there is nothing that it could be told."""
+        payment = unit.payment(order.payment_id)
+        assert payment is not None
+        fact = _fact(unit.now_ms, row, order, payment)
+        if fact is None:
+            return False
+        unit.decide(payment.id, fact)
+        table = tables.open_break
+        asked = (table.c.payment_id == payment.id) & (table.c.kind == BreakKind.UNKNOWN_OUTCOME)
+        open_ids = select(table.c.id).where(asked, table.c.resolved_at_ms.is_(None))
+        settle_breaks(unit, list(unit.conn.execute(open_ids).scalars()), f"told in {self.file.name}")
+        return True
+
+    def _settle_missing(self, unit: Unit, row: Row, order: Ours, found: Found) -> None:
+        if row.said is Said.FAILED:
+            return
+        missed = break_id(BreakKind.MISSING_AT_CARRIER, order.payment_id, untold_words(order))
+        table = tables.open_break
+        was = unit.conn.execute(
+            update(table)
+            .where(table.c.id == missed, table.c.resolved_at_ms.is_(None))
+            .values(resolved_at_ms=unit.now_ms, resolved_by="reconcile", resolution=f"told in {self.file.name}")
+        )
+        if was.rowcount:
+            words = f"{row.said} {order.id}: an earlier file should have told it"
+            self._break(unit, row, order, BreakKind.LATE, words, found, 0)
+
+    def _break(
+        self,
+        unit: Unit,
+        row: Row,
+        order: Ours | None,
+        kind: BreakKind,
+        words: str,
+        found: Found,
+        at_risk_minor: int | None = None,
+    ) -> None:
+        at_risk = Money(row.amount_minor if at_risk_minor is None else at_risk_minor, row.currency)
+        detail = f"{self.file.name} line {row.line}: {words}"
+        payment_id = None if order is None else order.payment_id
+        unit.effects.open_break(kind, payment_id, detail, at_risk=at_risk, carrier_file_id=self.file.id)
+        found.note_break(kind, at_risk.amount_minor)
+
+
+def _fact(now_ms: int, row: Row, order: Ours, payment: Payment) -> Event | None:
+    reference, detail = row.carrier_reference, "told by the carrier's file"
+    if is_taken_back(row, order):
+        return ChargeTakenBack(at_ms=now_ms, attempt_id=order.charge_attempt_id, detail=detail)
+    if order.kind not in FED:
+        return None
+    if row.said is not Said.FAILED:
+        kind = Reversed if order.kind == "reverse" else Charged
+        attempt_id = order.id if order.kind == "reverse" else order.charge_attempt_id
+        return kind(at_ms=now_ms, attempt_id=attempt_id, carrier_reference=reference)
+    if order.kind == "reverse":
+        return ReverseDeclined(at_ms=now_ms, attempt_id=order.id, detail=detail)
+    if order.kind == "capture":
+        return HoldOrderDeclined(at_ms=now_ms, attempt_id=order.id, detail=detail)
+    # This decline is final: no second code is asked for, so none is chosen.
+    reason = Reason.CARRIER_DECLINED
+    return ChargeDeclined(at_ms=now_ms, attempt_id=order.id, reason=reason, detail=detail, next_code_n=payment.code_n)
+
+
+def untold_words(order: Ours) -> str:
+    """What is said of an order that no file has: always the same, so that it is one break."""
+    return f"{order.kind} {order.id} has succeeded, and no file of the carrier has it"
+
+
+@dataclass(slots=True)
+class MissRows:
+    """Open a break for each of some orders that the carrier's files should have told of by now."""
+
+    file: CarrierFile
+    orders: Sequence[Ours]
+    dry_run: bool = False
+
+    action: ClassVar[str] = ""
+    is_carrier_fact: ClassVar[bool] = False
+
+    def needs(self) -> Needs:
+        return Needs()
+
+    def run(self, unit: Unit) -> Found:
+        found = Found()
+        for order in self.orders:
+            unit.effects.open_break(
+                BreakKind.MISSING_AT_CARRIER,
+                order.payment_id,
+                untold_words(order),
+                at_risk=Money(order.amount_minor, order.currency),
+                carrier_file_id=self.file.id,
+            )
+            found.note_break(BreakKind.MISSING_AT_CARRIER, order.amount_minor)
+        if self.dry_run:
+            raise OnlyTried(found)
+        return found
+
+
+@dataclass(slots=True)
+class EndFile:
+    """Every row is matched: the file is taken, and what the carrier paid for it is booked if our books say the same."""
+
+    file: CarrierFile
+    mode: str
+    bank: str
+
+    action: ClassVar[str] = ""
+    is_carrier_fact: ClassVar[bool] = True
+
+    def needs(self) -> Needs:
+        return Needs()
+
+    def run(self, unit: Unit) -> Found:
+        found, file = Found(), self.file
+        remittance = "none" if file.remitted_minor is None else self._remit(unit, file.remitted_minor, found)
+        table = tables.carrier_file
+        ended = update(table).where(table.c.id == file.id).values(state="taken", remittance=remittance)
+        unit.conn.execute(ended)
+        return found
+
+    def _remit(self, unit: Unit, remitted_minor: int, found: Found) -> str:
+        file = self.file
+        taken_minor, share_minor = carrier_files.told_sums(unit.conn, file.carrier, file.id)
+        missed = break_id(BreakKind.REMITTANCE, None, f"{file.carrier} file {file.name}")
+        if taken_minor - share_minor != remitted_minor:
+            # The words name no sum: it may change while breaks are settled, and it stays one break.
+            at_risk = Money(abs(taken_minor - share_minor - remitted_minor), file.currency)
+            words = f"{file.carrier} file {file.name}"
+            unit.effects.open_break(BreakKind.REMITTANCE, None, words, at_risk=at_risk, carrier_file_id=file.id)
+            found.note_break(BreakKind.REMITTANCE, at_risk.amount_minor)
+            return "open"
+        if taken_minor or share_minor:  # Else it came to nothing, and an entry of nothing is none.
+            unit.effects.post(_remittance(file, self.mode, self.bank, taken_minor, share_minor))
+        carrier_files.mark_remitted(unit.conn, file.id, unit.now_ms)
+        settle_breaks(unit, [missed], "the sums agree now")
+        return "posted"
+
+
+def _remittance(file: CarrierFile, mode: str, bank: str, taken_minor: int, share_minor: int) -> ledger.Entry:
+    legs = (
+        ledger.Leg(ledger.bank(bank), taken_minor - share_minor),
+        ledger.Leg(ledger.carrier_share(file.carrier), share_minor),
+        ledger.Leg(ledger.carrier_receivable(file.carrier), -taken_minor),
+    )
+    return ledger.an_entry(EntryKind.REMITTANCE, "carrier_file", file.id, mode=mode, currency=file.currency, legs=legs)

@@ -1,0 +1,221 @@
+"""Takes one file of a carrier from its first byte to its report, in memory that does not grow with the file.
+
+The file is read twice: first whole, for its checksum and control totals, so that of a wrong file nothing counts; then
+in portions, each of which is one batch like any other of the gateway.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from datetime import date, tzinfo
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+import msgspec
+from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
+
+from gateway.core.carrier_files import (
+    LINE_CHARACTERS_MAX,
+    Files,
+    Row,
+    Trailer,
+    UnreadableFile,
+    read_name,
+    read_rows,
+    window_ms,
+)
+from gateway.engine.file_jobs import EndFile, Found, MatchRows, MissRows, OnlyTried, RegisterFile
+from gateway.store import carrier_files
+from gateway.store.apply import Job, RetryBatch, Store
+from gateway.store.carrier_files import CarrierFile
+from gateway.store.identity import new_id
+from gateway.store.unit import Needs
+
+ROWS_MAX = 500
+"""Rows of one batch: so long the payments among them are locked."""
+BYTES_READ = 1 << 16
+TRIES_MAX = 100
+PAUSE_S = 0.1
+
+Progress = Callable[[int], None]
+"""Is told how many bytes more have been read."""
+
+
+class Refused(Exception):
+    """The file is not taken; the text says why."""
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose file it is."""
+
+    carrier: str
+    mode: str
+    currency: str
+    zone: tzinfo
+    files: Files
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a file."""
+
+    file: CarrierFile
+    found: Found
+    dry_run: bool
+
+
+class Sums(msgspec.Struct, kw_only=True):
+    """What the first reading found."""
+
+    sha256: str = ""
+    rows: int = 0
+    total_minor: int = 0
+    trailer: Trailer | None = None
+    wrong: str = ""
+
+
+class Reconciler:
+    """Takes files of one carrier. *reads* is for look-ups outside of batches."""
+
+    def __init__(self, store: Store, reads: Engine, terms: Terms) -> None:
+        self._store = store
+        self._reads = reads
+        self._terms = terms
+        self._told: set[str] = set()
+        """Only of a dry run, which leaves nothing where it could look."""
+
+    def take(self, path: Path, *, dry_run: bool = False, progress: Progress = lambda count: None) -> Report:
+        """Take the file at *path*. Raise Refused if it is none of this carrier's, known, or wrong in itself."""
+        sums = self._first_look(path, progress)
+        file, found = self._register(path, sums, dry_run=dry_run)
+        for rows in self._portions(path, progress):
+            found.add(self._apply(MatchRows(file, rows, self._needs(rows), dry_run)))
+        self._miss(file, found, dry_run=dry_run)
+        if not dry_run:
+            found.add(self._apply(EndFile(file, self._terms.mode, self._terms.files.bank)))
+            with self._reads.connect() as conn:
+                file = carrier_files.by_hash(conn, file.carrier, file.sha256) or file
+        return Report(file=file, found=found, dry_run=dry_run)
+
+    def _first_look(self, path: Path, progress: Progress) -> Sums:
+        sums = Sums()
+        digest = hashlib.sha256()
+        with path.open("rb") as raw:
+            while chunk := raw.read(BYTES_READ):
+                digest.update(chunk)
+        sums.sha256 = digest.hexdigest()
+        try:
+            for one in self._read(path, progress):
+                if isinstance(one, Trailer):
+                    sums.trailer = one
+                else:
+                    sums.rows += 1
+                    sums.total_minor += one.net_minor
+        except UnreadableFile as error:
+            sums.wrong = str(error)
+        sums.wrong = sums.wrong or _wrong_totals(sums)
+        return sums
+
+    def _read(self, path: Path, progress: Progress) -> Iterator[Row | Trailer]:
+        terms = self._terms
+        # newline="": the csv module itself knows which line breaks stand within quotes.
+        try:
+            with path.open(encoding=terms.files.encoding, newline="") as text:
+                lines = _lines(text, progress)
+                yield from read_rows(lines, terms.files, currency=terms.currency, zone=terms.zone)
+        except UnicodeDecodeError as error:
+            raise UnreadableFile(f"expected {terms.files.encoding}: {error.reason} at byte {error.start}") from error
+
+    def _register(self, path: Path, sums: Sums, *, dry_run: bool) -> tuple[CarrierFile, Found]:
+        terms = self._terms
+        name = read_name(terms.files, path.name)
+        if name is None:
+            raise Refused(f"{path.name}: expected a name like {terms.files.pattern}")
+        with self._reads.connect() as conn:
+            known = carrier_files.by_hash(conn, terms.carrier, sums.sha256)
+            day = name.business_date.isoformat()
+            other = carrier_files.in_its_place(conn, terms.carrier, day, name.sequence)
+        if known is not None and known.state == "taken" and known.remittance != "open":
+            raise Refused(f"{path.name}: known; its content was taken as {known.name}")
+        if known is not None and known.state == "refused":
+            raise Refused(f"{path.name}: known, and refused before: {known.detail}")
+        if known is not None:  # Its reader was stopped, or the sums of its remittance did not agree.
+            return known, Found()
+        if other is not None:
+            raise Refused(f"{path.name}: {other.name} was taken for that date and number, with another content")
+        file = self._new_file(path, sums, name.business_date, name.sequence)
+        found = self._apply(RegisterFile(file, terms.files, dry_run))
+        if file.state == "refused":
+            raise Refused(f"{path.name}: {file.detail}; nothing of it counts")
+        return file, found
+
+    def _new_file(self, path: Path, sums: Sums, day: date, sequence: int | None) -> CarrierFile:
+        remitted_minor = None if sums.trailer is None else sums.trailer.remitted_minor
+        return CarrierFile(
+            id=new_id("fil_"),
+            carrier=self._terms.carrier,
+            business_date=day.isoformat(),
+            sequence=sequence,
+            name=path.name,
+            sha256=sums.sha256,
+            state="refused" if sums.wrong else "reading",
+            rows=sums.rows,
+            total_minor=sums.total_minor,
+            currency=self._terms.currency,
+            remitted_minor=remitted_minor,
+            remittance="none" if remitted_minor is None else "open",
+            detail=sums.wrong,
+            at_ms=0,
+        )
+
+    def _portions(self, path: Path, progress: Progress) -> Iterator[list[Row]]:
+        rows = (one for one in self._read(path, progress) if isinstance(one, Row))
+        while portion := list(islice(rows, ROWS_MAX)):
+            yield portion
+
+    def _needs(self, rows: list[Row]) -> Needs:
+        """The payments that these rows may move, and their phones: locked in the house's order."""
+        with self._reads.connect() as conn:
+            return carrier_files.movable(conn, self._terms.carrier, rows)
+
+    def _miss(self, file: CarrierFile, found: Found, *, dry_run: bool) -> None:
+        terms = self._terms
+        from_ms, until_ms = window_ms(terms.files, date.fromisoformat(file.business_date), terms.zone)
+        with self._reads.connect() as conn:
+            for orders in carrier_files.untold(conn, terms.carrier, from_ms, until_ms):
+                missed = [order for order in orders if order.id not in self._told]
+                found.add(self._apply(MissRows(file, missed, dry_run)))
+
+    def _apply(self, job: Job) -> Found:
+        """As the writer does it: what left no trace is tried again."""
+        for _ in range(TRIES_MAX):
+            try:
+                result = self._store.apply([job]).applied[0].result
+                assert isinstance(result, Found)
+                return result
+            except OnlyTried as tried:
+                self._told.update(tried.told)
+                return tried.found
+            except RetryBatch:
+                time.sleep(PAUSE_S)
+            except IntegrityError as error:
+                raise Refused(f"somebody else takes a file of {self._terms.carrier} just now") from error
+        raise Refused(f"the database took nothing in {TRIES_MAX} tries")
+
+
+def _lines(text: IO[str], progress: Progress) -> Iterator[str]:
+    while line := text.readline(LINE_CHARACTERS_MAX):
+        if len(line) == LINE_CHARACTERS_MAX:
+            raise UnreadableFile(f"expected lines of less than {LINE_CHARACTERS_MAX} characters")
+        progress(len(line))
+        yield line
+
+
+def _wrong_totals(sums: Sums) -> str:
+    trailer = sums.trailer or Trailer()
+    if trailer.rows is not None and trailer.rows != sums.rows:
+        return f"the trailer counts {trailer.rows} rows, and there are {sums.rows}"
+    if trailer.total_minor is not None and trailer.total_minor != sums.total_minor:
+        return f"the trailer's total is {trailer.total_minor}, and the rows come to {sums.total_minor} (minor units)"
+    return ""

@@ -1,0 +1,241 @@
+"""What the registry of carriers' files holds, and the orders of ours that a file's rows are about.
+
+Reads, and the few statements that are about a whole file at once; rows are judged in `gateway.core.reconcile`.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, func, select, text
+
+from gateway.core.carrier_files import Row as Told
+from gateway.core.carrier_files import Said
+from gateway.core.ids import first_id_at
+from gateway.core.reconcile import Ours
+from gateway.store import bulk, tables
+from gateway.store.unit import Needs
+
+# An attempt may be this much older than its end: unknown outcomes take a day and more.
+OPEN_FOR_MS = 7 * 24 * 3600 * 1000
+MISSING_PAGE = 1_000
+
+
+class CarrierFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file as it is registered."""
+
+    id: str
+    carrier: str
+    business_date: str
+    sequence: int | None
+    name: str
+    sha256: str
+    state: str
+    """`reading` until every row is matched, then `taken`; or `refused`: nothing of it counts."""
+    rows: int
+    total_minor: int
+    currency: str
+    remitted_minor: int | None
+    remittance: str
+    """`none`, `open` or `posted`."""
+    detail: str
+    at_ms: int
+
+
+def by_hash(conn: Connection, carrier: str, sha256: str) -> CarrierFile | None:
+    """The file with just this content."""
+    file = tables.carrier_file
+    return _one(conn.execute(select(file).where(file.c.carrier == carrier, file.c.sha256 == sha256)).first())
+
+
+def in_its_place(conn: Connection, carrier: str, business_date: str, sequence: int | None) -> CarrierFile | None:
+    """The file that counts for this date and number."""
+    file = tables.carrier_file
+    found = select(file).where(
+        file.c.carrier == carrier, file.c.business_date == business_date, file.c.state != "refused"
+    )
+    found = found.where(file.c.sequence == sequence if sequence is not None else file.c.sequence.is_(None))
+    return _one(conn.execute(found).first())
+
+
+def sequences(conn: Connection, carrier: str, *, business_date: str | None = None) -> list[int]:
+    """The largest number of a file that counts, in a list; empty if there is none. *business_date*: of that date."""
+    file = tables.carrier_file
+    statement = select(func.max(file.c.sequence)).where(file.c.carrier == carrier, file.c.state != "refused")
+    if business_date is not None:
+        statement = statement.where(file.c.business_date == business_date)
+    found = conn.execute(statement).scalar_one()
+    return [] if found is None else [int(found)]
+
+
+def latest_date(conn: Connection, carrier: str) -> date | None:
+    """The newest business date of a file that counts."""
+    file = tables.carrier_file
+    statement = select(func.max(file.c.business_date)).where(file.c.carrier == carrier, file.c.state != "refused")
+    found = conn.execute(statement).scalar_one()
+    return None if found is None else date.fromisoformat(found)
+
+
+def _one(row: Row[Any] | None) -> CarrierFile | None:  # Any: a row of the table `carrier_file`.
+    return None if row is None else CarrierFile(**row._mapping)
+
+
+def named_orders(
+    conn: Connection, carrier: str, attempt_ids: Collection[str], references: Collection[str]
+) -> tuple[dict[str, Ours], dict[str, Ours], dict[str, list[Ours]]]:
+    """The orders at *carrier* with these ids, those with these references, and by payment all of its orders."""
+    attempt = tables.attempt
+    named = list(bulk.select_in(conn, attempt, "id", sorted(attempt_ids)))
+    named += bulk.select_in(conn, attempt, "carrier_reference", sorted(references))
+    payment_ids = sorted({row.payment_id for row in named})
+    payments = bulk.select_in(conn, tables.payment, "id", payment_ids)
+    own = {row.id for row in payments if row.carrier == carrier}
+    rows = bulk.select_in(conn, attempt, "payment_id", sorted(own), order_by="id")
+    shares = _shares(conn, carrier, payment_ids)
+    orders = [_ours(row, shares) for row in rows]
+    of_payment: dict[str, list[Ours]] = {}
+    for order in orders:
+        of_payment.setdefault(order.payment_id, []).append(order)
+    by_id = {order.id: order for order in orders}
+    # A reversal may carry the reference of its charge: what is named by it is the charge.
+    by_reference = {order.carrier_reference: order for order in reversed(orders) if order.carrier_reference}
+    return by_id, by_reference, of_payment
+
+
+def _ours(row: Row[Any], shares: Mapping[tuple[str, str], int]) -> Ours:  # Any: a row of the table `attempt`.
+    return Ours(
+        id=row.id,
+        payment_id=row.payment_id,
+        kind=row.kind,
+        charge_attempt_id=row.charge_attempt_id,
+        amount_minor=row.amount_minor,
+        currency=row.currency,
+        status=row.status,
+        carrier_reference=row.carrier_reference,
+        share_minor=shares.get((row.payment_id, row.charge_attempt_id)),
+    )
+
+
+def _shares(conn: Connection, carrier: str, payment_ids: Sequence[str]) -> dict[tuple[str, str], int]:
+    """(payment, charge) → the carrier's share that was posted with its capture."""
+    entries = bulk.select_in(conn, tables.entry, "payment_id", payment_ids)
+    captures = {row.id: (row.payment_id, row.source_id) for row in entries if row.kind == "capture"}
+    shares = dict.fromkeys(captures.values(), 0)
+    account = f"carrier:{carrier}:share_payable"
+    for leg in bulk.select_in(conn, tables.leg, "entry_id", sorted(captures)):
+        if leg.account == account:
+            shares[captures[leg.entry_id]] -= leg.amount_minor
+    return shares
+
+
+def movable(conn: Connection, carrier: str, told: Sequence[Told]) -> Needs:
+    """The payments that these rows may move, and their consumers: to be locked before."""
+    ids, references = names(told)
+    by_id, by_reference, of_payment = named_orders(conn, carrier, ids, references)
+    moving = {payment for payment, orders in of_payment.items() if any(not one.has_succeeded for one in orders)}
+    taken_back = [row for row in told if row.said is Said.REVERSED]
+    orders = [by_id.get(row.attempt_id) or by_reference.get(row.carrier_reference) for row in taken_back]
+    moving |= {order.payment_id for order in orders if order is not None}
+    rows = bulk.select_in(conn, tables.payment, "id", sorted(moving))
+    return Needs(payment_ids=tuple(row.id for row in rows), consumer_ids=tuple({row.consumer_id for row in rows}))
+
+
+def names(told: Sequence[Told]) -> tuple[set[str], set[str]]:
+    """The attempts' ids in these rows, and the carrier's references where there is no id."""
+    ids = {row.attempt_id for row in told if row.attempt_id}
+    return ids, {row.carrier_reference for row in told if not row.attempt_id}
+
+
+def matched(conn: Connection, attempt_ids: Collection[str]) -> dict[tuple[str, str], tuple[str, int]]:
+    """(attempt, what was said) → (file, line) of the first row that said so."""
+    rows = bulk.select_in(conn, tables.carrier_match, "attempt_id", sorted(attempt_ids))
+    return {(row.attempt_id, row.said): (row.carrier_file_id, row.line) for row in rows}
+
+
+def untold(conn: Connection, carrier: str, from_ms: int, until_ms: int) -> Iterator[list[Ours]]:
+    """Orders that succeeded between the two times and that no file has told of, page by page."""
+    for prefix in ORDER_PREFIXES:
+        after = first_id_at(prefix, max(0, from_ms - OPEN_FOR_MS))
+        last = first_id_at(prefix, until_ms)
+        while True:
+            values = {
+                "carrier": carrier,
+                "after": after,
+                "last": last,
+                "from_ms": from_ms,
+                "until_ms": until_ms,
+                "n": MISSING_PAGE,
+            }
+            page = conn.execute(_UNTOLD, values).all()
+            if page:
+                yield [_ours(row, {}) for row in page]
+            if len(page) < MISSING_PAGE:
+                break
+            after = page[-1].id
+
+
+ORDER_PREFIXES = ("att_", "rev_", "ref_")
+"""Of the ids that carriers see; the time in them bounds what has to be looked at."""
+
+# Reservations move no money, and of a release there is nothing to tell.
+_UNTOLD = text(
+    "SELECT a.* FROM attempt a JOIN payment p ON p.id = a.payment_id AND p.carrier = :carrier"
+    " WHERE a.id > :after AND a.id < :last AND a.ended_at_ms >= :from_ms AND a.ended_at_ms < :until_ms"
+    " AND a.status IN ('succeeded', 'late') AND a.kind NOT IN ('reserve', 'release')"
+    " AND NOT EXISTS (SELECT 1 FROM carrier_match m WHERE m.attempt_id = a.id AND m.said <> 'failed')"
+    " ORDER BY a.id LIMIT :n"
+)
+
+
+def told_sums(conn: Connection, carrier: str, file_id: str) -> tuple[int, int]:
+    """(receivable, carrier's share) that our books have for what the file tells of.
+
+    What was written off of it is taken off.
+    """
+    values = {
+        "file_id": file_id,
+        "receivable": f"carrier:{carrier}:receivable",
+        "share": f"carrier:{carrier}:share_payable",
+    }
+    sums = {row.account: int(row.amount_minor) for row in conn.execute(_TOLD_SUMS, values)}
+    written_off: int = conn.execute(_WRITTEN_OFF, values).scalar_one()
+    return sums.get(values["receivable"], 0) + int(written_off), -sums.get(values["share"], 0)
+
+
+# Two persons gave up what the carrier will not pay for orders that the file tells of.
+_WRITTEN_OFF = text(
+    'SELECT coalesce(sum(l.amount_minor), 0) FROM "break" b'
+    " JOIN entry e ON e.source_type = 'break' AND e.source_id = b.id AND e.kind = 'write_off'"
+    " JOIN leg l ON l.entry_id = e.id AND l.account = :receivable"
+    " WHERE b.carrier_file_id = :file_id AND b.kind IN ('amount', 'fee', 'remittance')"
+)
+
+# Which entries belong to an order: those of its charge, or of what it gave back.
+_TOLD_SUMS = text(
+    "SELECT l.account, sum(l.amount_minor) AS amount_minor FROM carrier_match m JOIN attempt a ON a.id = m.attempt_id"
+    " JOIN entry e ON e.payment_id = a.payment_id AND ("
+    " m.said = 'charged' AND e.kind IN ('capture', 'late_charge') AND e.source_id = a.charge_attempt_id"
+    " OR m.said = 'reversed' AND a.kind <> 'reverse' AND e.kind = 'clawback' AND e.source_id = a.charge_attempt_id"
+    " OR m.said IN ('reversed', 'refunded') AND a.kind = 'reverse' AND e.kind = 'reversal'"
+    " AND e.source_id = a.charge_attempt_id"
+    " OR m.said IN ('reversed', 'refunded') AND a.kind = 'refund' AND e.kind = 'refund_succeeded'"
+    " AND e.source_id = a.id)"
+    " JOIN leg l ON l.entry_id = e.id AND l.account IN (:receivable, :share)"
+    " WHERE m.carrier_file_id = :file_id GROUP BY l.account"
+)
+
+
+def mark_remitted(conn: Connection, file_id: str, now_ms: int) -> None:
+    """The carrier has paid for all that this file tells of."""
+    conn.execute(_MARK_REMITTED, {"file_id": file_id, "now_ms": now_ms})
+
+
+# Settlement asks for what stands in the entry of a capture: the charge or the reservation.
+_MARK_REMITTED = text(
+    "INSERT INTO remitted_attempt (attempt_id, carrier_file_id, at_ms)"
+    " SELECT DISTINCT CASE m.said WHEN 'charged' THEN a.charge_attempt_id ELSE a.id END, m.carrier_file_id,"
+    " CAST(:now_ms AS bigint) FROM carrier_match m JOIN attempt a ON a.id = m.attempt_id"
+    " WHERE m.carrier_file_id = :file_id AND m.said <> 'failed' AND NOT EXISTS (SELECT 1 FROM remitted_attempt r"
+    " WHERE r.attempt_id = CASE m.said WHEN 'charged' THEN a.charge_attempt_id ELSE a.id END)"
+)

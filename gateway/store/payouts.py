@@ -1,0 +1,254 @@
+"""Payouts: what stands in `available` is claimed, drafted, approved by two, submitted, and ended by the bank's word."""
+
+from typing import Any, ClassVar
+
+import msgspec
+from sqlalchemy import Connection, Row, func, select, update
+
+from gateway.core.ledger import an_entry, merchant_available
+from gateway.core.payouts import EVENTS, NotAllowed, PayoutState, check_approval, check_step, posting
+from gateway.core.public import rfc3339
+from gateway.store import bulk, tables
+from gateway.store.identity import new_id
+from gateway.store.settling import claim_legs, hold_mark, move_mark, open_legs
+from gateway.store.terms import read_terms
+from gateway.store.unit import Needs, Unit
+
+
+class Payout(msgspec.Struct, frozen=True, kw_only=True):
+    """A payout as it is kept."""
+
+    id: str
+    merchant_id: str
+    mode: str
+    currency: str
+    amount_minor: int
+    state: PayoutState
+    account_name: str
+    account: str
+    bic: str
+    drafted_by: str
+    first_approval_by: str | None = None
+    second_approval_by: str | None = None
+    file_id: str | None = None
+    bank: str | None = None
+    detail: str = ""
+    created_at_ms: int
+    changed_at_ms: int
+
+
+class PublicPayout(msgspec.Struct, frozen=True, kw_only=True):
+    """A payout as its merchant sees it."""
+
+    id: str
+    object: str = "payout"
+    mode: str
+    status: PayoutState
+    amount: int
+    currency: str
+    account_last4: str
+    detail: str
+    created_at: str
+    changed_at: str
+
+
+def public_payout(payout: Payout) -> PublicPayout:
+    """Who approved it is none of the merchant's business, and its account is shown by its end."""
+    return PublicPayout(
+        id=payout.id,
+        mode=payout.mode,
+        status=payout.state,
+        amount=payout.amount_minor,
+        currency=payout.currency,
+        account_last4=payout.account[-4:],
+        detail=payout.detail,
+        created_at=rfc3339(payout.created_at_ms),
+        changed_at=rfc3339(payout.changed_at_ms),
+    )
+
+
+class DraftPayouts(msgspec.Struct, frozen=True, kw_only=True):
+    """Draft what one merchant can be paid, in each mode and currency."""
+
+    merchant_id: str
+    by: str
+    action: ClassVar[str] = ""
+    is_carrier_fact: ClassVar[bool] = False
+
+    def needs(self) -> Needs:
+        return Needs()
+
+    def run(self, unit: Unit) -> list[Payout]:
+        conn, account = unit.conn, merchant_available(self.merchant_id)
+        terms = read_terms(conn, self.merchant_id)
+        mark = hold_mark(conn, account)
+        drafted = []
+        for mode, currency, amount_minor in _open_sums(conn, account, mark):
+            too_little = amount_minor < max(1, terms.minimum_minor)
+            if too_little or not terms.account or has_unknown(conn, self.merchant_id, mode):
+                continue
+            payout = Payout(
+                id=new_id("po_"),
+                merchant_id=self.merchant_id,
+                mode=mode,
+                currency=currency,
+                amount_minor=amount_minor,
+                state=PayoutState.DRAFT,
+                account_name=terms.account_name,
+                account=terms.account,
+                bic=terms.bic,
+                drafted_by=self.by,
+                created_at_ms=unit.now_ms,
+                changed_at_ms=unit.now_ms,
+            )
+            entry = tables.entry.c
+            wanted = open_legs(account, mark).where(entry.mode == mode, entry.currency == currency)
+            claim_legs(conn, wanted, account, payout.id)
+            bulk.insert_rows(conn, tables.payout, [msgspec.structs.asdict(payout)])
+            tell(unit, None, payout)
+            drafted.append(payout)
+        move_mark(conn, account, mark)
+        return drafted
+
+
+def _open_sums(conn: Connection, account: str, mark: str) -> list[tuple[str, str, int]]:
+    entry = tables.entry.c
+    statement = (
+        open_legs(account, mark)
+        .with_only_columns(entry.mode, entry.currency, func.sum(tables.leg.c.amount_minor))
+        .group_by(entry.mode, entry.currency)
+        .order_by(entry.mode, entry.currency)
+    )
+    return [(row[0], row[1], -int(row[2])) for row in conn.execute(statement)]
+
+
+def has_unknown(conn: Connection, merchant_id: str, mode: str) -> bool:
+    """Whether a payout may have been made that nobody knows of."""
+    of = tables.payout.c
+    found = select(of.id).where(of.merchant_id == merchant_id, of.mode == mode, of.state == PayoutState.UNKNOWN)
+    return conn.execute(found.limit(1)).first() is not None
+
+
+def tell(unit: Unit, before: PayoutState | None, payout: Payout) -> None:
+    """Post what the step moved, and append its event."""
+    moved = posting(
+        before,
+        payout.state,
+        merchant_id=payout.merchant_id,
+        bank_name=payout.bank or "",
+        amount_minor=payout.amount_minor,
+    )
+    if moved is not None:
+        unit.effects.post(
+            an_entry(moved.kind, "payout", payout.id, mode=payout.mode, currency=payout.currency, legs=moved.legs)
+        )
+    event = EVENTS.get(payout.state)
+    if event is not None:
+        body = msgspec.to_builtins(public_payout(payout))
+        unit.effects.notify(payout.merchant_id, payout.mode, event, None, body)
+
+
+def locked_payout(conn: Connection, payout_id: str) -> Payout:
+    """Raise NotAllowed if there is none."""
+    found = conn.execute(select(tables.payout).where(tables.payout.c.id == payout_id).with_for_update()).first()
+    if found is None:
+        raise NotAllowed(f"expected the id of a payout, got {payout_id!r}: there is none")
+    return payout_of(found)
+
+
+def payout_of(row: Row[Any]) -> Payout:  # Any: a row of the table.
+    return Payout(**(dict(row._mapping) | {"state": PayoutState(row.state)}))
+
+
+def move(unit: Unit, payout: Payout, after: PayoutState, **changes: str) -> Payout:
+    """Take the step to *after*. Raise NotAllowed. The bank's same word again changes nothing."""
+    if payout.state is after:
+        return payout
+    check_step(payout.id, payout.state, after)
+    moved = msgspec.structs.replace(payout, state=after, changed_at_ms=unit.now_ms, **changes)
+    _keep(unit.conn, moved)
+    tell(unit, payout.state, moved)
+    return moved
+
+
+def _keep(conn: Connection, payout: Payout) -> None:
+    columns = msgspec.structs.asdict(payout)
+    conn.execute(update(tables.payout).where(tables.payout.c.id == payout.id).values(**columns))
+
+
+class ApprovePayout(msgspec.Struct, frozen=True, kw_only=True):
+    """One person's approval; the second one makes it `approved`."""
+
+    payout_id: str
+    by: str
+    action: ClassVar[str] = ""
+    is_carrier_fact: ClassVar[bool] = False
+
+    def needs(self) -> Needs:
+        return Needs()
+
+    def run(self, unit: Unit) -> Payout:
+        payout = locked_payout(unit.conn, self.payout_id)
+        check_step(payout.id, payout.state, PayoutState.APPROVED)
+        check_approval(payout.id, self.by, payout.drafted_by, payout.first_approval_by)
+        if payout.first_approval_by is not None:
+            return move(unit, payout, PayoutState.APPROVED, second_approval_by=self.by)
+        first = msgspec.structs.replace(payout, first_approval_by=self.by)
+        _keep(unit.conn, first)
+        return first
+
+
+class MovePayout(msgspec.Struct, frozen=True, kw_only=True):
+    """The bank's word about a payout, or an operator's `cancelled`."""
+
+    payout_id: str
+    state: PayoutState
+    detail: str
+    file_id: str | None = None
+    """If the word names one, the file that the payout must stand in."""
+    amount_minor: int | None = None
+    action: ClassVar[str] = ""
+    is_carrier_fact: ClassVar[bool] = False
+
+    def needs(self) -> Needs:
+        return Needs()
+
+    def run(self, unit: Unit) -> Payout:
+        assert self.state not in (PayoutState.APPROVED, PayoutState.SUBMITTED), "these have jobs of their own"
+        payout = locked_payout(unit.conn, self.payout_id)
+        if self.file_id is not None and self.file_id != payout.file_id:
+            raise NotAllowed(f"{payout.id} stands in file {payout.file_id}, not in {self.file_id}")
+        if self.amount_minor is not None and self.amount_minor != payout.amount_minor:
+            raise NotAllowed(f"{payout.id} is of {payout.amount_minor}, and the bank speaks of {self.amount_minor}")
+        return move(unit, payout, self.state, detail=self.detail)
+
+
+class SubmitPayouts(msgspec.Struct, frozen=True, kw_only=True):
+    """Put all approved payouts of a mode and currency into one file: they are submitted before it is handed over."""
+
+    mode: str
+    currency: str
+    bank: str
+    payouts_max: int
+    action: ClassVar[str] = ""
+    is_carrier_fact: ClassVar[bool] = False
+
+    def needs(self) -> Needs:
+        return Needs()
+
+    def run(self, unit: Unit) -> list[Payout]:
+        of = tables.payout.c
+        approved = (
+            select(tables.payout)
+            .where(of.state == PayoutState.APPROVED, of.mode == self.mode, of.currency == self.currency)
+            .order_by(of.id)
+            .limit(self.payouts_max)
+            .with_for_update()
+        )
+        file_id = new_id("pof_")
+        found = [payout_of(row) for row in unit.conn.execute(approved).all()]
+        return [
+            move(unit, payout, PayoutState.SUBMITTED, file_id=file_id, bank=self.bank)
+            for payout in found
+            if not has_unknown(unit.conn, payout.merchant_id, payout.mode)
+        ]

@@ -1,0 +1,80 @@
+"""What a bank says about payouts: a status report as JSON or CSV, in the codes of pain.002.
+
+Only an explicit word ends a payout. What is received or pending makes no difference yet, and a code that is not listed
+makes the outcome unknown: the merchant then gets no other payout until the bank has said more.
+"""
+
+import csv
+import io
+from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+import msgspec
+
+from gateway.core.money import exponent
+from gateway.core.payouts import PayoutState
+
+# ExternalPaymentTransactionStatus1Code of ISO 20022; RTRN stands for a return (pacs.004).
+STATES: Final = {
+    "ACSC": PayoutState.PAID,
+    "ACCC": PayoutState.PAID,
+    "RJCT": PayoutState.FAILED,
+    "CANC": PayoutState.FAILED,
+    "RTRN": PayoutState.RETURNED,
+}
+NO_NEWS: Final = frozenset({"RCVD", "ACTC", "ACCP", "ACSP"})
+
+
+class BankWord(msgspec.Struct, frozen=True, kw_only=True):
+    """The bank's word about one payout."""
+
+    payout_id: str
+    state: PayoutState
+    amount_minor: int
+    detail: str
+    file_id: str | None
+
+
+class _Line(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    status: str
+    amount: str
+    currency: str
+    reason: str = ""
+    file_id: str | None = None
+
+
+class _Report(msgspec.Struct, frozen=True):
+    payments: list[_Line]
+
+
+def read_report(content: bytes) -> list[BankWord]:
+    """The words of *content* that change anything. Raise ValueError that says what is wrong."""
+    return [word for line in _lines(content) if (word := _word(line)) is not None]
+
+
+def _lines(content: bytes) -> Iterator[_Line]:
+    if content.lstrip().startswith(b"{"):
+        yield from msgspec.json.decode(content, type=_Report).payments
+        return
+    for row in csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")):
+        yield msgspec.convert(row, _Line)
+
+
+def _word(line: _Line) -> BankWord | None:
+    if line.status in NO_NEWS:
+        return None
+    try:
+        minor = Decimal(line.amount).scaleb(exponent(line.currency))
+    except (InvalidOperation, KeyError) as error:
+        raise ValueError(f"{line.id}: expected an amount, got {line.amount!r} {line.currency!r}") from error
+    if minor != int(minor):
+        raise ValueError(f"{line.id}: expected whole minor units, got {line.amount!r} {line.currency}")
+    return BankWord(
+        payout_id=line.id,
+        state=STATES.get(line.status, PayoutState.UNKNOWN),
+        amount_minor=int(minor),
+        detail=f"{line.status} {line.reason}".strip(),
+        file_id=line.file_id or None,
+    )

@@ -1,0 +1,158 @@
+"""Files by which a bank pays merchants: CSV, and ISO 20022 credit transfers (pain.001.001.03 and .09).
+
+The payout's id is the end-to-end id and the file's id the message id, so a file that is handed over twice is the same
+file. Before a file leaves, it is read again and its count and sum are compared with the payouts.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final, Literal
+from xml.etree import ElementTree as ET
+
+import msgspec
+
+from gateway.core.money import exponent
+from gateway.core.public import rfc3339
+from gateway.store.payouts import Payout
+
+Format = Literal["csv", "pain.001.001.03", "pain.001.001.09"]
+FORMATS: Final[tuple[Format, ...]] = ("csv", "pain.001.001.03", "pain.001.001.09")
+PAYOUTS_MAX: Final = 10_000
+CSV_COLUMNS: Final = ("id", "amount", "currency", "account_name", "account", "bic", "file_id")
+# Identifiers of the standard have at most 35 characters.
+ID_CHARACTERS_MAX: Final = 35
+NAME_CHARACTERS_MAX: Final = 70
+
+
+class Debtor(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose account pays."""
+
+    name: str
+    account: str
+    bic: str
+
+
+class WrongFile(Exception):
+    """What was written does not say what was meant."""
+
+
+def payout_file(payouts: Sequence[Payout], debtor: Debtor, form: Format) -> bytes:
+    """The file for *payouts*, all of one currency and file. Raise WrongFile."""
+    assert payouts and len({(one.currency, one.file_id) for one in payouts}) == 1, "expected one file of one currency"
+    content = _csv(payouts) if form == "csv" else _pain(payouts, debtor, form)
+    _compare(_read_csv(content) if form == "csv" else _read_pain(content), payouts)
+    return content
+
+
+def decimal(amount_minor: int, currency: str) -> str:
+    """As banks write it: 1250.00."""
+    return str(Decimal(amount_minor).scaleb(-exponent(currency)))
+
+
+def _csv(payouts: Sequence[Payout]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(CSV_COLUMNS)
+    for one in payouts:
+        amount = decimal(one.amount_minor, one.currency)
+        writer.writerow((one.id, amount, one.currency, one.account_name, one.account, one.bic, one.file_id))
+    return text.getvalue().encode()
+
+
+def _pain(payouts: Sequence[Payout], debtor: Debtor, form: Format) -> bytes:
+    root = ET.Element("Document", xmlns=f"urn:iso:std:iso:20022:tech:xsd:{form}")
+    transfer = ET.SubElement(root, "CstmrCdtTrfInitn")
+    file_id, at = str(payouts[0].file_id), rfc3339(max(one.changed_at_ms for one in payouts))
+    total = decimal(sum(one.amount_minor for one in payouts), payouts[0].currency)
+    head = ET.SubElement(transfer, "GrpHdr")
+    _texts(head, ("MsgId", file_id), ("CreDtTm", at), ("NbOfTxs", str(len(payouts))), ("CtrlSum", total))
+    _texts(ET.SubElement(head, "InitgPty"), ("Nm", debtor.name[:NAME_CHARACTERS_MAX]))
+    batch = ET.SubElement(transfer, "PmtInf")
+    _texts(batch, ("PmtInfId", file_id), ("PmtMtd", "TRF"), ("NbOfTxs", str(len(payouts))), ("CtrlSum", total))
+    day = ET.SubElement(batch, "ReqdExctnDt")
+    if form == "pain.001.001.03":
+        day.text = at[:10]
+    else:
+        _texts(day, ("Dt", at[:10]))
+    _texts(ET.SubElement(batch, "Dbtr"), ("Nm", debtor.name[:NAME_CHARACTERS_MAX]))
+    _account(ET.SubElement(batch, "DbtrAcct"), debtor.account)
+    _agent(batch, "DbtrAgt", debtor.bic, form)
+    for one in payouts:
+        _transaction(batch, one, form)
+    content: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return content
+
+
+def _transaction(batch: ET.Element, payout: Payout, form: Format) -> None:
+    one = ET.SubElement(batch, "CdtTrfTxInf")
+    _texts(ET.SubElement(one, "PmtId"), ("InstrId", payout.id), ("EndToEndId", payout.id))
+    amount = ET.SubElement(ET.SubElement(one, "Amt"), "InstdAmt", Ccy=payout.currency)
+    amount.text = decimal(payout.amount_minor, payout.currency)
+    if payout.bic:
+        _agent(one, "CdtrAgt", payout.bic, form)
+    _texts(ET.SubElement(one, "Cdtr"), ("Nm", payout.account_name[:NAME_CHARACTERS_MAX]))
+    _account(ET.SubElement(one, "CdtrAcct"), payout.account)
+
+
+def _agent(parent: ET.Element, name: str, bic: str, form: Format) -> None:
+    agent = ET.SubElement(ET.SubElement(parent, name), "FinInstnId")
+    if bic:
+        _texts(agent, ("BIC" if form == "pain.001.001.03" else "BICFI", bic))
+    else:
+        _texts(ET.SubElement(agent, "Othr"), ("Id", "NOTPROVIDED"))
+
+
+def _account(parent: ET.Element, account: str) -> None:
+    identifier = ET.SubElement(parent, "Id")
+    if is_iban(account):
+        _texts(identifier, ("IBAN", account))
+    else:
+        _texts(ET.SubElement(identifier, "Othr"), ("Id", account))
+
+
+def is_iban(account: str) -> bool:
+    """Whether *account* is an IBAN by its form and its check digits (ISO 13616)."""
+    if not re.fullmatch(r"[A-Z]{2}\d{2}[A-Z0-9]{11,30}", account):
+        return False
+    return int("".join(str(int(character, 36)) for character in account[4:] + account[:4])) % 97 == 1
+
+
+def _texts(parent: ET.Element, *named: tuple[str, str]) -> None:
+    for name, text in named:
+        ET.SubElement(parent, name).text = text
+
+
+class _Reread(msgspec.Struct, frozen=True):
+    """What another reader finds in a file."""
+
+    count: int
+    total: Decimal
+    transfers: dict[str, Decimal]
+
+
+def _read_csv(content: bytes) -> _Reread:
+    lines = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+    transfers = {line["id"]: Decimal(line["amount"]) for line in lines}
+    return _Reread(len(lines), sum(transfers.values(), Decimal()), transfers)
+
+
+def _read_pain(content: bytes) -> _Reread:
+    # Our own words just now: nothing in them is foreign.
+    root = ET.fromstring(content)
+    head = root.find("{*}CstmrCdtTrfInitn/{*}GrpHdr")
+    assert head is not None, "a file without a head"
+    transfers = {
+        one.findtext("{*}PmtId/{*}EndToEndId", ""): Decimal(one.findtext("{*}Amt/{*}InstdAmt", "0"))
+        for one in root.iter("{" + root.tag[1:].partition("}")[0] + "}CdtTrfTxInf")
+    }
+    return _Reread(int(head.findtext("{*}NbOfTxs", "0")), Decimal(head.findtext("{*}CtrlSum", "0")), transfers)
+
+
+def _compare(found: _Reread, payouts: Sequence[Payout]) -> None:
+    meant = {one.id: Decimal(decimal(one.amount_minor, one.currency)) for one in payouts}
+    total = sum(meant.values(), Decimal())
+    if (found.count, found.total, found.transfers) != (len(payouts), total, meant):
+        raise WrongFile(f"expected {len(payouts)} transfers of {total}, wrote {found.count} of {found.total}")

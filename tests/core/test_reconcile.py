@@ -1,0 +1,108 @@
+"""One row beside one order of ours: which order it means, and whether that is agreement, evidence or a break."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.carrier_files import Row, Said
+from gateway.core.reconcile import FED, Ours, judge, meant
+
+
+def ours(**changes: Any) -> Ours:  # Any: fields of an order.
+    fields: dict[str, Any] = {
+        **{"id": "att_1", "payment_id": "pay_1", "kind": "charge", "charge_attempt_id": "att_1"},
+        **{"amount_minor": 1_000, "currency": "KES", "status": "succeeded", "carrier_reference": "SR1"},
+    }
+    return Ours(**(fields | changes))
+
+
+def row(said: str = "charged", **changes: Any) -> Row:  # Any: fields of a row.
+    fields: dict[str, Any] = {"line": 1, "attempt_id": "att_1", "amount_minor": 1_000, "currency": "KES"}
+    return Row(said=Said(said), **(fields | changes))
+
+
+AGREES, EVIDENCE = "agrees", "evidence"
+VERDICTS = [
+    ("charge", "succeeded", "charged", AGREES),
+    ("charge", "late", "charged", AGREES),
+    ("charge", "running", "charged", EVIDENCE),
+    ("charge", "failed", "charged", EVIDENCE),
+    ("charge", "running", "failed", EVIDENCE),
+    ("charge", "failed", "failed", AGREES),
+    ("charge", "succeeded", "failed", "status"),
+    ("charge", "late", "failed", "status"),
+    ("charge", "succeeded", "reversed", EVIDENCE),  # the carrier took it back
+    ("charge", "failed", "reversed", "status"),
+    ("charge", "succeeded", "refunded", "status"),  # a refund that we never ordered
+    ("capture", "running", "charged", EVIDENCE),
+    ("capture", "succeeded", "charged", AGREES),
+    ("reserve", "running", "charged", "status"),
+    ("reverse", "succeeded", "reversed", AGREES),
+    ("reverse", "succeeded", "refunded", AGREES),  # one word for both
+    ("reverse", "running", "reversed", EVIDENCE),
+    ("reverse", "running", "failed", EVIDENCE),
+    ("reverse", "succeeded", "charged", "status"),
+    ("refund", "succeeded", "refunded", AGREES),
+    ("refund", "running", "refunded", "status"),
+    ("refund", "succeeded", "failed", "status"),
+]
+
+
+@pytest.mark.parametrize(("kind", "status", "said", "verdict"), VERDICTS)
+def test_each_word_about_each_order(kind: str, status: str, said: str, verdict: str) -> None:
+    found = judge(row(said), ours(kind=kind, status=status))
+    assert (found.kind or (EVIDENCE if found.is_evidence else AGREES)) == verdict
+    assert found.at_risk_minor == (1_000 if verdict == "status" else 0)
+
+
+@pytest.mark.parametrize(
+    ("told", "posted", "at_risk"), [(30, 30, None), (-30, 30, None), (30, None, None), (None, 30, None), (50, 30, 20)]
+)
+def test_the_carriers_share_must_be_the_one_that_was_posted(
+    told: int | None, posted: int | None, at_risk: int | None
+) -> None:
+    found = judge(row(fee_minor=told), ours(share_minor=posted))
+    assert (found.kind, found.at_risk_minor) == (None if at_risk is None else "fee", at_risk or 0)
+
+
+CHARGE = ours()
+RESERVE = ours(id="att_2", kind="reserve", charge_attempt_id="att_2")
+CAPTURE = ours(id="att_3", kind="capture", charge_attempt_id="att_2", amount_minor=400)
+REVERSE = ours(id="rev_1", kind="reverse")
+REFUNDS = [ours(id=f"ref_{n}", kind="refund", amount_minor=minor) for n, minor in enumerate((300, 300, 400))]
+MEANT = [
+    pytest.param(row(), CHARGE, [CHARGE, REVERSE], (), "att_1", id="the charge itself"),
+    pytest.param(row("reversed"), CHARGE, [CHARGE, REVERSE], (), "rev_1", id="its reversal"),
+    pytest.param(row("refunded"), CHARGE, [CHARGE, REVERSE], (), "rev_1", id="a reversal called a refund"),
+    pytest.param(row("reversed"), CHARGE, [CHARGE], (), "att_1", id="nothing of ours"),
+    pytest.param(row("refunded", amount_minor=400), CHARGE, [CHARGE, *REFUNDS], (), "ref_2", id="by its amount"),
+    pytest.param(row("refunded", amount_minor=300), CHARGE, [CHARGE, *REFUNDS], ("ref_0",), "ref_1", id="the second"),
+    pytest.param(row(), RESERVE, [RESERVE, CAPTURE], (), "att_3", id="its capture"),
+    pytest.param(row("failed"), RESERVE, [RESERVE], (), "att_2", id="no capture"),
+    pytest.param(row("reversed"), REVERSE, [CHARGE, REVERSE], (), "rev_1", id="named by its own id"),
+]
+
+
+@pytest.mark.parametrize(("told", "named", "siblings", "before", "order"), MEANT)
+def test_what_is_told_under_the_charge_means_the_order_that_we_made(
+    told: Row, named: Ours, siblings: list[Ours], before: tuple[str, ...], order: str
+) -> None:
+    assert meant(told, named, siblings, before).id == order
+
+
+@given(
+    st.sampled_from(list(Said)),
+    st.sampled_from(["charge", "reserve", "capture", "release", "reverse", "refund"]),
+    st.sampled_from(["running", "succeeded", "failed", "late"]),
+    st.sampled_from([("KES", 1_000), ("KES", 999), ("UGX", 1_000)]),
+)
+def test_no_row_is_evidence_for_what_we_did_not_order_so(
+    said: Said, kind: str, status: str, sum_: tuple[str, int]
+) -> None:
+    found = judge(row(said, currency=sum_[0], amount_minor=sum_[1]), ours(kind=kind, status=status))
+    assert not (found.kind is not None and found.is_evidence)
+    if found.is_evidence:
+        assert sum_ == ("KES", 1_000) or (said is Said.FAILED and sum_[0] == "KES")
+        assert kind in FED or said is Said.REVERSED

@@ -1,0 +1,133 @@
+"""Payout files are what the official schema wants, and say what was meant; a bank's report is read as it was meant."""
+
+from importlib import resources
+
+import msgspec
+import pytest
+import xmlschema
+
+from gateway.core.payouts import PayoutState
+from gateway.store.payouts import Payout
+from merchants import payout_files
+from merchants.bank_words import BankWord, read_report
+from merchants.payout_files import FORMATS, Debtor, Format, WrongFile, decimal, is_iban, payout_file
+from simulators.bank import read_file
+
+DEBTOR = Debtor(name="Gateway Ltd", account="DE89370400440532013000", bic="COBADEFFXXX")
+PAIN = [form for form in FORMATS if form != "csv"]
+
+
+def a_payout(n: int = 1, **changes: object) -> Payout:
+    payout = Payout(
+        id=f"po_{n:026d}",
+        merchant_id="mer_1",
+        mode="live",
+        currency="KES",
+        amount_minor=125_050 + n,
+        state=PayoutState.SUBMITTED,
+        account_name="Ashá & Sons <Mboga>",
+        account="1100223344",
+        bic="KCBLKENX",
+        drafted_by="settlement run",
+        file_id=f"pof_{7:026d}",
+        bank="main",
+        created_at_ms=1_795_000_000_000,
+        changed_at_ms=1_795_000_000_000,
+    )
+    return msgspec.structs.replace(payout, **changes)
+
+
+PAYOUTS = {
+    "a local account": [a_payout()],
+    "an IBAN": [a_payout(account="GB82WEST12345698765432", bic="")],
+    "several": [a_payout(n) for n in range(1, 30)],
+    "a currency without minor units": [a_payout(currency="UGX", amount_minor=70_000)],
+    "a long name": [a_payout(account_name="Asha " * 40)],
+}
+
+
+@pytest.mark.parametrize("form", PAIN)
+@pytest.mark.parametrize("label", PAYOUTS)
+def test_a_file_is_valid_by_the_official_schema(form: Format, label: str) -> None:
+    schema = xmlschema.XMLSchema(str(resources.files("sepaxml") / "schemas" / f"{form}.xsd"))
+    schema.validate(payout_file(PAYOUTS[label], DEBTOR, form).decode())
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("label", PAYOUTS)
+def test_a_bank_reads_what_was_meant(form: Format, label: str) -> None:
+    payouts = PAYOUTS[label]
+    taken = read_file(payout_file(payouts, DEBTOR, form))
+    assert taken.id == payouts[0].file_id
+    found = [(one.id, one.account, str(one.amount), one.currency) for one in taken.transfers]
+    assert found == [(p.id, p.account, decimal(p.amount_minor, p.currency), p.currency) for p in payouts]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_same_payouts_are_the_same_file(form: Format) -> None:
+    assert payout_file([a_payout()], DEBTOR, form) == payout_file([a_payout()], DEBTOR, form)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_file_that_says_something_else_does_not_leave(form: Format, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = payout_files.decimal
+    told: list[int] = []
+
+    def wrong_once(amount_minor: int, currency: str) -> str:
+        told.append(amount_minor)
+        return honest(amount_minor + (len(told) == 1), currency)
+
+    monkeypatch.setattr(payout_files, "decimal", wrong_once)
+    with pytest.raises(WrongFile):
+        payout_file([a_payout()], DEBTOR, form)
+
+
+@pytest.mark.parametrize(
+    ("account", "iban"),
+    [("DE89370400440532013000", True), ("DE88370400440532013000", False), ("1100223344", False), ("", False)],
+)
+def test_an_account_is_an_iban_by_its_check_digits(account: str, iban: bool) -> None:
+    assert is_iban(account) is iban
+
+
+LINE = {"id": "po_1", "amount": "1250.50", "currency": "KES", "reason": "AC01", "file_id": "pof_1"}
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("ACSC", PayoutState.PAID),
+        ("RJCT", PayoutState.FAILED),
+        ("RTRN", PayoutState.RETURNED),
+        ("UNKN", PayoutState.UNKNOWN),
+        ("something new", PayoutState.UNKNOWN),
+    ],
+)
+def test_only_an_explicit_word_ends_a_payout(status: str, state: PayoutState) -> None:
+    as_json = msgspec.json.encode({"payments": [LINE | {"status": status}]})
+    as_csv = f"id,status,amount,currency,reason,file_id\npo_1,{status},1250.50,KES,AC01,pof_1\n".encode()
+    meant = BankWord(payout_id="po_1", state=state, amount_minor=125_050, detail=f"{status} AC01", file_id="pof_1")
+    assert read_report(as_json) == read_report(as_csv) == [meant]
+
+
+def test_a_file_that_was_received_is_no_news() -> None:
+    assert read_report(msgspec.json.encode({"payments": [LINE | {"status": "ACSP"}]})) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{", "truncated"),
+        (b'{"payments": [{}]}', "required field `id`"),
+        (b"id,status\npo_1,ACSC\n", "required field `amount`"),
+    ],
+)
+def test_what_is_no_report_is_refused(content: bytes, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        read_report(content)
+
+
+@pytest.mark.parametrize("amount", ["x", "1.005", ""])
+def test_an_amount_that_is_none_is_refused(amount: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        read_report(msgspec.json.encode({"payments": [LINE | {"status": "ACSC", "amount": amount}]}))
