@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from carriers import base
-from carriers.camara.settings import Settings
 from carriers.camara.wire import Error, Order, Payment, Refund, amount_of
 from carriers.http import read
 from gateway.core.payment import Reason
@@ -86,7 +85,7 @@ def is_of_another(seen: Payment, order: Order) -> bool:
     return seen.correlator not in (order.attempt_id, None) or seen.amount_transaction.phone_number != order.msisdn
 
 
-def payment(seen: Payment, order: Order, settings: Settings) -> Held:
+def payment(seen: Payment, order: Order) -> Held:
     """What the payment says, charge or reservation."""
     if is_of_another(seen, order):
         return MISMATCH
@@ -108,7 +107,7 @@ def payment(seen: Payment, order: Order, settings: Settings) -> Held:
     return base.Unknown(detail=f"paymentStatus {seen.payment_status[:40]!r}")
 
 
-def refund(seen: Refund, order: Order, settings: Settings) -> Ended:
+def refund(seen: Refund, order: Order) -> Ended:
     if seen.correlator not in (order.attempt_id, None):
         return MISMATCH
     if seen.refund_status == "succeeded":
@@ -128,9 +127,9 @@ def refund(seen: Refund, order: Order, settings: Settings) -> Ended:
     return base.Unknown(detail=f"refundStatus {seen.refund_status[:40]!r}")
 
 
-def charge(seen: Payment, order: Order, settings: Settings) -> Ended:
+def charge(seen: Payment, order: Order) -> Ended:
     """Of a charge in one step, which is never held."""
-    found = payment(seen, order, settings)
+    found = payment(seen, order)
     if isinstance(found, base.Held | base.Released) or seen.payment_status == "pending_validation":
         return base.Unknown(detail=f"a charge in one step is {seen.payment_status}")
     return found

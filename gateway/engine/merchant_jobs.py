@@ -292,6 +292,8 @@ class CapturePayment(ChangePayment):
         if self.amount_minor > whole_minor:
             detail = f"amount: expected at most {whole_minor}, got {self.amount_minor}"
             return Problem("capture_exceeds_payment", detail)
+        if payment.state is not State.AUTHORIZED:
+            return None  # Just this may be done already; otherwise the state is what is wrong.
         if payment.funds_held and unit.policy.rules[payment.carrier].partial_capture:
             return None
         detail = "amount: only money that is held can be captured in part, and only where the carrier can do it"

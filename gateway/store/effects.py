@@ -247,7 +247,7 @@ class Effects:
             "carrier": payment.carrier,
             "payment_id": payment.id,
             "shop": payment.shop,
-            "amount_minor": payment.amount.amount_minor,
+            "amount_minor": payment.captured_minor or payment.amount.amount_minor,
             "currency": payment.amount.currency,
             "description": payment.description,
             "ref": payment.ref,
