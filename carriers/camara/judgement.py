@@ -81,14 +81,11 @@ def otherwise(what: str, answer: HttpAnswer) -> base.Unknown:
     return base.Unknown(detail=f"{what}: HTTP {answer.status} {safe}".rstrip())
 
 
-def is_of_another(seen: Payment, order: Order) -> bool:
-    """By our id, where the operator repeats it, and by the phone."""
-    return seen.correlator not in (order.attempt_id, None) or seen.amount_transaction.phone_number != order.msisdn
-
-
 def payment(seen: Payment, order: Order, settings: Settings) -> Held:
     """What the payment says, charge or reservation."""
-    if is_of_another(seen, order):
+    # By our id, where the operator repeats it, and by the phone.
+    is_ours = seen.correlator in (order.attempt_id, None)
+    if not is_ours or seen.amount_transaction.phone_number != order.msisdn:
         return MISMATCH
     if seen.payment_status in ("succeeded", "reserved"):
         try:

@@ -156,7 +156,7 @@ async def test_what_is_released_is_not_captured_any_more(bench: CamaraBench) -> 
 async def test_what_was_captured_is_given_back(bench: CamaraBench) -> None:
     held = await a_hold(bench)
     await bench.biller.capture(hold_order(held))
-    order = reverse_order(bench, reference=held.carrier_reference)
+    order = reverse_order(bench, of="cap_1", reference=held.carrier_reference)
     assert word(await bench.biller.reverse(order)) == "charged"
     assert bench.executed() == (1, 1)
 
