@@ -134,6 +134,7 @@ _PAYMENT: Columns = {
     "cancel_requested": "0",
     "carrier_reference": "'SR' || n",
     "ended_at_ms": "{at} + 9000",
+    "captured_minor": "{amount}",
 }
 _ATTEMPT: Columns = {
     "id": "'att_' || {id}",

@@ -19,7 +19,7 @@ PLANTED: tuple[tuple[str, int, tuple[str, ...], str], ...] = (
         "amount",
         4,
         ("UPDATE leg SET amount_minor = amount_minor * 2 WHERE entry_id = :entry",),
-        "entry differs from its payment in amount: {entry}, {payment}",
+        "capture differs from its payment in amount: {entry}, {payment}",
     ),
     (
         "account",

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from carriers import base
-from gateway.core.money import Money
+from gateway.core.money import Money, exponent
 from gateway.http_client import HttpAnswer
 
 ANSWER_BYTES_MAX: Final = 64 * 1024
@@ -41,18 +41,29 @@ def read(body: bytes, kind: type[T]) -> T | None:
         return None
 
 
+class Inexpressible(ValueError):
+    """The other side counts the currency with fewer decimal places than this amount needs."""
+
+
 def format_amount(amount: Money, places: int) -> str:
-    """With all its decimal places."""
-    whole, minor = divmod(amount.amount_minor, 10**places)
+    """With *places* decimal places and worth the same, or ValueError."""
+    ours = exponent(amount.currency)
+    scaled, lost = divmod(amount.amount_minor * 10**places, 10**ours)
+    if lost:
+        raise Inexpressible(f"{amount.currency} goes by {places} decimal places there, and this amount has more")
+    whole, minor = divmod(scaled, 10**places)
     return f"{whole}.{minor:0{places}d}" if places else str(whole)
 
 
-def parse_amount(text: str, currency: str, places: int) -> Money:
-    """Exactly, or ValueError: an amount that we would have to round is none that we can compare."""
+def parse_amount(text: str, currency: str) -> Money:
+    """Exactly, or ValueError: an amount that we would have to round is none that we can compare.
+
+    A decimal is worth what it says, however many places the other side writes.
+    """
     found = _DECIMAL.fullmatch(text)
     if found is None:
         raise ValueError(f"the amount {text[:24]!r} is no decimal")
-    part = found[2] or ""
+    places, part = exponent(currency), found[2] or ""
     if part[places:].strip("0"):
         raise ValueError(f"the amount {text!r} has more decimal places than {currency} has")
     return Money(int(found[1] + part[:places].ljust(places, "0")), currency)

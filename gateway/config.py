@@ -102,9 +102,9 @@ class CarrierSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     inquiry_ladder_s: Ladder = (10, 30, 60, 120, 300, 900, 3600, 21600, 86400)
     not_found_gap_s: NotNegative = 10.0
     resend_ladder_s: Ladder = (1, 5, 15, 60)
-    hold_s: Positive = 7 * 86_400.0
-    escrow_ship_within_s: Positive = 7 * 86_400.0
-    escrow_release_after_s: Positive = 14 * 86_400.0
+    hold_s: Positive = 604_800
+    escrow_ship_within_s: Positive = 604_800
+    escrow_release_after_s: Positive = 1_209_600
     limits: Limits | None = None
     caps: Caps | None = None
     """None: those of `Caps` for a live carrier, none for a test carrier."""

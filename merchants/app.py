@@ -18,6 +18,7 @@ from merchants import (
     feed,
     metadata,
     payments,
+    refunds,
     replay,
     requests,
 )
@@ -43,7 +44,7 @@ CALLBACK_RETRY_AFTER_S = 5.0
 def operations(api: Api) -> list[AnyOperation]:
     """Everything that merchants can do."""
     areas = (
-        *(payments, metadata, consumer_records, exports, feed, endpoints, attempts, replay),
+        *(payments, refunds, metadata, consumer_records, exports, feed, endpoints, attempts, replay),
         *(balance, api_keys, requests),
     )
     return [operation for area in areas for operation in area.operations(api)]

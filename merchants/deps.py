@@ -7,7 +7,7 @@ from functools import cached_property
 
 from prometheus_client import CollectorRegistry
 
-from carriers.base import Route
+from carriers.base import Capabilities, Route
 from gateway.engine.batcher import Batcher
 from merchants.frame import Frame
 from merchants.keys import KeyRing, ReadsPort
@@ -27,6 +27,8 @@ class Api:
     lookups: ReadsPort
     """For what every request needs first. Long lists, however many, do not keep it waiting."""
     carriers: Mapping[str, CarrierTerms]
+    capabilities: Mapping[str, Capabilities] = field(default_factory=dict)
+    """By carrier, what its biller can do."""
     languages: Mapping[str, Collection[str]]
     """By mode, those that a request may name."""
     now_ms: Callable[[], int]

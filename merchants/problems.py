@@ -153,6 +153,14 @@ CATALOGUE: Final[Mapping[str, Row]] = {
         "A capture is for the payment's amount or less.",
         "Capture at most `amount`; ask for the rest by another payment.",
     ),
+    "payment_disputed": Row(
+        409,
+        "conflict",
+        False,
+        "A dispute about the payment is open",
+        "The phone's owner disputes the payment, and what is disputed is set aside until it is decided.",
+        "Answer the dispute, or accept it: then the money goes back by itself.",
+    ),
     "already_fulfilled": Row(
         409,
         "conflict",
@@ -264,6 +272,31 @@ CATALOGUE: Final[Mapping[str, Row]] = {
         "The carrier does not charge in this currency",
         "Each carrier charges in one currency.",
         "Ask for the amount in the currency that the detail names.",
+    ),
+    "refund_exceeds_payment": Row(
+        422,
+        "request",
+        False,
+        "More than is left to be refunded",
+        "The refund, with those made before it, would be more than was taken from the phone; the detail says how much"
+        " is left.",
+        "Read the payment and its refunds, then ask for what is left, or leave amount out.",
+    ),
+    "refunds_not_supported": Row(
+        422,
+        "request",
+        False,
+        "The carrier takes no refunds",
+        "The carrier that charged this payment cannot give money back.",
+        "Settle it with your customer in another way.",
+    ),
+    "partial_refunds_not_supported": Row(
+        422,
+        "request",
+        False,
+        "The carrier refunds only the whole",
+        "The carrier that charged this payment cannot give back a part of it.",
+        "Refund the whole payment, or settle it with your customer in another way.",
     ),
     "idempotency_mismatch": Row(
         422,

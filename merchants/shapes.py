@@ -197,8 +197,9 @@ class OrderRequest(Struct, frozen=True, kw_only=True):
     carrier: str
 
 
+_EVENT_SHAPES = ("PublicPayment", "OrderRequest", "PublicRefund")
 _EVENT_DATA: dict[str, Any] = {  # Any: JSON Schema.
-    "anyOf": [{"$ref": "#/components/schemas/PublicPayment"}, {"$ref": "#/components/schemas/OrderRequest"}]
+    "anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in _EVENT_SHAPES]
 }
 
 

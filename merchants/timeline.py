@@ -29,9 +29,9 @@ STEPS: Final[tuple[tuple[str, Who], ...]] = (
 )
 """Names of the nine steps, and who acts."""
 
-_CARRIER_EVENTS: Final = ("Ask", "Charge", "Reverse")
+_CARRIER_EVENTS: Final = ("Ask", "Charge", "Reverse", "RefundSucceeded", "RefundFailed")
 _CONSUMER_EVENTS: Final = ("Reply", "Wrong", "Consumer")
-_MERCHANT_EVENTS: Final = ("CaptureRequested", "CancelRequested", "Fulfilled")
+_MERCHANT_EVENTS: Final = ("CaptureRequested", "CancelRequested", "Fulfilled", "RefundCreated")
 
 
 def timeline(record: Record) -> Timeline:

@@ -1,4 +1,4 @@
-"""Operator billing over HTTP: charge, refund, inquiry, callbacks, and everything that goes wrong with them.
+"""Operator billing over HTTP: charges, reservations, refunds, inquiries, callbacks, and all that goes wrong with them.
 
 What moves money is in `billing_book`, the shapes are in `billing_wire`; here are authentication, the answers and the
 faults. A fault changes what the caller sees, never what the journal says.
@@ -39,6 +39,10 @@ class BillingSettings(msgspec.Struct, frozen=True, kw_only=True):
     slow_s: float = 2.0
     inquiry_lag_s: float = 3.0
     callback_late_s: float = 2.0
+    hold_s: float | None = None
+    """When a reservation that nobody ended lapses; None: only when the fault or a caller says so."""
+    hold_short_s: float = 1.0
+    """The same for the fault `hold_expires`."""
 
 
 class Billing:
@@ -53,6 +57,7 @@ class Billing:
         basic = base64.b64encode(f"{settings.user}:{settings.password}".encode()).decode()
         self._accepted = frozenset({f"Basic {basic}", f"Bearer {settings.token}"})
         self._held: dict[str, asyncio.TimerHandle | None] = {}
+        self._lapses: list[asyncio.TimerHandle] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._client: aiohttp.ClientSession | None = None
         self._draws = 0
@@ -71,7 +76,7 @@ class Billing:
 
     async def stop(self) -> None:
         self.resume()
-        for timer in self._held.values():
+        for timer in (*self._held.values(), *self._lapses):
             if timer is not None:
                 timer.cancel()
         for task in self._tasks:
@@ -97,10 +102,11 @@ class Billing:
 
     def reset(self) -> None:
         self.resume()
-        for timer in self._held.values():
+        for timer in (*self._held.values(), *self._lapses):
             if timer is not None:
                 timer.cancel()
         self._held.clear()
+        self._lapses.clear()
         self.book.reset()
 
     def execute_late(self, correlator: str) -> bool:
@@ -115,6 +121,11 @@ class Billing:
         transaction.hidden = False
         self._call_back(transaction)
         return True
+
+    def expire(self, correlator: str) -> bool:
+        """Let a reservation lapse now, without a word. False: nothing is held under that correlator."""
+        found = self.book.transactions.get(correlator)
+        return found is not None and self.book.expire(found)
 
     async def call_back(self, correlator: str) -> None:
         """Call about a transaction once more, now; return when the call is answered."""
@@ -151,6 +162,7 @@ class Billing:
             amount=order.amount_text,
             currency=order.currency,
             original=order.original,
+            hold=order.hold,
         )
         return await self._money(request, resource.base, order)
 
@@ -168,6 +180,7 @@ class Billing:
             transaction is None
             or transaction.hidden
             or transaction.order.msisdn != resource.msisdn
+            or transaction.order.is_of_reservation != (resource.family == "amountReservation")
             or name == "not_found"
         ):
             error = service_error(SVC_NOT_FOUND, "No such transaction.", correlator or "")
@@ -193,8 +206,12 @@ class Billing:
             return await self._again(base, known, order)
         self._prepare_balance(order.msisdn)
         transaction = self.book.open(order)
+        if order.kind == "reserve":
+            self._let_lapse(order.correlator, fault if name == "hold_expires" else None)
         if name in ("late", "processing"):
             self._hold(transaction, fault, hidden=name == "late")
+            if transaction.reservation is not None and not transaction.hidden:
+                transaction.reservation.under_way = transaction
             if name == "late":
                 await hang()
             return self._result(base, transaction)
@@ -235,6 +252,12 @@ class Billing:
         status = 201 if transaction.is_final else 202
         return json_response(wire.render(transaction, base=self._base(base)), status)
 
+    def _let_lapse(self, correlator: str, fault: Fault | None) -> None:
+        short_s = None if fault is None else fault.seconds or self.settings.hold_short_s
+        after_s = self.settings.hold_s if short_s is None else short_s
+        if after_s is not None:
+            self._lapses.append(asyncio.get_running_loop().call_later(after_s, self.expire, correlator))
+
     def _hold(self, transaction: Transaction, fault: Fault | None, *, hidden: bool) -> None:
         transaction.hidden = hidden
         correlator = transaction.order.correlator
@@ -253,7 +276,9 @@ class Billing:
         name, settings = fault.name, self.settings
         if name in ("timeout_charged", "timeout_declined", "inquiry_lag"):
             if name == "inquiry_lag":
-                transaction.lagging_until = time.monotonic() + (fault.seconds or settings.inquiry_lag_s)
+                (transaction.reservation or transaction).lagging_until = time.monotonic() + (
+                    fault.seconds or settings.inquiry_lag_s
+                )
             await hang()
         elif name == "error_after":
             return _unavailable(500)

@@ -1,4 +1,4 @@
-"""The wire dialect of the operator's billing: shapes, parsing, rendering. OneAPI Payment v1, amount transactions."""
+"""The wire dialect of the operator's billing: shapes, parsing, rendering. OneAPI Payment v1: amounts, reservations."""
 
 import re
 from decimal import Decimal
@@ -8,7 +8,10 @@ import msgspec
 
 from simulators.billing_book import SVC_INVALID_INPUT, Order, RequestError, Transaction, service_error
 
-_RESOURCE = re.compile(r"(?P<base>.*)/payment/(?P<user>[^/?]+)/transactions/amount(?:\?(?P<query>.*))?")
+_RESOURCE = re.compile(
+    r"(?P<base>.*)/payment/(?P<user>[^/?]+)/transactions/"
+    r"(?P<family>amount|amountReservation)(?:/(?P<hold>[^/?]+))?(?:\?(?P<query>.*))?"
+)
 _USER = re.compile(r"tel:\+[1-9][0-9]{6,14}")
 _AMOUNT = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,4})?")
 _CURRENCY = re.compile(r"[A-Z]{3}")
@@ -24,6 +27,7 @@ class _Charging(msgspec.Struct, rename="camel", omit_defaults=True):
 class _PaymentAmount(msgspec.Struct, rename="camel", omit_defaults=True):
     charging_information: _Charging
     total_amount_charged: str | None = None
+    amount_reserved: str | None = None
 
 
 class _AmountTransaction(
@@ -39,10 +43,12 @@ class _AmountTransaction(
     serverReferenceCode: str | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
     notify_url: str | msgspec.UnsetType = msgspec.UNSET
     resource_url: str | msgspec.UnsetType = msgspec.UNSET
+    referenceSequence: int | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
 
 
 class _Envelope(msgspec.Struct, rename="camel", omit_defaults=True):
-    amount_transaction: _AmountTransaction
+    amount_transaction: _AmountTransaction | None = None
+    amount_reservation_transaction: _AmountTransaction | None = None
     request_error: RequestError | None = None
 
 
@@ -60,6 +66,8 @@ class Resource(msgspec.Struct, frozen=True):
     base: str
     user: str
     correlator: str | None
+    family: str = "amount"
+    hold: str | None = None
 
     @property
     def msisdn(self) -> str:
@@ -79,32 +87,37 @@ def parse_path(raw_path: str) -> Resource | None:
     if _USER.fullmatch(user) is None:
         raise OrderError("endUserId must be tel:+ and an international number")
     asked = parse_qs(match["query"]).get("clientCorrelator") if match["query"] else None
-    return Resource(match["base"], user, asked[0] if asked else None)
+    if match["hold"] and match["family"] == "amount":
+        return None
+    hold = unquote(match["hold"]) if match["hold"] else None
+    return Resource(match["base"], user, asked[0] if asked else None, match["family"], hold)
+
+
+# (family, a reservation is named, status asked for) to the kind of order.
+_KINDS = {
+    ("amount", False, "Charged"): "charge",
+    ("amount", False, "Refunded"): "refund",
+    ("amountReservation", False, "Reserved"): "reserve",
+    ("amountReservation", True, "Charged"): "capture",
+    ("amountReservation", True, "Released"): "release",
+}
 
 
 def parse_order(resource: Resource, body: bytes) -> Order:
     try:
-        asked = _decode(body).amount_transaction
+        envelope = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise OrderError(str(error)) from error
+    in_family = resource.family == "amount"
+    asked = envelope.amount_transaction if in_family else envelope.amount_reservation_transaction
+    if asked is None:
+        raise OrderError(f"no {resource.family} transaction in the body")
+    kind = _KINDS.get((resource.family, resource.hold is not None, asked.transactionOperationStatus))
+    if kind is None:
+        known = " or ".join(status for family, named, status in _KINDS if (family, named) == _place(resource))
+        raise OrderError(f"transactionOperationStatus must be {known}, got {asked.transactionOperationStatus}")
+    _check(resource, asked, kind)
     charging = asked.paymentAmount.charging_information
-    if asked.endUserId != resource.user:
-        raise OrderError("endUserId in the body differs from the one in the path")
-    if asked.transactionOperationStatus not in ("Charged", "Refunded"):
-        raise OrderError(
-            f"transactionOperationStatus must be Charged or Refunded, got {asked.transactionOperationStatus}"
-        )
-    if not 1 <= len(asked.clientCorrelator) <= CORRELATOR_LENGTH_MAX:
-        raise OrderError(f"clientCorrelator must have 1 to {CORRELATOR_LENGTH_MAX} characters")
-    if _AMOUNT.fullmatch(charging.amount) is None or not Decimal(charging.amount):
-        raise OrderError(f"amount must be a decimal above zero in a string, got {charging.amount!r}")
-    if _CURRENCY.fullmatch(charging.currency) is None:
-        raise OrderError(f"currency must be three capital letters, got {charging.currency!r}")
-    kind = "charge" if asked.transactionOperationStatus == "Charged" else "refund"
-    original = asked.originalClientCorrelator or None
-    original_reference = asked.originalServerReferenceCode or None
-    if kind == "refund" and original is None and original_reference is None:
-        raise OrderError("a refund names its charge by originalClientCorrelator or originalServerReferenceCode")
     return Order(
         kind=kind,
         correlator=asked.clientCorrelator,
@@ -114,32 +127,78 @@ def parse_order(resource: Resource, body: bytes) -> Order:
         currency=charging.currency,
         description=charging.description,
         reference=asked.referenceCode,
-        original=original,
-        original_server_reference=original_reference,
+        original=asked.originalClientCorrelator or None,
+        original_server_reference=asked.originalServerReferenceCode or None,
+        hold=resource.hold,
+        sequence=asked.referenceSequence or 0,
         notify_url=asked.notify_url or None,
     )
+
+
+def _place(resource: Resource) -> tuple[str, bool]:
+    return resource.family, resource.hold is not None
+
+
+def _check(resource: Resource, asked: _AmountTransaction, kind: str) -> None:
+    charging = asked.paymentAmount.charging_information
+    if asked.endUserId != resource.user:
+        raise OrderError("endUserId in the body differs from the one in the path")
+    if not 1 <= len(asked.clientCorrelator) <= CORRELATOR_LENGTH_MAX:
+        raise OrderError(f"clientCorrelator must have 1 to {CORRELATOR_LENGTH_MAX} characters")
+    if _AMOUNT.fullmatch(charging.amount) is None or not Decimal(charging.amount):
+        raise OrderError(f"amount must be a decimal above zero in a string, got {charging.amount!r}")
+    if _CURRENCY.fullmatch(charging.currency) is None:
+        raise OrderError(f"currency must be three capital letters, got {charging.currency!r}")
+    if kind == "refund" and not asked.originalClientCorrelator and not asked.originalServerReferenceCode:
+        raise OrderError("a refund names its charge by originalClientCorrelator or originalServerReferenceCode")
+    first, sequence = kind == "reserve", asked.referenceSequence or 0
+    if resource.family != "amount" and (sequence < 1 or first != (sequence == 1)):
+        raise OrderError(f"referenceSequence begins with 1 and counts what is done to a reservation, got {sequence}")
 
 
 def render(transaction: Transaction, *, base: str, status: str | None = None, amount: str | None = None) -> bytes:
     """The transaction as the operator shows it, with `requestError` beside it if it was denied."""
     order = transaction.order
     status = status or transaction.status
-    taken = amount or order.amount_text
-    done = status in ("Charged", "Refunded")
     user = f"tel:{order.msisdn}"
+    family = "amountReservation" if order.is_of_reservation else "amount"
+    resource = (transaction.reservation or transaction).server_reference
     shown = _AmountTransaction(
         endUserId=user,
         transactionOperationStatus=status,
         clientCorrelator=order.correlator,
         referenceCode=order.reference,
-        paymentAmount=_PaymentAmount(_Charging(order.description, order.currency, taken), taken if done else None),
+        paymentAmount=_amounts(transaction, status, amount),
         originalClientCorrelator=order.original or msgspec.UNSET,
         originalServerReferenceCode=order.original_server_reference or msgspec.UNSET,
-        serverReferenceCode=transaction.server_reference,
+        serverReferenceCode=(transaction.reservation or transaction).server_reference,
         notify_url=order.notify_url or msgspec.UNSET,
-        resource_url=f"{base}/payment/{quote(user, safe='')}/transactions/amount/{transaction.server_reference}",
+        resource_url=f"{base}/payment/{quote(user, safe='')}/transactions/{family}/{resource}",
+        referenceSequence=order.sequence or msgspec.UNSET,
     )
-    return _encode(_Envelope(shown, transaction.error if status == "Denied" else None))
+    error = transaction.error if status == "Denied" else None
+    if order.is_of_reservation:
+        return _encode(_Envelope(amount_reservation_transaction=shown, request_error=error))
+    return _encode(_Envelope(amount_transaction=shown, request_error=error))
+
+
+def _amounts(transaction: Transaction, status: str, instead: str | None) -> _PaymentAmount:
+    """What was asked for, and what was done of it. *instead*: a wrong one."""
+    order = transaction.order
+    charging = _Charging(order.description, order.currency, instead or order.amount_text)
+    if not order.is_of_reservation:
+        done = status in ("Charged", "Refunded")
+        return _PaymentAmount(charging, charging.amount if done else None)
+    reservation = transaction.reservation or transaction
+    held, taken = _text(reservation, reservation.held), _text(reservation, reservation.taken)
+    if status == "Charged":
+        return _PaymentAmount(charging, instead or taken, held)
+    return _PaymentAmount(charging, amount_reserved=(instead or held) if status == "Reserved" else None)
+
+
+def _text(reservation: Transaction, amount: Decimal) -> str:
+    order = reservation.order
+    return order.amount_text if amount == order.amount else str(amount)
 
 
 def render_error(error: RequestError) -> bytes:

@@ -87,7 +87,7 @@ def simulate(
     """
     billing = _billing(billing_user, billing_password, billing_token, billing_latency, late_charge)
     settings = WorldSettings(
-        ports=_ports(smsc_port, billing_port, merchant_port, control_port, wallet_port, stk_port, camara_port),
+        ports=Ports(smsc_port, billing_port, merchant_port, control_port, wallet_port, stk_port, camara_port),
         journal=None if journal == NO_JOURNAL else Path(journal),
         seed=seed,
         use_magic=not no_magic,
@@ -101,6 +101,16 @@ def simulate(
         faults=_script(faults),
     )
     _run(settings, parent_pid, watch)
+
+
+def _billing(user: str, password: str, token: str, latency_s: float, late_s: float) -> BillingSettings:
+    return BillingSettings(
+        user=user,
+        password=password,
+        token=token,
+        latency_median_s=latency_s,
+        late_after_s=late_s if late_s >= 0 else None,
+    )
 
 
 def _run(settings: WorldSettings, parent_pid: int | None, watch: Watch) -> None:
@@ -129,21 +139,6 @@ async def serve(settings: WorldSettings, *, parent_pid: int | None, watch: Watch
             watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watcher
-
-
-def _ports(*numbers: int) -> Ports:
-    """In their order there."""
-    return Ports(**dict(zip(Ports.__struct_fields__, numbers, strict=True)))
-
-
-def _billing(user: str, password: str, token: str, latency_s: float, late_s: float) -> BillingSettings:
-    return BillingSettings(
-        user=user,
-        password=password,
-        token=token,
-        latency_median_s=latency_s,
-        late_after_s=late_s if late_s >= 0 else None,
-    )
 
 
 def _wallet(billing: BillingSettings, notice_url: str) -> WalletSettings:

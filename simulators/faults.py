@@ -15,6 +15,9 @@ SCRIPT_MAX = 1000
 POINTS = (
     "billing.charge",
     "billing.refund",
+    "billing.reserve",
+    "billing.capture",
+    "billing.release",
     "billing.inquiry",
     "wallet.charge",
     "wallet.refund",
@@ -60,6 +63,9 @@ BILLING_FAULTS = frozenset(
         "callback_late",
     }
 )
+RESERVE_FAULTS = BILLING_FAULTS | {"hold_expires"}
+# Nothing can be lacking to give money back, and the answer names no amount that counts.
+RELEASE_FAULTS = BILLING_FAULTS - {"insufficient_funds", "limit_exceeded", "not_subscriber", "wrong_amount"}
 WALLET_FAULTS = frozenset(
     {
         "insufficient_funds",
@@ -209,6 +215,9 @@ MO_FAULTS = frozenset({"twice", "lost"})
 FAULTS = {
     "billing.charge": BILLING_FAULTS,
     "billing.refund": BILLING_FAULTS,
+    "billing.reserve": RESERVE_FAULTS,
+    "billing.capture": BILLING_FAULTS,
+    "billing.release": RELEASE_FAULTS,
     "billing.inquiry": frozenset(
         {"error_before", "garbage", "slow", "timeout_lost", "reset", "processing", "not_found"}
     ),
@@ -390,6 +399,8 @@ MAGIC_ONCE = frozenset(
     {"throttle", "queue_full", "system_error", "no_response", "half_pdu", "garbage", "reset", "freeze"}
 )
 _ONCE_POINT = "smsc.submit"
+# Who cannot be charged cannot be reserved from either: the same digits say so.
+_SAME_DIGITS = {"billing.reserve": "billing.charge"}
 
 
 class FaultPlan:
@@ -461,7 +472,7 @@ class FaultPlan:
 
     def _magic(self, point: str, msisdn: str) -> Fault | None:
         row = MAGIC.get(msisdn[-3:])
-        name = row.get(point) if row else None
+        name = row.get(_SAME_DIGITS.get(point, point)) if row else None
         if name is None:
             return None
         if point == _ONCE_POINT and name in MAGIC_ONCE:

@@ -25,7 +25,7 @@ from simulators.wallet_stk import WalletStk, WalletStkSettings
 from simulators.web import LOOPBACK
 
 
-class Ports(msgspec.Struct, frozen=True, kw_only=True):
+class Ports(msgspec.Struct, frozen=True):
     """0: chosen by the system."""
 
     smsc: int = 0

@@ -18,7 +18,7 @@ from carriers.camara import judgement
 from carriers.camara.door import Ask, Door, Found, Item, Told
 from carriers.camara.settings import Settings
 from carriers.camara.wire import Order, Payment, Refund, amount_of, payment_body, refund_body, step_body
-from carriers.http import callback_token, read
+from carriers.http import Inexpressible, callback_token, read
 from gateway.core.payment import Reason
 from gateway.http_client import HttpAnswer, HttpClient, Limits
 
@@ -79,7 +79,7 @@ class Biller:
         if seen is None:
             result: base.ChargeResult = _refused("order", told.answer, judgement.PAYMENT_REFUSALS)
         else:
-            result = judgement.charge(seen, asked, self._settings)
+            result = judgement.charge(seen, asked)
         return msgspec.structs.replace(result, trace=told.trace)
 
     async def inquire(self, order: base.ChargeOrder) -> base.InquiryResult:
@@ -87,7 +87,7 @@ class Biller:
         seen = await self._door.find_payment(asked, self._door.deadline())
         if not isinstance(seen, Found):
             return seen
-        return msgspec.structs.replace(judgement.charge(seen.item, asked, self._settings), trace=seen.trace)
+        return msgspec.structs.replace(judgement.charge(seen.item, asked), trace=seen.trace)
 
     async def reserve(self, order: base.ChargeOrder) -> base.ReserveResult:
         asked, deadline = Order.of_charge(order), self._door.deadline()
@@ -100,7 +100,7 @@ class Biller:
         elif seen.payment_status == "pending_validation":
             result = await self._call_off(seen, asked, deadline)
         else:
-            found = judgement.payment(seen, asked, self._settings)
+            found = judgement.payment(seen, asked)
             if isinstance(found, base.Charged | base.Released):
                 found = base.Unknown(detail=f"a new reservation is {seen.payment_status}")
             result = found
@@ -145,8 +145,10 @@ class Biller:
             return base.Unsent(detail="the charge to give back is not known at the operator, or not now")
         payment = found.item
         try:
-            is_total = amount_of(payment.charging, self._settings) == order.amount
+            is_total = amount_of(payment.charging) == order.amount
             body = refund_body(asked, self._settings, self._sink_url(order.attempt_id), is_total=is_total)
+        except Inexpressible as error:
+            return base.Declined(reason=Reason.CARRIER_DECLINED, detail=str(error))
         except ValueError as error:
             return base.Unsent(detail=str(error))
         url = self._door.refund_url(payment.payment_id)
@@ -158,7 +160,7 @@ class Biller:
         if seen is None:
             result: base.ChargeResult = _refused("refund", told.answer, judgement.REFUND_REFUSALS)
         else:
-            result = judgement.refund(seen, asked, self._settings)
+            result = judgement.refund(seen, asked)
         return msgspec.structs.replace(result, trace=told.trace)
 
     async def inquire_reverse(self, order: base.ReverseOrder) -> base.InquiryResult:
@@ -172,11 +174,15 @@ class Biller:
         seen = await self._door.find_refund(payment_id, asked, deadline)
         if not isinstance(seen, Found):
             return seen
-        return msgspec.structs.replace(judgement.refund(seen.item, asked, self._settings), trace=seen.trace)
+        return msgspec.structs.replace(judgement.refund(seen.item, asked), trace=seen.trace)
 
-    async def _order(self, order: Order, url: str, deadline: float) -> Told | base.Unsent | base.Unknown:
+    async def _order(
+        self, order: Order, url: str, deadline: float
+    ) -> Told | base.Declined | base.Unsent | base.Unknown:
         try:
             body = payment_body(order, self._settings, self._sink_url(order.attempt_id))
+        except Inexpressible as error:
+            return base.Declined(reason=Reason.CARRIER_DECLINED, detail=str(error))
         except ValueError as error:  # A currency whose decimal places nobody knows.
             return base.Unsent(detail=str(error))
         ask = Ask(method="POST", url=url, correlator=order.attempt_id, body=body, action="charge")
@@ -195,7 +201,7 @@ class Biller:
         seen = await self._door.find_payment(order, deadline)
         if not isinstance(seen, Found):
             return seen
-        return msgspec.structs.replace(judgement.payment(seen.item, order, self._settings), trace=seen.trace)
+        return msgspec.structs.replace(judgement.payment(seen.item, order), trace=seen.trace)
 
     async def _call_off(self, seen: Payment, order: Order, deadline: float) -> base.Declined | base.Unknown:
         """The operator asks the phone for a code of its own, which is not how this is sold: nothing may stay open."""

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from carriers import base
-from carriers.camara.settings import Settings
 from carriers.camara.wire import Error, Order, Payment, Refund, amount_of
 from carriers.http import read
 from gateway.core.payment import Reason
@@ -29,15 +28,12 @@ PAYMENT_REFUSALS: Final[Mapping[tuple[int, str], Reason]] = {
     (422, "CARRIER_BILLING.UNAUTHORIZED_AMOUNT"): Reason.LIMIT_EXCEEDED,
     (422, "CARRIER_BILLING.USER_AMOUNT_THRESHOLD_OVERPASSED"): Reason.LIMIT_EXCEEDED,
 }
-CONFIRM_REFUSALS: Final[Mapping[tuple[int, str], Reason]] = {
-    **PAYMENT_REFUSALS,
-    (404, "NOT_FOUND"): Reason.CARRIER_DECLINED,
-    (409, "CARRIER_BILLING.PAYMENT_CANCELLED"): Reason.CARRIER_DECLINED,
-}
+# A refused step leaves the reservation as it is. Where it is cancelled, confirmed or not known any more, only an
+# inquiry tells what became of it, so those are missing.
+CONFIRM_REFUSALS: Final = PAYMENT_REFUSALS
 CANCEL_REFUSALS: Final[Mapping[tuple[int, str], Reason]] = {
     **_OURS,
     (404, "IDENTIFIER_NOT_FOUND"): Reason.NOT_SUBSCRIBER,
-    (409, "CARRIER_BILLING.PAYMENT_CONFIRMED"): Reason.CARRIER_DECLINED,
 }
 REFUND_REFUSALS: Final[Mapping[tuple[int, str], Reason]] = {
     **_OURS,
@@ -81,7 +77,7 @@ def otherwise(what: str, answer: HttpAnswer) -> base.Unknown:
     return base.Unknown(detail=f"{what}: HTTP {answer.status} {safe}".rstrip())
 
 
-def payment(seen: Payment, order: Order, settings: Settings) -> Held:
+def payment(seen: Payment, order: Order) -> Held:
     """What the payment says, charge or reservation."""
     # By our id, where the operator repeats it, and by the phone.
     is_ours = seen.correlator in (order.attempt_id, None)
@@ -89,7 +85,7 @@ def payment(seen: Payment, order: Order, settings: Settings) -> Held:
         return MISMATCH
     if seen.payment_status in ("succeeded", "reserved"):
         try:
-            amount = amount_of(seen.charging, settings)
+            amount = amount_of(seen.charging)
         except ValueError as error:
             return base.Unknown(detail=f"{seen.payment_status}, but {error}")
         kind = base.Charged if seen.payment_status == "succeeded" else base.Held
@@ -105,7 +101,7 @@ def payment(seen: Payment, order: Order, settings: Settings) -> Held:
     return base.Unknown(detail=f"paymentStatus {seen.payment_status[:40]!r}")
 
 
-def refund(seen: Refund, order: Order, settings: Settings) -> Ended:
+def refund(seen: Refund, order: Order) -> Ended:
     if seen.correlator not in (order.attempt_id, None):
         return MISMATCH
     if seen.refund_status == "succeeded":
@@ -114,7 +110,7 @@ def refund(seen: Refund, order: Order, settings: Settings) -> Ended:
             return base.Unknown(detail="a partial refund without its amount")
         try:
             # A total refund names no amount: it is that of the charge, which we compared before we asked for it.
-            amount = order.amount if charging is None else amount_of(charging, settings)
+            amount = order.amount if charging is None else amount_of(charging)
         except ValueError as error:
             return base.Unknown(detail=f"succeeded, but {error}")
         return base.Charged(carrier_reference=seen.refund_id, amount=amount)
@@ -125,9 +121,9 @@ def refund(seen: Refund, order: Order, settings: Settings) -> Ended:
     return base.Unknown(detail=f"refundStatus {seen.refund_status[:40]!r}")
 
 
-def charge(seen: Payment, order: Order, settings: Settings) -> Ended:
+def charge(seen: Payment, order: Order) -> Ended:
     """Of a charge in one step, which is never held."""
-    found = payment(seen, order, settings)
+    found = payment(seen, order)
     if isinstance(found, base.Held | base.Released) or seen.payment_status == "pending_validation":
         return base.Unknown(detail=f"a charge in one step is {seen.payment_status}")
     return found

@@ -16,13 +16,14 @@ from urllib.parse import quote
 import msgspec
 
 from carriers import base
-from carriers.http import ANSWER_BYTES_MAX, callback_token, read, trace
+from carriers.http import ANSWER_BYTES_MAX, Inexpressible, callback_token, read, trace
 from carriers.tokens import NoToken, Tokens
 from carriers.wallet_momo.airtel import Airtel
 from carriers.wallet_momo.dialect import Ask, Dialect, Order, Product
 from carriers.wallet_momo.gsma import Gsma
 from carriers.wallet_momo.mtn import Mtn
 from carriers.wallet_momo.settings import Settings
+from gateway.core.payment import Reason
 from gateway.failpoints import hit
 from gateway.http_client import HttpAnswer, HttpClient, HttpTrouble, Limits, NoAnswer, NotSent
 
@@ -107,6 +108,8 @@ class Biller:
             order = msgspec.structs.replace(order, charge_reference=reference)
         try:
             ask = self._dialect.order(order, self._callback_url(order.attempt_id))
+        except Inexpressible as error:
+            return base.Declined(reason=Reason.CARRIER_DECLINED, detail=str(error))
         except ValueError as error:  # A currency whose decimal places nobody knows.
             return base.Unsent(detail=str(error))
         at_ms = self._now_ms()

@@ -157,9 +157,7 @@ class Airtel:
     def _is_about(self, seen: _Transaction, order: Order) -> bool:
         is_phone = seen.msisdn in ("", self._local(order.msisdn), order.msisdn.removeprefix("+"))
         is_currency = seen.currency in ("", order.amount.currency)
-        is_amount = seen.amount is None or is_same_amount(
-            self._settings, str(seen.amount), order.amount.currency, order.amount
-        )
+        is_amount = seen.amount is None or is_same_amount(str(seen.amount), order.amount.currency, order.amount)
         return seen.id == order.attempt_id and is_phone and is_currency and is_amount
 
     def _enquiry(self, attempt_id: str, order: Order) -> Ask:

@@ -144,9 +144,9 @@ def short_amount(settings: Settings, amount: Money) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def is_same_amount(settings: Settings, text: str, currency: str, amount: Money) -> bool:
+def is_same_amount(text: str, currency: str, amount: Money) -> bool:
     try:
-        return parse_amount(text, currency, places_of(settings, currency)) == amount
+        return parse_amount(text, currency) == amount
     except ValueError:
         return False
 

@@ -212,7 +212,7 @@ class Gsma:
         is_order = seen.requesting_organisation_transaction_reference in ("", order.attempt_id)
         is_of_charge = not order.charge_reference or seen.original_transaction_reference == order.charge_reference
         is_phone = _Party("msisdn", order.msisdn) in payer
-        is_amount = is_same_amount(self._settings, seen.amount, seen.currency, order.amount)
+        is_amount = is_same_amount(seen.amount, seen.currency, order.amount)
         return is_kind and is_order and is_of_charge and is_phone and is_amount
 
     def _follow(self, answer: HttpAnswer) -> Ask | None:

@@ -138,7 +138,7 @@ class Mtn:
         # A refund goes back to whoever paid, and need not name the phone again.
         is_phone = order.is_refund if party is None else party.partyId == order.msisdn.removeprefix("+")
         is_order = seen.external_id in ("", order.attempt_id)
-        return is_phone and is_order and is_same_amount(self._settings, seen.amount, seen.currency, order.amount)
+        return is_phone and is_order and is_same_amount(seen.amount, seen.currency, order.amount)
 
     def _ask(
         self, order: Order, method: str, more: str, body: Mapping[str, object] | None = None, callback_url: str = ""

@@ -162,6 +162,7 @@ class Gateway:
             reads=self.reads,
             lookups=self._lookups,
             carriers=parts.carrier_terms(self.config, self.billers),
+            capabilities={name: biller.capabilities for name, biller in self.billers.items()},
             now_ms=self.clock.now_ms,
             registry=self.registry,
             languages=parts.languages_by_mode(self.config),

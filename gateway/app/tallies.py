@@ -11,8 +11,10 @@ from carriers import base
 from gateway.core.payment import PublicState, Reason
 from gateway.engine.carrier_jobs import OrderDone, TextDone
 from gateway.engine.lane import Executor, Grant
+from gateway.engine.refund_jobs import RefundDone
 from gateway.store.apply import Job
 from gateway.store.outbox import OutboxRow
+from gateway.store.refunds import OF_REFUND
 from gateway.store.times import Times
 from gateway.store.unit import Move
 from merchants.deliveries import WebhookDone
@@ -77,8 +79,10 @@ class Tallies:
                 self.texts[row.body["carrier"]].note(DROPPED, seconds)
             case TextDone(result=answer) if answer is not None:
                 self.texts[row.body["carrier"]].note(TEXT_KINDS[type(answer)], seconds)
-            case OrderDone(result=outcome):
-                self.orders[row.body["carrier"]][row.kind].note(ORDER_KINDS[type(outcome)], seconds)
+            case OrderDone(result=outcome) | RefundDone(result=outcome):
+                # A refund is given back like a reversal, and counted with them.
+                order = "reverse" if row.kind == OF_REFUND else row.kind
+                self.orders[row.body["carrier"]][order].note(ORDER_KINDS[type(outcome)], seconds)
             case WebhookDone(outcome=tried):
                 self.webhooks.note(tried.kind, seconds)
             case ReplayDone(tried=page):

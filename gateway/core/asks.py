@@ -48,6 +48,7 @@ KEYS: Final[Mapping[str, frozenset[str]]] = {
     "goods_sent": _ABOUT_PAYMENT,
     "escrow_released": _ABOUT_PAYMENT,
     "escrow_nothing": _GENERAL | {"ref"},
+    "refunded": _ABOUT_PAYMENT,
     "statement": _GENERAL | {"lines"},
     "statement_empty": _GENERAL,
     "receipt": _GENERAL | {"shop", "amount", "outcome", "time", "ref"},

@@ -27,6 +27,7 @@ from gateway.core.holds import (
     start_release,
     start_reserve,
 )
+from gateway.core.inquiries import is_believable, is_believed, rung
 from gateway.core.payment import (
     AskDeclined,
     AskDelivered,
@@ -94,12 +95,9 @@ from gateway.core.steps import (
     ask_the_carrier,
     captured,
     end,
-    is_believable,
-    is_believed,
     is_current,
     noted,
     reference_learned,
-    rung,
     start_reversal,
     still_pending,
 )
@@ -293,10 +291,10 @@ def _charge_not_found(payment: Payment, event: ChargeNotFound, rules: Rules) -> 
     operation = payment.operation
     if operation is None or not is_current(payment, event):
         return noted(payment, event, rules)
-    if is_believed(operation, event, rules):
+    if is_believed(operation, event.at_ms, rules):
         reason = Reason.CANCELLED if payment.cancel_requested else Reason.NOT_CHARGED
         return end(payment, reason, event.at_ms, (SendText(template="declined"),))
-    return ask_the_carrier(payment, event, rules, found=not is_believable(operation, event, rules))
+    return ask_the_carrier(payment, event, rules, found=not is_believable(operation, event.at_ms, rules))
 
 
 def _charge_unsent(payment: Payment, event: ChargeUnsent, rules: Rules) -> Decision:
@@ -401,8 +399,8 @@ def _reversal_again(payment: Payment, event: ReverseUnsent | ReverseNotFound, ru
     operation = payment.operation
     if operation is None or operation.attempt_id != event.attempt_id:
         return noted(payment, event, rules)
-    if isinstance(event, ReverseNotFound) and not is_believed(operation, event, rules):
-        return ask_the_carrier(payment, event, rules, found=not is_believable(operation, event, rules))
+    if isinstance(event, ReverseNotFound) and not is_believed(operation, event.at_ms, rules):
+        return ask_the_carrier(payment, event, rules, found=not is_believable(operation, event.at_ms, rules))
     waiting = replace(operation, unsent=operation.unsent + 1, not_found=0, not_found_at_ms=None, unknown_since_ms=None)
     again = Reverse(
         attempt_id=operation.attempt_id,
@@ -417,11 +415,15 @@ def _taken_back(payment: Payment, event: ChargeTakenBack, rules: Rules) -> Decis
     if not is_current(payment, event):
         detail = f"the carrier took back attempt {event.attempt_id}, which is not the captured one"
         return Decision(payment, (OpenBreak(kind=BreakKind.UNEXPECTED_FACT, detail=detail),))
-    taken = replace(payment, state=State.REVERSED, reversed_attempt_id=event.attempt_id)
+    taken = replace(payment, state=State.REVERSED, reversed_attempt_id=event.attempt_id, deadline_at_ms=None)
+    # What refunds and disputes are about is in their own accounts; it is taken from there when they end.
+    in_motion = payment.refund_reserved_minor + payment.refunded_minor + payment.disputed_minor
+    left_minor = payment.captured_minor - in_motion
+    clawback = Post(kind=EntryKind.CLAWBACK, source_id=event.attempt_id, amount_minor=left_minor)
     return Decision(
         taken,
         (
-            Post(kind=EntryKind.CLAWBACK, source_id=event.attempt_id, amount_minor=payment.captured_minor),
+            *((clawback,) if left_minor else ()),
             Notify(type=EventType.PAYMENT_REVERSED),
             SendText(template="reversed"),
         ),

@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from gateway.core.inquiries import is_believable, is_believed, rung
 from gateway.core.payment import (
     BreakKind,
     CaptureRequested,
@@ -36,17 +37,7 @@ from gateway.core.payment import (
     SendText,
     State,
 )
-from gateway.core.steps import (
-    ask_the_carrier,
-    captured,
-    end,
-    is_believable,
-    is_believed,
-    is_current,
-    noted,
-    rung,
-    start_reversal,
-)
+from gateway.core.steps import ask_the_carrier, captured, end, is_current, noted, start_reversal
 
 TEXTS: Final = {Reason.CANCELLED: "cancelled", Reason.EXPIRED: "expired", Reason.REFUSED: "refused"}
 
@@ -218,8 +209,8 @@ def hold_order_again(payment: Payment, event: HoldOrderUnsent | HoldOrderNotDone
     operation = payment.operation
     if operation is None or operation.attempt_id != event.attempt_id:
         return noted(payment, event, rules)
-    if isinstance(event, HoldOrderNotDone) and not is_believed(operation, event, rules):
-        return ask_the_carrier(payment, event, rules, found=not is_believable(operation, event, rules))
+    if isinstance(event, HoldOrderNotDone) and not is_believed(operation, event.at_ms, rules):
+        return ask_the_carrier(payment, event, rules, found=not is_believable(operation, event.at_ms, rules))
     waiting = replace(operation, unsent=operation.unsent + 1, not_found=0, not_found_at_ms=None, unknown_since_ms=None)
     delay_ms = rung(rules.resend_ladder_ms, operation.unsent)
     again = EndHold(attempt_id=operation.attempt_id, kind=operation.kind, delay_ms=delay_ms)

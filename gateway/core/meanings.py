@@ -84,6 +84,9 @@ EVENT_TYPES: Final[Mapping[EventType, str]] = {
         "somebody texted `PAY <your keyword> <amount>`; `data` is the order with the whole number. Answer with"
         " POST /v1/payments"
     ),
+    EventType.REFUND_CREATED: "a refund was made, by you or by a dispute; `data` is the refund",
+    EventType.REFUND_SUCCEEDED: "the carrier gave it back to the phone",
+    EventType.REFUND_FAILED: "the carrier would not; the money is yours again",
     EventType.REVERSAL_CREATED: "a charge came through after the payment had ended; it is being given back",
     EventType.REVERSAL_SUCCEEDED: "it was given back",
     EventType.REVERSAL_FAILED: "the carrier would not; an operator looks at it",

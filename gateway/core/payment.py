@@ -63,6 +63,8 @@ METADATA_KEYS_MAX: Final = 50
 
 FINAL_STATES: Final = frozenset({State.CAPTURED, State.ENDED, State.REVERSED})
 WAITING_STATES: Final = frozenset({State.CREATED, State.AWAITING_CONSENT})
+CONSENT_STATES: Final = frozenset({State.CREATED, State.AWAITING_CONSENT, State.AUTHORIZED})
+"""Nothing has been taken yet, and nothing runs at the carrier."""
 HOLDING_STATES: Final = frozenset({State.AUTHORIZED, State.CAPTURING, State.VOIDING})
 DEAD_STATES: Final = frozenset({State.ENDED, State.REVERSED})
 """No money stays with the merchant: the reference is free for another, and no limit counts it."""
@@ -98,6 +100,9 @@ class EventType(StrEnum):
     PAYMENT_REVERSED = "payment.reversed"
     PAYMENT_FULFILLED = "payment.fulfilled"
     ORDER_REQUESTED = "order.requested"
+    REFUND_CREATED = "refund.created"
+    REFUND_SUCCEEDED = "refund.succeeded"
+    REFUND_FAILED = "refund.failed"
     REVERSAL_CREATED = "reversal.created"
     REVERSAL_SUCCEEDED = "reversal.succeeded"
     REVERSAL_FAILED = "reversal.failed"
@@ -251,8 +256,10 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_in_doubt(self) -> bool:
         """It waited in a backup that was restored, and may have been charged since; a person looks."""
-        good_until_ms = self.charge_not_after_ms or self.consent_expires_at_ms
-        return self.deadline_at_ms is not None and self.deadline_at_ms - good_until_ms >= DOUBT_MS
+        if self.deadline_at_ms is None or self.state not in CONSENT_STATES:
+            return False
+        good_until_ms = self.hold_expires_at_ms or self.charge_not_after_ms or self.consent_expires_at_ms
+        return self.deadline_at_ms - good_until_ms >= DOUBT_MS
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.core.payment import OperationKind, Payment, State
+from gateway.core.payment import Escrow, OperationKind, Payment, State
 
 API_VERSION: Final = "2026-11-25"
 """The version of the API: that of its answers and of the bodies of events. The one place where it stands."""
@@ -31,13 +31,16 @@ class PublicPayment(msgspec.Struct, frozen=True, kw_only=True):
     receipt_ref: str
     capture: str
     funds_held: bool
-    amount_captured: int
     escrow: str | None
     """None, `held`, `released` or `refunded`."""
     language: str
     metadata: dict[str, str]
     cancel_requested: bool
     outcome_unknown: bool
+    amount_captured: int
+    amount_refunded: int
+    """What has gone back to the phone; refunds under way are not in it."""
+    amount_disputed: int
     reversal: str | None
     """None, `processing` or `succeeded`: what became of a charge that came after the payment's end."""
     version: int
@@ -85,12 +88,14 @@ def public_payment(payment: Payment, msisdn: str) -> PublicPayment:
         receipt_ref=payment.ref,
         capture=payment.capture,
         funds_held=payment.funds_held,
-        amount_captured=payment.captured_minor,
-        escrow=payment.escrow,
+        escrow=Escrow.REFUNDED if _went_back(payment) else payment.escrow,
         language=payment.language,
         metadata=payment.metadata,
         cancel_requested=payment.cancel_requested,
         outcome_unknown=operation is not None and operation.outcome_unknown,
+        amount_captured=payment.captured_minor,
+        amount_refunded=payment.refunded_minor,
+        amount_disputed=payment.disputed_minor,
         reversal=_reversal(payment),
         version=payment.version,
         created_at=rfc3339(payment.created_at_ms),
@@ -99,6 +104,11 @@ def public_payment(payment: Payment, msisdn: str) -> PublicPayment:
         capture_before=_capture_before(payment),
         fulfilled_at=_maybe(payment.fulfilled_at_ms),
     )
+
+
+def _went_back(payment: Payment) -> bool:
+    """The carrier took back what was in escrow."""
+    return payment.escrow is Escrow.HELD and payment.state is State.REVERSED
 
 
 def _reversal(payment: Payment) -> str | None:

@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from gateway.core.inquiries import ask_again
 from gateway.core.payment import (
     BreakKind,
     Capture,
@@ -12,7 +13,6 @@ from gateway.core.payment import (
     Escrow,
     Event,
     EventType,
-    Inquire,
     MoneyFact,
     Notify,
     OpenBreak,
@@ -44,10 +44,6 @@ def is_current(payment: Payment, event: MoneyFact) -> bool:
     return event.attempt_id == payment.attempt_id
 
 
-def rung(ladder_ms: tuple[int, ...], step: int) -> int:
-    return ladder_ms[min(step, len(ladder_ms) - 1)]
-
-
 def ask_the_carrier(
     payment: Payment, event: MoneyFact, rules: Rules, *, found: bool, is_pending: bool = False
 ) -> Decision:
@@ -58,44 +54,11 @@ def ask_the_carrier(
     operation = payment.operation
     if operation is None or operation.attempt_id != event.attempt_id:
         return Decision(payment)
-    not_found = 0 if found else not_found_so_far(operation, event, rules)
-    asked = replace(
-        operation,
-        unknown_since_ms=operation.unknown_since_ms if is_pending else operation.unknown_since_ms or event.at_ms,
-        inquiries=operation.inquiries + 1,
-        not_found=not_found,
-        not_found_at_ms=event.at_ms if not_found > operation.not_found else operation.not_found_at_ms,
-    )
-    effects: list[Effect] = []
-    if found and operation.inquiries >= len(rules.inquiry_ladder_ms):
-        detail = f"{operation.kind} {operation.attempt_id} has no outcome after {operation.inquiries} inquiries"
-        effects.append(OpenBreak(kind=BreakKind.UNKNOWN_OUTCOME, detail=detail))
-    delay_ms = rung(rules.inquiry_ladder_ms, operation.inquiries) if found else rules.not_found_gap_ms
-    effects.append(Inquire(attempt_id=operation.attempt_id, kind=operation.kind, delay_ms=delay_ms))
+    asked, effects = ask_again(operation, event.at_ms, rules, found=found, is_pending=is_pending)
     is_charge = operation.kind in (OperationKind.CHARGE, OperationKind.RESERVE)
     if is_charge and asked.outcome_unknown and asked.inquiries == rules.tell_unknown_after_inquiries:
         effects.append(SendText(template="unknown_outcome"))
     return Decision(replace(payment, operation=asked), tuple(effects))
-
-
-def is_believable(operation: Operation, event: MoneyFact, rules: Rules) -> bool:
-    """Whether the carrier has had its time. Until the outcome was unknown the order may still have been on its way."""
-    since_ms = operation.unknown_since_ms
-    return since_ms is not None and event.at_ms - since_ms >= rules.max_processing_ms
-
-
-def is_believed(operation: Operation, event: MoneyFact, rules: Rules) -> bool:
-    """Whether this «not found» is the last one that was needed."""
-    if not is_believable(operation, event, rules):
-        return False
-    return not_found_so_far(operation, event, rules) >= rules.not_found_answers
-
-
-def not_found_so_far(operation: Operation, event: MoneyFact, rules: Rules) -> int:
-    """Answers of one moment count once: three inquiries side by side say no more than one."""
-    last_ms = operation.not_found_at_ms
-    is_new = last_ms is None or event.at_ms - last_ms >= rules.not_found_gap_ms
-    return operation.not_found + is_new
 
 
 def start_reversal(payment: Payment, event: Charged, state: State) -> Decision:

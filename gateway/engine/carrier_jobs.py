@@ -11,14 +11,12 @@ from sqlalchemy import select
 
 from carriers import base
 from gateway.core.codes import choose_code
-from gateway.core.money import Money
 from gateway.core.payment import (
     AskDeclined,
     AskSubmitted,
     AskUndeliverable,
     AskUnknown,
     BreakKind,
-    Charged,
     ChargeDeclined,
     ChargeNotFound,
     ChargeUnknown,
@@ -27,28 +25,20 @@ from gateway.core.payment import (
     Event,
     Held,
     HoldEnded,
-    HoldOrderDeclined,
-    HoldOrderNotDone,
-    HoldOrderUnknown,
-    HoldOrderUnsent,
     OperationKind,
     Payment,
     Reason,
     ReferenceLearned,
-    Reversed,
-    ReverseDeclined,
-    ReverseNotFound,
-    ReverseUnknown,
-    ReverseUnsent,
     State,
-    StillPending,
 )
+from gateway.engine.carrier_facts import OrderResult, charged, hold_fact, mismatch, reversal_fact, still_pending
 from gateway.engine.merchant_jobs import taken_codes
 from gateway.engine.traces import keep_trace, keep_trace_of_payment, trace_of_parked
 from gateway.store import bulk, load, tables
 from gateway.store.effects import ask_message_id, second_send
 from gateway.store.identity import new_id
 from gateway.store.outbox import OutboxRow
+from gateway.store.refunds import OF_REFUND
 from gateway.store.rows import MessageRow
 from gateway.store.unit import Needs, Unit
 
@@ -168,9 +158,6 @@ class TextDone:
         return AskDeclined(at_ms=unit.now_ms, reason=reason, detail=f"{result.code} {result.detail}")
 
 
-OrderResult = base.ChargeResult | base.ReserveResult | base.ReleaseResult | base.HoldInquiryResult
-
-
 @dataclass(slots=True)
 class OrderDone:
     """What the biller answered to an order or to an inquiry about one."""
@@ -226,15 +213,15 @@ class OrderDone:
 
     def _fact(self, unit: Unit, payment: Payment) -> Event:
         result, body = self.result, self.row.body
-        wrong = _mismatch(self.row, result)
+        wrong = mismatch(self.row, result)
         if wrong is not None:
             unit.effects.open_break(BreakKind.MISMATCH, payment.id, wrong)
             result = base.Unknown(detail=wrong)
         match OperationKind(body["of"]):
             case OperationKind.REVERSE:
-                return _reversal_fact(unit.now_ms, body["attempt_id"], result)
+                return reversal_fact(unit.now_ms, body["attempt_id"], result)
             case OperationKind.CAPTURE | OperationKind.RELEASE:
-                return _hold_fact(unit.now_ms, body["attempt_id"], body["charge_attempt_id"], result)
+                return hold_fact(unit.now_ms, body["attempt_id"], body["charge_attempt_id"], result)
             case OperationKind.CHARGE | OperationKind.RESERVE:
                 return self._charge_fact(unit, payment, result)
 
@@ -242,7 +229,7 @@ class OrderDone:
         at_ms, attempt_id = unit.now_ms, self.row.body["attempt_id"]
         match result:
             case base.Charged():
-                return _charged(at_ms, attempt_id, result)
+                return charged(at_ms, attempt_id, result)
             case base.Held():
                 return Held(
                     at_ms=at_ms,
@@ -265,7 +252,7 @@ class OrderDone:
             case base.NotFound():
                 return ChargeNotFound(at_ms=at_ms, attempt_id=attempt_id)
             case base.Pending():
-                return _still_pending(at_ms, attempt_id, result)
+                return still_pending(at_ms, attempt_id, result)
             case base.Unknown():
                 return ChargeUnknown(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
 
@@ -278,75 +265,6 @@ def _is_settled(payment: Payment, attempt_id: str) -> bool:
     """What became of the charge is in the books already."""
     is_captured = payment.state is State.CAPTURED and payment.attempt_id == attempt_id
     return is_captured or payment.reversed_attempt_id == attempt_id
-
-
-def _charged(at_ms: int, attempt_id: str, result: base.Charged) -> Charged:
-    amount_minor = None if result.amount is None else result.amount.amount_minor
-    return Charged(
-        at_ms=at_ms, attempt_id=attempt_id, carrier_reference=result.carrier_reference, amount_minor=amount_minor
-    )
-
-
-def _still_pending(at_ms: int, attempt_id: str, result: base.Pending) -> StillPending:
-    return StillPending(
-        at_ms=at_ms, attempt_id=attempt_id, detail=result.detail, carrier_reference=result.carrier_reference
-    )
-
-
-def _reversal_fact(at_ms: int, attempt_id: str, result: OrderResult) -> Event:
-    match result:
-        case base.Charged():
-            return Reversed(at_ms=at_ms, attempt_id=attempt_id, carrier_reference=result.carrier_reference)
-        case base.Declined():
-            return ReverseDeclined(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
-        case base.Unsent():
-            return ReverseUnsent(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
-        case base.NotFound():
-            return ReverseNotFound(at_ms=at_ms, attempt_id=attempt_id)
-        case base.Pending():
-            return _still_pending(at_ms, attempt_id, result)
-        case base.Unknown():
-            return ReverseUnknown(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
-        case base.Held() | base.Released():
-            raise AssertionError(f"no biller answers a reversal with {type(result).__name__}")
-
-
-def _hold_fact(at_ms: int, attempt_id: str, hold_attempt_id: str, result: OrderResult) -> Event:
-    """What a capture or a release came to. An inquiry finds the hold as it was, or what became of it."""
-    match result:
-        case base.Charged():
-            return _charged(at_ms, hold_attempt_id, result)
-        case base.Released():
-            return HoldEnded(at_ms=at_ms, attempt_id=hold_attempt_id, detail=result.detail)
-        case base.Held():
-            return HoldOrderNotDone(at_ms=at_ms, attempt_id=attempt_id)
-        case base.Declined():
-            return HoldOrderDeclined(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
-        case base.Unsent():
-            return HoldOrderUnsent(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
-        case base.Pending():
-            return _still_pending(at_ms, attempt_id, result)
-        case base.NotFound():
-            return HoldOrderUnknown(at_ms=at_ms, attempt_id=attempt_id, detail="the carrier does not know the hold")
-        case base.Unknown():
-            return HoldOrderUnknown(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
-
-
-def _mismatch(row: OutboxRow, result: OrderResult) -> str | None:
-    """The carrier says yes to another amount: nobody knows what it took, so a person looks."""
-    body = row.body
-    if not isinstance(result, base.Charged | base.Held) or result.amount is None:
-        return None
-    if body["of"] == OperationKind.RELEASE and isinstance(result, base.Charged):
-        return None  # Captured in vain, whatever part of it: just that is given back.
-    # An inquiry about a capture finds the reservation as a whole if it stands.
-    name = "whole_minor" if isinstance(result, base.Held) else "amount_minor"
-    expected = Money(body[name], body["currency"])
-    return None if result.amount == expected else f"the carrier answered {_show(result.amount)} for {_show(expected)}"
-
-
-def _show(amount: Money) -> str:
-    return f"{amount.amount_minor} {amount.currency} (minor units)"
 
 
 def _next_code_n(unit: Unit, payment: Payment) -> int:
@@ -475,14 +393,31 @@ class CallbackRead:
             )
             unit.effects.open_break(BreakKind.UNEXPECTED_FACT, None, detail)
             return
-        if self.callback.authenticated and self.callback.carrier_reference is not None:
-            reference = self.callback.carrier_reference
-            learned = ReferenceLearned(at_ms=unit.now_ms, attempt_id=attempt.id, carrier_reference=reference)
-            unit.decide(payment.id, learned)
-            payment = unit.current([payment.id])[0]
+        learned = self._learned(unit)
+        if learned is not None and attempt.kind != OF_REFUND:
+            payment = unit.decide(payment.id, learned).payment
         settled = attempt.status == "succeeded" or payment.reversed_attempt_id == attempt.id
-        if not settled:
+        if attempt.kind == OF_REFUND:
+            self._ask_about_refund(unit, payment, attempt.id)
+        elif not settled:
             unit.effects.inquire_aside(payment, attempt.id, attempt.charge_attempt_id, OperationKind(attempt.kind))
+
+    def _learned(self, unit: Unit) -> ReferenceLearned | None:
+        callback = self.callback
+        if not callback.authenticated or callback.carrier_reference is None:
+            return None
+        return ReferenceLearned(
+            at_ms=unit.now_ms, attempt_id=callback.attempt_id, carrier_reference=callback.carrier_reference
+        )
+
+    def _ask_about_refund(self, unit: Unit, payment: Payment, refund_id: str) -> None:
+        refund, learned = unit.refunds.get(refund_id), self._learned(unit)
+        if refund is None or not refund.is_open:
+            return
+        if learned is not None:
+            unit.refunds.decide(refund, learned)
+            refund = unit.refunds.get(refund_id) or refund
+        unit.refunds.inquire(payment, refund, asked=0)
 
 
 @dataclass(slots=True)

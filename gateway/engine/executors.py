@@ -11,10 +11,13 @@ from sqlalchemy.exc import DBAPIError
 from carriers import base
 from gateway.core.money import Money
 from gateway.core.payment import OperationKind
-from gateway.engine.carrier_jobs import OrderDone, OrderResult, TextDone
+from gateway.engine.carrier_facts import OrderResult
+from gateway.engine.carrier_jobs import OrderDone, TextDone
 from gateway.engine.lane import NotStarted
+from gateway.engine.refund_jobs import RefundDone
 from gateway.engine.texts import Texts
 from gateway.store.outbox import OutboxRow
+from gateway.store.refunds import OF_REFUND
 
 # An ask with less than this left would only bring a code that is dead before it can be typed.
 ASK_MIN_LEFT_MS = 30_000
@@ -86,7 +89,7 @@ class TextExecutor:
 
 
 class OrderExecutor:
-    """Carries out rows of kinds `charge`, `reserve`, `capture`, `release`, `reverse` and `inquire` at one biller."""
+    """Carries out orders of every kind, and inquiries about them, at one carrier's biller."""
 
     def __init__(
         self,
@@ -108,10 +111,12 @@ class OrderExecutor:
     def drop(self, row: OutboxRow) -> OrderDone:
         raise AssertionError("an order is never superseded")
 
-    async def run(self, row: OutboxRow, grant: Grant) -> OrderDone:
+    async def run(self, row: OutboxRow, grant: Grant) -> OrderDone | RefundDone:
         msisdn = await _number(row, self._msisdn_of)
         if not grant.may_start(self.hard_timeout_s):
             raise NotStarted
+        if row.body["of"] == OF_REFUND:
+            return RefundDone(row, await self._reverse(row, _reverse_order(row.body, msisdn)))
         order = _charge_order(row.body, msisdn)
         match OperationKind(row.body["of"]):
             case OperationKind.REVERSE:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, case, delete, func, insert, select, update
 
-from gateway.core.payment import DOUBT_MS, BreakKind, State
+from gateway.core.payment import CONSENT_STATES, DOUBT_MS, BreakKind
 from gateway.store import tables
 from gateway.store.identity import new_id
 
@@ -19,7 +19,6 @@ BEFORE_EVERY_EPOCH = 0
 """No owner of a lane has this epoch, so what carries it was begun by somebody else."""
 DAY_MS = DOUBT_MS // 2
 """Longer than any grace that a late reply may have; and how long a person has to look."""
-CONSENT_WAITS = (State.CREATED, State.AWAITING_CONSENT, State.AUTHORIZED)
 RESTORED = "it waited when the backup was made, and may have been charged since: see the carrier's report"
 
 
@@ -74,7 +73,7 @@ def distrust(conn: Connection, now_ms: int) -> Distrusted:
     No more texts of before leave about it, since they ask for an answer, or say that nothing was charged.
     """
     outbox, payment = tables.outbox, tables.payment
-    doubtful = payment.c.state.in_(CONSENT_WAITS)
+    doubtful = payment.c.state.in_(CONSENT_STATES)
     asked = select(payment.c.id).where(doubtful)
     conn.execute(delete(outbox).where(outbox.c.kind == "sms", outbox.c.payment_id.in_(asked)))
     conn.execute(update(outbox).where(outbox.c.epoch.is_(None)).values(epoch=BEFORE_EVERY_EPOCH))
@@ -88,6 +87,7 @@ def distrust(conn: Connection, now_ms: int) -> Distrusted:
             deadline_at_ms=now_ms + DAY_MS,
             # Only where there is one: the others get theirs with a consent, which none of them can have any more.
             charge_not_after_ms=case((payment.c.charge_not_after_ms.is_(None), None), else_=now_ms - DAY_MS),
+            hold_expires_at_ms=case((payment.c.hold_expires_at_ms.is_(None), None), else_=now_ms - DAY_MS),
         )
     )
     for payment_id in found:

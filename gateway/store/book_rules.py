@@ -6,10 +6,20 @@ order of their keys is meant: it must not hold them in memory.
 
 RECEIVABLE = "'carrier:' || p.carrier || ':receivable'"
 """The leg of an entry that says how much the carrier took or gave back, whatever else is split off."""
-TAKEN = "p.amount_minor"
-"""How much that must be."""
-WHOLE = "'capture', 'late_charge', 'reversal', 'clawback'"
-"""Kinds of entries that move all of what the carrier took."""
+
+
+def _account_rule(account: str, kept: str, payments: str) -> tuple[str, str]:
+    """*account* holds exactly the sum of *kept* over *payments*, in each mode and currency."""
+    return (
+        f"account {account} differs from the payments",
+        (
+            "SELECT mode, currency, sum(amount_minor) FROM (SELECT e.mode, e.currency, l.amount_minor FROM leg l"
+            f" JOIN entry e ON e.id = l.entry_id WHERE l.account = '{account}'"
+            f" UNION ALL SELECT p.mode, p.currency, {kept} FROM payment p WHERE {payments}) AS both_sides"
+            " GROUP BY mode, currency HAVING sum(amount_minor) <> 0"
+        ),
+    )
+
 
 # (what is wrong, the statement; its columns say where)
 RULES = (
@@ -36,13 +46,38 @@ RULES = (
         ),
     ),
     (
-        "entry differs from its payment in amount",
+        "capture differs from its payment in amount",
         (
             "SELECT e.id, e.payment_id FROM entry e JOIN payment p ON p.id = e.payment_id LEFT JOIN leg l"
-            f" ON l.entry_id = e.id AND l.account = {RECEIVABLE} WHERE e.kind IN ({WHOLE})"
-            f" GROUP BY e.id, e.payment_id, {TAKEN} HAVING abs(coalesce(sum(l.amount_minor), 0)) <> {TAKEN}"
+            f" ON l.entry_id = e.id AND l.account = {RECEIVABLE} WHERE e.kind = 'capture'"
+            " GROUP BY e.id, e.payment_id, p.captured_minor"
+            " HAVING coalesce(sum(l.amount_minor), 0) <> p.captured_minor"
         ),
     ),
+    (
+        "late charge differs from what the carrier was told or from what it gave back",
+        (
+            "SELECT e.id, e.payment_id FROM entry e JOIN payment p ON p.id = e.payment_id LEFT JOIN leg l"
+            f" ON l.entry_id = e.id AND l.account = {RECEIVABLE} LEFT JOIN attempt a"
+            " ON a.charge_attempt_id = e.source_id AND a.kind = 'reverse'"
+            " WHERE e.kind IN ('late_charge', 'reversal') GROUP BY e.id, e.payment_id, a.amount_minor"
+            " HAVING abs(coalesce(sum(l.amount_minor), 0)) <> a.amount_minor"
+        ),
+    ),
+    (
+        "hold that ended otherwise than it began",
+        (
+            "SELECT r.id, r.payment_id FROM entry r LEFT JOIN entry t ON t.source_id = r.source_id AND t.kind = 'hold'"
+            " WHERE r.kind = 'hold_ended' AND t.id IS NULL"
+        ),
+    ),
+    _account_rule(
+        "escrow",
+        "p.captured_minor - p.refunded_minor - p.refund_reserved_minor - p.disputed_minor",
+        "p.escrow = 'held' AND p.state = 'captured'",
+    ),
+    _account_rule("refund_clearing", "p.refund_reserved_minor", "p.refund_reserved_minor <> 0"),
+    _account_rule("dispute_held", "p.disputed_minor", "p.disputed_minor <> 0"),
     (
         "captured payment without exactly one capture",
         (
@@ -62,13 +97,13 @@ RULES = (
         (
             "SELECT a.id, a.payment_id FROM attempt a LEFT JOIN consent c ON c.attempt_id = a.id"
             " AND c.payment_id = a.payment_id AND c.amount_minor = a.amount_minor AND c.currency = a.currency"
-            " WHERE a.kind = 'charge' AND c.attempt_id IS NULL"
+            " WHERE a.kind IN ('charge', 'reserve') AND c.attempt_id IS NULL"
         ),
     ),
     (
         "money given back that was not taken",
         (
-            "SELECT r.id, r.payment_id FROM entry r LEFT JOIN entry t ON t.source_id = r.source_id"
+            "SELECT r.id, r.payment_id FROM entry r LEFT JOIN entry t ON t.payment_id = r.payment_id"
             " AND t.kind = CASE r.kind WHEN 'reversal' THEN 'late_charge' ELSE 'capture' END"
             " WHERE r.kind IN ('reversal', 'clawback') AND t.id IS NULL"
         ),

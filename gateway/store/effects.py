@@ -31,6 +31,7 @@ from gateway.core.payment import (
     Payment,
     Post,
     RecordConsent,
+    RefundAll,
     Reserve,
     Reverse,
     Reversed,
@@ -118,6 +119,7 @@ class Effects:
             Charge: self._charge,
             Reserve: self._charge,
             EndHold: self._end_hold,
+            RefundAll: self._refund_all,
             Inquire: self._inquire,
             Reverse: self._reverse,
             RecordConsent: self._record_consent,
@@ -323,6 +325,11 @@ class Effects:
             carrier_reference=operation.carrier_reference,
         )
 
+    def _refund_all(self, payment: Payment, effect: RefundAll) -> None:
+        left_minor = payment.refundable_minor
+        if left_minor:
+            self._unit.refunds.open(new_id("ref_"), payment, left_minor, reason=effect.reason)
+
     def _reverse(self, payment: Payment, effect: Reverse) -> None:
         self._order(
             payment,
@@ -355,9 +362,10 @@ class Effects:
         attempt_id: str,
         charge_attempt_id: str,
         delay_ms: int,
-        of: OperationKind | None = None,
+        of: str | None = None,
         asked: int | None = None,
         carrier_reference: str | None = None,
+        reference: str | None = None,
     ) -> None:
         unit = self._unit
         body: dict[str, Any] = {
@@ -366,7 +374,7 @@ class Effects:
             "of": of or kind,
             "carrier": payment.carrier,
             "carrier_reference": carrier_reference,
-            "reference": _reference_of(payment, attempt_id),
+            "reference": reference or _reference_of(payment, attempt_id),
             "amount_minor": _amount_of(payment, attempt_id),
             "whole_minor": payment.amount.amount_minor,
             "currency": payment.amount.currency,
@@ -389,6 +397,30 @@ class Effects:
                 created_at_ms=unit.now_ms,
                 msisdn=unit.consumer_by_id(payment.consumer_id).msisdn,
             )
+        )
+
+    def order_refund(
+        self,
+        payment: Payment,
+        refund_id: str,
+        kind: str,
+        delay_ms: int,
+        *,
+        asked: int | None = None,
+        reference: str | None = None,
+    ) -> None:
+        """Give back the amount that *payment* names here, or (*kind* `inquire`) ask what became of that order."""
+        assert payment.attempt_id is not None
+        self._order(
+            payment,
+            kind,
+            refund_id,
+            payment.attempt_id,
+            delay_ms,
+            of="refund",
+            asked=asked,
+            carrier_reference=payment.carrier_reference,
+            reference=reference,
         )
 
     def inquire_aside(

@@ -21,6 +21,7 @@ from gateway.store.counters import Counters, Spender, spender
 from gateway.store.effects import Effects, ask_message_id
 from gateway.store.outbox import LanePlan, OutboxRow
 from gateway.store.phone_records import PhoneRecords
+from gateway.store.refunds import Refunds
 from gateway.store.rows import Consumer, Key, KeyRecord, MessageRow, Phone
 
 __all__ = ["Consumer", "Key", "KeyRecord", "MessageRow", "Move", "Needs", "Phone", "Policy", "Unit"]
@@ -109,6 +110,7 @@ class Unit:
         self.annotated: dict[str, None] = {}
         self.touched: dict[str, None] = {}
         self.effects = Effects(self)
+        self.refunds = Refunds(self)
         self.inserts: defaultdict[Table, list[dict[str, Any]]] = defaultdict(list)  # Any: a row's columns.
         self.new_keys: dict[Key, KeyRecord] = {}
         self.outbox: dict[str, OutboxRow] = {}
@@ -253,6 +255,19 @@ class Unit:
                 self.counters.release(after)
         self._carry_out(before, after, decision, event)
         return decision
+
+    def account(self, after: Payment, event: Event) -> Payment:
+        """Store *after*, in which only amounts have moved, as the next version of a loaded payment; return it."""
+        before = self._payments[after.id]
+        version, at_ms = before.version + 1, max(event.at_ms, before.updated_at_ms)
+        after = msgspec.structs.replace(after, version=version, updated_at_ms=at_ms)
+        self._keep(after)
+        if after.id in self.created:
+            self.created[after.id] = after
+        else:
+            self.changed[after.id] = None
+        self.effects.record_transition(before, after, event)
+        return after
 
     def annotate(self, payment_id: str, metadata: dict[str, str]) -> None:
         """Give a loaded payment these metadata. They are its merchant's note: no event, no new version."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any, ClassVar
 
 import aiohttp
@@ -11,23 +12,31 @@ import pytest
 from aiohttp import web
 
 from carriers import base
-from carriers.opbill import Biller, Settings
+from carriers.opbill.adapter import Biller, Settings
 from gateway import failpoints
 from gateway.core.money import Money
 from gateway.http_client import HttpAnswer, HttpClient, Limits
 from simulators.billing import Billing, BillingSettings
 from simulators.billing_book import DECLINES
 from simulators.faults import BILLING_FAULTS, FAULTS, FaultPlan, Scripted
-from simulators.journal import Journals
+from simulators.journal import Journals, Record
 from simulators.web import HttpServer
+from tests.carriers import hold_conformance
 from tests.carriers.conformance import (
     PRICE,
+    WAIT_S,
     FaultyBillerConformance,
     charge_order,
     reverse_order,
     word,
 )
 
+MOVEMENTS = {
+    "held.reserve": "held",
+    "executed.charge": "captured",
+    "released": "released",
+    "expired": "expired",
+}
 KEY = "00112233445566778899aabbccddeeff"
 HASTY_S = 0.3
 
@@ -42,17 +51,24 @@ class OperatorBench:
         self.is_overloaded = False
         self.plan = FaultPlan(seed=1, use_magic=False)
         self.journals = Journals(None)
-        settings = BillingSettings(late_after_s=None, slow_s=0.01, callback_late_s=0.01, inquiry_lag_s=3600.0)
+        self.records: list[Record] = []
+        self.journals.listeners.append(lambda _, record: self.records.append(record))
+        settings = BillingSettings(
+            hold_short_s=3600.0, late_after_s=None, slow_s=0.01, callback_late_s=0.01, inquiry_lag_s=3600.0
+        )
         self.billing = Billing(settings, self.plan, self.journals.billing)
         self.gateway = HttpServer(self.answer)
         self.client = HttpClient(Limits(sweep_s=0.01))
         self.biller: Biller
         self.hasty: Biller
+        self.holding: Biller
+        self.hasty_holding: Biller
 
     async def start(self) -> None:
         await self.billing.start()
         await self.gateway.start()
         self.biller, self.hasty = self.a_biller(), self.a_biller(timeout_s=HASTY_S)
+        self.holding, self.hasty_holding = self.biller, self.hasty
         self.running = asyncio.create_task(self.biller.run(self.sink))
         await asyncio.sleep(0)
 
@@ -97,8 +113,25 @@ class OperatorBench:
         self.plan.add(Scripted(point=f"billing.{point}", fault=knob, at=1))
 
     def settle(self, attempt_id: str) -> None:
-        if not self.billing.execute_late(attempt_id):
-            self.billing.book.transactions[attempt_id].lagging_until = 0.0
+        """Whatever is left to happen to it happens: it is executed, seen, or has lapsed."""
+        if self.billing.execute_late(attempt_id):
+            return
+        transaction = self.billing.book.transactions[attempt_id]
+        seen = transaction.reservation or transaction
+        if not seen.lagging_until:
+            self.billing.expire(attempt_id)
+        seen.lagging_until = 0.0
+
+    def expire(self, attempt_id: str) -> None:
+        assert self.billing.expire(attempt_id)
+
+    def moved(self) -> list[hold_conformance.Moved]:
+        reserved = {one["correlator"] for one in self.records if one["kind"] == "held.reserve"}
+        return [
+            hold_conformance.Moved(MOVEMENTS[one["kind"]], one["correlator"], Decimal(one["amount"]))
+            for one in self.records
+            if one["kind"] in MOVEMENTS and one["correlator"] in reserved
+        ]
 
     async def stop_listening(self) -> None:
         await self.billing.server.stop()
@@ -125,6 +158,29 @@ async def bench() -> AsyncIterator[OperatorBench]:
 class TestBiller(FaultyBillerConformance):
     knobs: ClassVar = BILLING_FAULTS
     inquiry_knobs: ClassVar = FAULTS["billing.inquiry"]
+
+
+class TestHolds(hold_conformance.HoldingBillerConformance):
+    reserve_knobs: ClassVar = FAULTS["billing.reserve"]
+    capture_knobs: ClassVar = FAULTS["billing.capture"]
+    release_knobs: ClassVar = FAULTS["billing.release"]
+
+
+async def test_a_reservation_lapses_by_itself(bench: OperatorBench) -> None:
+    bench.plan.add(Scripted(point="billing.reserve", fault="hold_expires", seconds=0.01, at=1))
+    lapsed = asyncio.Event()
+    bench.journals.listeners.append(lambda _, record: lapsed.set() if record["kind"] == "expired" else None)
+    held = await hold_conformance.hold(bench)
+    await asyncio.wait_for(lapsed.wait(), WAIT_S)
+    assert hold_conformance.word(await bench.biller.inquire_hold(charge_order(bench))) == "released"
+    order = hold_conformance.hold_order(bench, "cap_1", held)
+    assert hold_conformance.word(await bench.biller.capture(order)) == "unknown"
+    assert [one.what for one in bench.moved()] == ["held", "expired"]
+
+
+async def test_an_operator_without_reservations_holds_nothing(bench: OperatorBench) -> None:
+    capabilities = bench.a_biller(holds=False).capabilities
+    assert (capabilities.holds, capabilities.partial_capture) == (False, False)
 
 
 async def test_a_bearer_token_is_taken_instead_of_user_and_password(bench: OperatorBench) -> None:
@@ -155,10 +211,17 @@ async def test_the_phones_bill_shows_what_was_bought_and_the_reference(bench: Op
 
 async def test_an_operator_that_counts_otherwise_gets_its_own_decimal_places(bench: OperatorBench) -> None:
     biller = bench.a_biller(currency_exponents={"KES": 0, "UGX": 2})
-    assert word(await biller.charge(charge_order(bench, "att_1", Money(1250, "KES"))), Money(1250, "KES")) == "charged"
-    assert word(await biller.charge(charge_order(bench, "att_2", Money(50, "UGX"))), Money(50, "UGX")) == "charged"
-    transactions = bench.billing.book.transactions
-    assert [transactions[key].order.amount_text for key in ("att_1", "att_2")] == ["1250", "0.50"]
+    for number, amount in enumerate((Money(125_000, "KES"), Money(500, "UGX"), Money(1_001, "TND"))):
+        assert word(await biller.charge(charge_order(bench, f"att_{number}", amount)), amount) == "charged"
+    transactions = bench.billing.book.transactions.values()
+    assert [one.order.amount_text for one in transactions] == ["1250", "500.00", "1.001"]
+
+
+async def test_an_amount_that_the_operator_cannot_write_is_declined_and_not_sent(bench: OperatorBench) -> None:
+    biller = bench.a_biller(currency_exponents={"KES": 0})
+    order = charge_order(bench, amount=Money(125_050, "KES"))
+    assert word(await biller.charge(order)) == "declined carrier_declined"
+    assert bench.billing.book.transactions == {}
 
 
 async def test_a_currency_that_nobody_knows_is_not_sent(bench: OperatorBench) -> None:
@@ -198,7 +261,7 @@ async def test_the_failpoints_stand_around_the_order(
     bench: OperatorBench, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passed: list[str] = []
-    monkeypatch.setattr("carriers.opbill.hit", passed.append)
+    monkeypatch.setattr("carriers.opbill.adapter.hit", passed.append)
     await bench.biller.inquire(charge_order(bench))
     assert passed == []
     if action == "charge":

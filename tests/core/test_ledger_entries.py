@@ -1,12 +1,35 @@
 """Ledger entries: balanced, in one currency, on the accounts that the postings table names."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
 from gateway.core.fees import Fees
-from gateway.core.ledger import Entry, payment_entry
+from gateway.core.ledger import (
+    DISPUTE_FEE,
+    DISPUTE_HELD,
+    ESCROW,
+    FEE,
+    PAYOUT_IN_TRANSIT,
+    REFUND_CLEARING,
+    SUSPENSE,
+    VAT,
+    WITHHOLDING,
+    WRITE_OFF,
+    Entry,
+    bank,
+    carrier_held,
+    carrier_receivable,
+    carrier_share,
+    merchant_available,
+    merchant_held,
+    merchant_pending,
+    merchant_reserve,
+    payment_entry,
+)
 from gateway.core.money import Money
 from gateway.core.payment import EntryKind, Escrow, Payment, State
 from tests.core.factories import a_payment
@@ -131,3 +154,27 @@ def test_what_is_undone_leaves_nothing_behind(kinds: tuple[EntryKind, ...]) -> N
     both_ways = {EntryKind.CAPTURE, EntryKind.CLAWBACK, EntryKind.REFUND_SUCCEEDED}
     fees = {kind: FEES if kind in both_ways else Fees() for kind in kinds}
     assert _balances(an_entry_of(payment, kind, fees=fees[kind]) for kind in kinds) == {}
+
+
+def test_the_page_lists_the_postings_of_the_code() -> None:
+    page = Path("docs/ledger.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \| ([^|]+) \|$", page, re.MULTILINE)
+    told = {kind: (debit.strip(" `"), credit.strip(" `")) for kind, debit, credit in rows}
+    assert told == {kind: (_named(kind, debit), _named(kind, credit)) for kind, (debit, credit) in ACCOUNTS.items()}
+
+
+def _named(kind: EntryKind, account: str) -> str:
+    if account == MERCHANT and kind not in NEVER_IN_ESCROW:
+        return "home"
+    return account.replace("acme", "{c}").replace("mer_1", "{m}")
+
+
+def test_the_page_names_every_account() -> None:
+    page = Path("docs/ledger.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z_:{}]+)`", page.partition("## Postings")[0]))
+    of_carriers = {function("{c}") for function in (carrier_receivable, carrier_share, carrier_held)}
+    of_merchants = {
+        function("{m}") for function in (merchant_held, merchant_pending, merchant_available, merchant_reserve)
+    }
+    fixed = {SUSPENSE, ESCROW, REFUND_CLEARING, DISPUTE_HELD, PAYOUT_IN_TRANSIT, FEE, DISPUTE_FEE, VAT, WITHHOLDING}
+    assert named == of_carriers | of_merchants | fixed | {WRITE_OFF, bank("{b}")}

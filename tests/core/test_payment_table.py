@@ -52,6 +52,7 @@ from tests.core.factories import (
     a_reversal,
     an_event,
 )
+from tests.core.states_page import page
 
 RULES = Rules()
 HOLDING = Rules(holds=True, partial_capture=True)
@@ -262,6 +263,10 @@ def test_a_cell_of_the_table_says_what_happens(cell: Cell) -> None:
     moved = decision.payment is not before
     assert decision.payment.version == before.version + moved
     assert decision.payment.updated_at_ms == (event.at_ms if moved else before.updated_at_ms)
+
+
+def test_the_page_of_states_is_the_table() -> None:
+    assert Path("docs/states.md").read_text(encoding="utf-8") == page()
 
 
 def test_the_table_has_every_state_against_every_event_exactly_once() -> None:

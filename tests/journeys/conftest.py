@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.journeys.house import House, house
+from simulators.world import World
+from tests.journeys.house import House, house, hurry
 from tests.journeys.processes import Nursery, nursery
 
 LONGEST = "test_a_frozen_owner_charges_nobody_twice_and_starts_nothing_when_it_thaws"
@@ -26,6 +28,17 @@ async def home(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
 async def called_back(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
     """A house whose biller calls about charges."""
     async with house(database_url, tmp_path / "journal", called_back=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def without_holds(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
+    """A house whose biller sets no money aside: a capture is a charge."""
+
+    def biller(world: World) -> dict[str, Any]:  # Any: settings of a biller.
+        return {**hurry(world)["biller"], "holds": False}
+
+    async with house(database_url, tmp_path / "journal", biller=biller) as opened:
         yield opened
 
 

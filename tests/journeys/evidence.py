@@ -7,6 +7,7 @@ gateway.
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from simulators import journal
 from simulators.journal import Executed, Record
 from simulators.reading import codes_in
 from simulators.world import World
-from tests.journeys.leaks import MERCHANTS_WORDS, Secrets, leaks
+from tests.journeys.leaks import CARRIERS_NAMES, MERCHANTS_WORDS, Secrets, leaks
 
 CODE_KEY = bytes(range(32))
 ROTATED_CODE_KEY = bytes(range(32, 64))
@@ -33,8 +34,9 @@ WITHOUT_REF = ("You refused", "Too many wrong codes")
 class Evidence:
     """Reads the journals of *world* and the database."""
 
-    def __init__(self, world: World, engine: Engine, folder: Path) -> None:
+    def __init__(self, world: World, engine: Engine, folder: Path, *, wallet: str = "") -> None:
         self._world = world
+        self._wallet = wallet
         self._engine = engine
         self._folder = folder
         self._printed: list[tuple[str, str]] = []
@@ -59,11 +61,14 @@ class Evidence:
     def charges(self, msisdn: str | None = None) -> list[Executed]:
         """Charges that the operator executed."""
         self._world.journals.flush()
-        return [one for one in journal.executed_charges(self._folder) if msisdn in (None, one.msisdn)]
+        return [one for one in self._executed("charge") if msisdn in (None, one.msisdn)]
 
     def refunds(self, msisdn: str | None = None) -> list[Executed]:
         self._world.journals.flush()
-        return [one for one in journal.executed_refunds(self._folder) if msisdn in (None, one.msisdn)]
+        return [one for one in self._executed("refund") if msisdn in (None, one.msisdn)]
+
+    def _executed(self, kind: str) -> list[Executed]:
+        return [one for one in journal.executed(self._folder, self._wallet or "billing") if one.kind == kind]
 
     def asks(self) -> Counter[tuple[str, str]]:
         """How often each phone was asked for each code. The first text with a code asks, later ones may remind."""
@@ -96,15 +101,57 @@ class Evidence:
         assert sorted(row.kind for row in found) == sorted(breaks), found
         assert not (given_up := self.rows("SELECT job, error FROM quarantine")), given_up
 
+    def _judge_wallet(self) -> None:
+        """A wallet names orders by itself, so each phone's money is compared: what it paid and what it has back."""
+        moved: Counter[str] = Counter()
+        for one in (*self.charges(), *self.refunds()):
+            minor = int(one.amount * 100)
+            moved[one.msisdn.lstrip("+")] += minor if one.kind == "charge" else -minor
+        booked = self.rows(
+            "SELECT c.msisdn, sum(l.amount_minor) AS minor FROM entry e JOIN leg l ON l.entry_id = e.id"
+            " JOIN payment p ON p.id = e.payment_id JOIN consumer c ON c.id = p.consumer_id"
+            " WHERE l.account LIKE '%receivable' GROUP BY c.msisdn HAVING sum(l.amount_minor) <> 0"
+        )
+        assert {row.msisdn.lstrip("+"): int(row.minor) for row in booked} == {k: v for k, v in moved.items() if v}
+
     def _judge_money(self) -> None:
+        if self._wallet:
+            self._judge_wallet()
+            return
         charges, refunds = self.charges(), self.refunds()
         posted = {kind: self._sources(kind) for kind in ("capture", "late_charge", "reversal")}
+        refunded = {
+            row.id: row.charge_attempt_id
+            for row in self.rows(
+                "SELECT id, charge_attempt_id FROM attempt WHERE kind = 'refund' AND status = 'succeeded'"
+            )
+        }
         twice = [one for one, times in Counter(one.correlator for one in charges).items() if times > 1]
         assert twice == [], "attempts that were charged more than once"
         self._judge_orders()
         assert {one.correlator for one in charges} == posted["capture"] | posted["late_charge"]
-        assert Counter(one.original for one in refunds) == Counter(posted["reversal"])
+        assert Counter(one.original for one in refunds) == Counter([*posted["reversal"], *refunded.values()])
+        assert self._sources("refund_succeeded") == refunded.keys()
         assert posted["late_charge"] == posted["reversal"], "a late charge that was not given back"
+        self._judge_holds()
+
+    def holds(self, kind: str, msisdn: str | None = None) -> list[Record]:
+        """What the operator did about reservations: held.reserve, released or expired."""
+        return [one for one in self.records("billing", kind) if msisdn in (None, one["msisdn"])]
+
+    def _judge_holds(self) -> None:
+        """What was set aside was taken or is free again, or the books know that it stands; never more than was held."""
+        held = {one["correlator"]: Decimal(one["amount"]) for one in self.holds("held.reserve")}
+        taken = {one.correlator: one.amount for one in self.charges() if one.correlator in held}
+        freed = Counter(one["correlator"] for kind in ("released", "expired") for one in self.holds(kind))
+        assert not [one for one, times in freed.items() if times > 1], "reservations that were let go twice"
+        assert all(taken[one] <= held[one] for one in taken), "more was taken than was held"
+        assert held.keys() == self._sources("hold"), "reservations that the books do not know"
+        stands = held.keys() - taken.keys() - freed.keys()
+        assert stands == self._sources("hold") - self._sources("hold_ended"), "the books and the operator differ"
+        rows = self.rows("SELECT attempt_id, captured_minor FROM payment WHERE captured_minor > 0")
+        booked = {row.attempt_id: Decimal(row.captured_minor) / 100 for row in rows if row.attempt_id in held}
+        assert booked.items() <= taken.items(), "more or less was taken than the books say"
 
     def _judge_orders(self) -> None:
         """A payment is ordered under a second id only after the operator has denied the first."""
@@ -132,7 +179,7 @@ class Evidence:
         told = [number for number in numbers if number in descriptions]
         untold = [number for number in numbers if number not in descriptions]
         searched = Secrets(numbers=untold, codes=codes, keys=self._keys | secrets)
-        found = leaks(searched, self._engine, printed)
+        found = leaks(searched, self._engine, printed, except_in=CARRIERS_NAMES if self._wallet == "stk" else ())
         found += leaks(Secrets(numbers=told, codes=(), keys=()), self._engine, printed, except_in=MERCHANTS_WORDS)
         assert not found, found[:20]
 
@@ -192,7 +239,8 @@ class Evidence:
 
 
 def _is_charge(request: Record) -> bool:
-    return bool(request["what"] == "charge")
+    """Or sets aside what is charged later."""
+    return request["what"] in ("charge", "reserve")
 
 
 def _codes(payment: Any) -> set[str]:  # Any: a row.
@@ -212,10 +260,10 @@ def _kind(text: str, codes: Collection[str], ref: str, without_ref: tuple[str, .
 
 
 @contextmanager
-def evidence(world: World, database: str, folder: Path) -> Iterator[Evidence]:
-    """Open it over *database* and the journals in *folder*."""
+def evidence(world: World, database: str, folder: Path, *, wallet: str = "") -> Iterator[Evidence]:
+    """Open it over *database* and the journals in *folder*; *wallet* names the one that says what money moved."""
     engine = connect(database, read_only=True)
     try:
-        yield Evidence(world, engine, folder)
+        yield Evidence(world, engine, folder, wallet=wallet)
     finally:
         engine.dispose()

@@ -30,6 +30,7 @@ from simulators.billing import BillingSettings
 from simulators.handsets import HandsetSettings
 from simulators.reading import codes_in
 from simulators.smsc_settings import SmscSettings
+from simulators.wallet_stk import WalletStkSettings
 from simulators.world import World, WorldSettings
 from tests.journeys.evidence import CODE_KEY, Evidence, evidence
 
@@ -104,6 +105,7 @@ def world_settings(folder: Path | None, **changes: Any) -> WorldSettings:  # Any
         smsc=SmscSettings(late_response_s=1.0, retry_delay_s=0.1, receipt_late_s=0.5, freeze_s=1.0),
         billing=BillingSettings(late_after_s=None, slow_s=0.5, inquiry_lag_s=0.5, callback_late_s=0.5),
         handsets=HandsetSettings(reply_delay_s=0.02, late_reply_s=3600.0, inbox_max=100),
+        stk=WalletStkSettings(pays_after_s=0.05, prompt_s=0.3, query_lag_s=0.5, callback_late_s=0.3),
     )
     return replace(settings, **changes)
 
@@ -293,13 +295,23 @@ async def together(*stories: Awaitable[None]) -> None:
 
 @asynccontextmanager
 async def house(
-    database: str, folder: Path, *, called_back: bool = False, **carrier: Any
+    database: str,
+    folder: Path,
+    *,
+    called_back: bool = False,
+    wallet: str = "",
+    biller: Callable[[World], dict[str, Any]] | None = None,
+    **carrier: Any,
 ) -> AsyncIterator[House]:  # Any: settings of the carrier.
-    """Open it, and at the end hold the journals against the books. *called_back*: the biller calls about charges."""
+    """Open it, and at the end hold the journals against the books. *called_back*: the biller calls about charges.
+
+    *biller*: its settings instead of the operator's; *wallet*: the journal that then says what truly moved.
+    """
     async with World(world_settings(folder)) as world, aiohttp.ClientSession() as http:
         merchant = a_shop(database)
-        gateway = await _started(config_for(database, world, **hurry(world), **carrier), called_back=called_back)
-        with evidence(world, database, folder) as seen, logged() as log:
+        chosen = hurry(world) if biller is None else {**hurry(world), "biller": biller(world)}
+        gateway = await _started(config_for(database, world, **chosen, **carrier), called_back=called_back)
+        with evidence(world, database, folder, wallet=wallet) as seen, logged() as log:
             opened = House(world, gateway, Shop(http, gateway.url, merchant.test_key), seen)
             try:
                 await open_webhooks(opened.shop, world)

@@ -34,6 +34,10 @@ MERCHANTS_WORDS: Final = frozenset({("payment", "description"), ("event", "body"
 """Where a shop's own words stand, so that a number which it put into a description is found there."""
 
 
+CARRIERS_NAMES: Final = frozenset({("attempt", "carrier_reference"), ("payment", "carrier_reference")})
+"""Where M-Pesa's name of a push stands, which ends in digits of the number; it is what it can be asked by."""
+
+
 class Leak(msgspec.Struct, frozen=True):
     """Something that lies where it must not."""
 

@@ -71,7 +71,9 @@ async def test_every_route_is_described(sqlite_shop: Shop) -> None:
 
 
 def test_every_test_number_is_listed() -> None:
-    assert set(re.findall(r"`(\d{3})`", TEST_NUMBERS)) == set(MAGIC) | set(MAGIC_BEHAVIOURS)
+    # Those of the wallet that prompts by itself stand with it, in docs/simulators.md.
+    here = {ending for ending, faults in MAGIC.items() if not any(point.startswith("stk.") for point in faults)}
+    assert set(re.findall(r"`(\d{3})`", TEST_NUMBERS)) == here | set(MAGIC_BEHAVIOURS)
 
 
 def told_outcomes() -> dict[str, tuple[list[str], list[str]]]:

@@ -74,7 +74,7 @@ async def test_the_timeline_shows_the_nine_steps(shop: Shop) -> None:
 
 
 async def test_a_timeline_says_what_has_not_come(shop: Shop) -> None:
-    payment = await shop.create(capture="manual")
+    payment = await shop.create(capture="manual", hold="if_supported")
     path = f"/v1/payments/{payment['id']}/timeline"
     steps = (await shop.call("GET", path)).json["steps"]
     assert [step["number"] for step in steps if step["at"]] == [1, 3]

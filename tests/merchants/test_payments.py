@@ -116,7 +116,7 @@ async def test_a_payment_goes_the_whole_way(shop: Shop) -> None:
 
 @pytest.mark.money
 async def test_a_manual_payment_waits_for_its_capture(shop: Shop) -> None:
-    payment = await shop.create(capture="manual")
+    payment = await shop.create(capture="manual", hold="if_supported")
     path = f"/v1/payments/{payment['id']}/capture"
     early = await shop.call("POST", path)
     assert (early.status, early.code, early.json["payment_status"]) == (409, "invalid_state", "pending")

@@ -48,12 +48,12 @@ TAMPERINGS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "an amount changed on both sides": (
         ("UPDATE leg SET amount_minor = amount_minor * 2 WHERE entry_id = ?some",),
-        "entry differs from its payment in amount",
+        "capture differs from its payment in amount",
     ),
     "an amount changed everywhere, payment included": (
         (
             "UPDATE leg SET amount_minor = amount_minor * 2 WHERE entry_id = ?some",
-            "UPDATE payment SET amount_minor = amount_minor * 2 WHERE id = ?paid",
+            "UPDATE payment SET amount_minor = amount_minor * 2, captured_minor = amount_minor * 2 WHERE id = ?paid",
         ),
         "entry changed after it was sealed",
     ),

@@ -29,6 +29,7 @@ from gateway.store.tables.phones import (
     order_request,
     orphan_receipt,
 )
+from gateway.store.tables.refunds import refund
 from gateway.store.tables.work import batch, lane, outbox, process, trace
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "payment",
     "process",
     "quarantine",
+    "refund",
     "request_log",
     "trace",
     "transition",

@@ -1,0 +1,1 @@
+"""Operator billing: airtime and bill, over GSMA OneAPI Payment."""
