@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 
 from gateway.consumer import stops
+from gateway.consumer.disputes import dispute
 from gateway.consumer.language import Languages
 from gateway.consumer.limits import Limits
 from gateway.consumer.record import Record
@@ -46,6 +47,7 @@ class Keywords:
             Meaning.HISTORY: record.history,
             Meaning.MORE: record.more,
             Meaning.RECEIPT: record.receipt,
+            Meaning.DISPUTE: dispute,
             Meaning.LANGUAGE: Languages(catalogues).language,
             Meaning.LIMIT: limits.limit,
             Meaning.BALANCE: limits.balance,

@@ -11,7 +11,7 @@ PREFIXES: Final = frozenset(
     {
         *("pay_", "att_", "evt_", "ord_", "rev_", "ref_", "con_", "mer_", "key_"),
         *("we_", "mo_", "msg_", "ent_", "brk_", "bat_", "ful_", "csm_"),
-        *("obx_", "dlr_", "qua_", "exp_", "rpl_", "trc_"),
+        *("dsp_", "obx_", "dlr_", "qua_", "exp_", "rpl_", "trc_"),
     }
 )
 """The closed list of what an id can begin with."""

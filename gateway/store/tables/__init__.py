@@ -29,7 +29,7 @@ from gateway.store.tables.phones import (
     order_request,
     orphan_receipt,
 )
-from gateway.store.tables.refunds import refund
+from gateway.store.tables.refunds import dispute, refund
 from gateway.store.tables.work import batch, lane, outbox, process, trace
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "consent",
     "consumer",
     "consumer_stop",
+    "dispute",
     "entry",
     "event",
     "export",
