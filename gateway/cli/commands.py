@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import explainers, key_commands
+from gateway.cli import dispute_commands, explainers, key_commands
 from gateway.cli.errors import CommandError
 from gateway.cli.options import CONFIG, ConfigOption, group
 from gateway.config import ConfigError
@@ -41,6 +41,7 @@ breaks = group("Contradictions about money that no rule settles: a person decide
 app.add_typer(breaks, name="breaks")
 quarantine = group("Jobs that could not be applied: each is a bug.", "gateway quarantine list")
 app.add_typer(quarantine, name="quarantine")
+app.add_typer(dispute_commands.dispute, name="dispute")
 
 
 @app.command("serve")

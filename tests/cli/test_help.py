@@ -12,6 +12,7 @@ COMMANDS = [
     *("pdu", "pdu decode", "sms", "sms explain", "reply", "reply explain", "explain", "payment", "payment show"),
     *("status", "verify", "backup"),
     *("restored", "breaks", "breaks list", "breaks resolve", "quarantine", "quarantine list", "quarantine resolve"),
+    *("dispute", "dispute list", "dispute open", "dispute decide"),
     *("key", "key add", "key list", "key rotate", "key revoke"),
 ]
 
