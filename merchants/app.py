@@ -13,6 +13,7 @@ from merchants import (
     attempts,
     balance,
     consumer_records,
+    disputes,
     endpoints,
     exports,
     feed,
@@ -46,7 +47,7 @@ CALLBACK_RETRY_AFTER_S = 5.0
 def operations(api: Api) -> list[AnyOperation]:
     """Everything that merchants can do."""
     areas = (
-        *(payments, fees, refunds, metadata, consumer_records, exports, feed, endpoints, attempts, replay),
+        *(payments, fees, refunds, disputes, metadata, consumer_records, exports, feed, endpoints, attempts, replay),
         *(balance, statements, api_keys, requests),
     )
     return [operation for area in areas for operation in area.operations(api)]

@@ -161,6 +161,14 @@ CATALOGUE: Final[Mapping[str, Row]] = {
         "The phone's owner disputes the payment, and what is disputed is set aside until it is decided.",
         "Answer the dispute, or accept it: then the money goes back by itself.",
     ),
+    "dispute_closed": Row(
+        409,
+        "conflict",
+        False,
+        "The dispute is decided",
+        "Evidence or a giving in came after the dispute had ended; the detail says how.",
+        "Read the dispute; nothing is left to do.",
+    ),
     "already_fulfilled": Row(
         409,
         "conflict",

@@ -197,7 +197,7 @@ class OrderRequest(Struct, frozen=True, kw_only=True):
     carrier: str
 
 
-_EVENT_SHAPES = ("PublicPayment", "OrderRequest", "PublicRefund")
+_EVENT_SHAPES = ("PublicPayment", "OrderRequest", "PublicRefund", "PublicDispute")
 _EVENT_DATA: dict[str, Any] = {  # Any: JSON Schema.
     "anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in _EVENT_SHAPES]
 }

@@ -30,7 +30,7 @@ STEPS: Final[tuple[tuple[str, Who], ...]] = (
 """Names of the nine steps, and who acts."""
 
 _CARRIER_EVENTS: Final = ("Ask", "Charge", "Reverse", "RefundSucceeded", "RefundFailed")
-_CONSUMER_EVENTS: Final = ("Reply", "Wrong", "Consumer")
+_CONSUMER_EVENTS: Final = ("Reply", "Wrong", "Consumer", "DisputeOpened")
 _MERCHANT_EVENTS: Final = ("CaptureRequested", "CancelRequested", "Fulfilled", "RefundCreated")
 
 

@@ -29,6 +29,7 @@ from gateway.engine.batcher import Batcher, Busy
 from gateway.engine.carrier_jobs import DeadlineReached
 from gateway.engine.clock import Clock
 from gateway.engine.deadlines import Deadlines
+from gateway.engine.dispute_jobs import DisputeDeadlines, answer_missed
 from gateway.engine.executors import OrderExecutor, TextExecutor
 from gateway.engine.housekeeping import Housekeeping
 from gateway.engine.lane import Executor
@@ -207,6 +208,7 @@ class Gateway:
         if self._notifier is not None:
             self._run(self._notifier.run())
         self._run(Deadlines(self.batcher, self.lanes.owns, DeadlineReached).run())
+        self._run(DisputeDeadlines(self.batcher, self.lanes.owns, answer_missed).run())
         anchor_file = Path(self.config.gateway.anchor_file) if self.config.gateway.anchor_file else None
         self._run(Sealer(self.batcher, self.lanes.owns, anchor_file=anchor_file).run())
         self._run(Housekeeping(self.batcher, self.lanes.owns).run())

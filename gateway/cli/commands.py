@@ -12,7 +12,15 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import explainers, fee_commands, key_commands, ledger_commands, payout_commands, settlement_commands
+from gateway.cli import (
+    dispute_commands,
+    explainers,
+    fee_commands,
+    key_commands,
+    ledger_commands,
+    payout_commands,
+    settlement_commands,
+)
 from gateway.cli.errors import CommandError
 from gateway.cli.options import CONFIG, ConfigOption, group
 from gateway.config import ConfigError
@@ -48,6 +56,7 @@ breaks = group("Contradictions about money that no rule settles: a person decide
 app.add_typer(breaks, name="breaks")
 quarantine = group("Jobs that could not be applied: each is a bug.", "gateway quarantine list")
 app.add_typer(quarantine, name="quarantine")
+app.add_typer(dispute_commands.dispute, name="dispute")
 
 
 @app.command("serve")

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 
 from gateway.consumer import goods, stops
+from gateway.consumer.disputes import dispute
 from gateway.consumer.language import Languages
 from gateway.consumer.limits import Limits
 from gateway.consumer.record import Record
@@ -47,6 +48,7 @@ class Keywords:
             Meaning.MORE: record.more,
             Meaning.RECEIPT: record.receipt,
             Meaning.RECEIVED: goods.received,
+            Meaning.DISPUTE: dispute,
             Meaning.LANGUAGE: Languages(catalogues).language,
             Meaning.LIMIT: limits.limit,
             Meaning.BALANCE: limits.balance,

@@ -12,7 +12,7 @@ PREFIXES: Final = frozenset(
         *("pay_", "att_", "evt_", "ord_", "rev_", "ref_", "con_", "mer_", "key_", "cap_", "rel_"),
         *("we_", "mo_", "msg_", "ent_", "brk_", "bat_", "ful_", "csm_", "fee_"),
         *("obx_", "dlr_", "qua_", "exp_", "rpl_", "trc_", "fil_"),
-        *("set_", "po_", "pof_"),
+        *("set_", "po_", "pof_", "dsp_"),
     }
 )
 """The closed list of what an id can begin with."""

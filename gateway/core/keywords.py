@@ -54,14 +54,14 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Dispute:
-    """`DISPUTE H8JTSGRC`: reserved; nobody acts on it yet, but it must never be taken for something else."""
+    """`DISPUTE H8JTSGRC`: that payment was wrong."""
 
     ref: str
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`REPORT H8JTSGRC`: reserved like Dispute."""
+    """`REPORT H8JTSGRC`: reserved; nobody acts on it yet, but it must never be taken for something else."""
 
     ref: str
 

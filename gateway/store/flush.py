@@ -94,6 +94,7 @@ def write(unit: "Unit") -> None:
     assert not unit.inserts, f"no place in the order for {[table.name for table in unit.inserts]}"
     bulk.update_rows(conn, tables.message, "id", [{"id": m, "status": s} for m, s in unit.message_states.items()])
     unit.refunds.write()
+    unit.disputes.write()
     unit.counters.write()
     _end_outbox(unit)
     _write_feed(unit)

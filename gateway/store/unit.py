@@ -18,6 +18,7 @@ from gateway.core.decide import decide, open_payment
 from gateway.core.payment import DEAD_STATES, Decision, Event, Payment, Rules, SendText, State
 from gateway.store import flush, load
 from gateway.store.counters import Counters, Spender, spender
+from gateway.store.disputes import Disputes
 from gateway.store.effects import Effects, ask_message_id
 from gateway.store.outbox import LanePlan, OutboxRow
 from gateway.store.phone_records import PhoneRecords
@@ -113,6 +114,7 @@ class Unit:
         self.touched: dict[str, None] = {}
         self.effects = Effects(self)
         self.refunds = Refunds(self)
+        self.disputes = Disputes(self)
         self.inserts: defaultdict[Table, list[dict[str, Any]]] = defaultdict(list)  # Any: a row's columns.
         self.new_keys: dict[Key, KeyRecord] = {}
         self.outbox: dict[str, OutboxRow] = {}

@@ -25,6 +25,7 @@ COMMANDS = [
     ),
     *("merchant terms", "settle", "settlement", "settlement advanced"),
     *("payouts", "payouts status", "payouts approve", "payouts cancel", "payouts submit", "payouts import-status"),
+    *("dispute", "dispute list", "dispute open", "dispute decide"),
     *("key", "key add", "key list", "key rotate", "key revoke"),
     *("fees", "fees add", "fees list", "fees show", "fees assign"),
 ]

@@ -72,3 +72,37 @@ async def test_nobody_else_releases_it(home: House) -> None:
     home.text(stranger, f"OK {paid['receipt_ref']}")
     assert "nothing was charged" in await home.text_with(stranger, "Nothing of yours waits")
     assert (await home.shop.payment(paid["id"]))["escrow"] == "held"
+
+
+@pytest.mark.money
+async def test_a_seller_that_never_ships_gives_the_money_back(home: House) -> None:
+    phone = a_number()
+    paid = await funded(home, phone)
+    home.advance(7 * 86_400 + 1)
+    await home.shop.until(paid["id"], lambda payment: payment["escrow"] == "refunded")
+    await home.text_with(phone, "GIVEN BACK")
+    assert len(home.evidence.refunds(phone)) == 1
+
+
+async def disputed(home: House, phone: str) -> tuple[dict[str, Any], str]:  # Any: JSON of the API.
+    """Sold, sent, and not what was bought."""
+    paid = await funded(home, phone)
+    await shipped(home, paid["id"])
+    await home.text_with(phone, "has sent your goods")
+    home.text(phone, f"DISPUTE {paid['receipt_ref']}")
+    await home.shop.until(paid["id"], lambda payment: payment["amount_disputed"] == payment["amount"])
+    [dispute] = (await home.shop.call("GET", "/v1/disputes")).body["data"]
+    return paid, str(dispute["id"])
+
+
+@pytest.mark.money
+async def test_a_dispute_stops_the_clock_and_an_accepted_one_pays_back(home: House) -> None:
+    phone = a_number()
+    paid, dispute_id = await disputed(home, phone)
+    home.text(phone, f"OK {paid['receipt_ref']}")
+    await home.text_with(phone, "Nothing of yours waits")
+    assert (await home.shop.payment(paid["id"]))["escrow"] == "held"
+    answer = await home.shop.call("POST", f"/v1/disputes/{dispute_id}/accept", {})
+    assert answer.status == 200, answer.body
+    await home.shop.until(paid["id"], lambda payment: payment["escrow"] == "refunded")
+    assert len(home.evidence.refunds(phone)) == 1

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core.dispute import ANSWER_WITHIN_MS, Act
+from gateway.engine.dispute_jobs import DecideDispute
 from simulators.faults import Scripted
 from tests.journeys.house import House, a_number, house, together
 
@@ -57,3 +59,34 @@ async def test_a_refund_whose_outcome_is_unknown_is_done_once(home: House) -> No
 
     faults = ("timeout_charged", "timeout_lost", "error_before", "error_after", "garbage", "reset", "wrong_amount")
     await together(*(given_back_in_spite_of(fault) for fault in faults))
+
+
+async def _disputed(home: House) -> tuple[str, str, str]:
+    """A phone that disputes what it paid, the payment, the dispute."""
+    phone, payment_id = await _paid(home)
+    ref = (await home.shop.payment(payment_id))["receipt_ref"]
+    home.text(phone, f"DISPUTE {ref}")
+    opened = await home.shop.until_event(
+        lambda one: one["type"] == "dispute.opened" and one["data"]["payment_id"] == payment_id
+    )
+    await home.text_with(phone, "DISPUTE received")
+    return phone, payment_id, opened["data"]["id"]
+
+
+async def test_a_dispute_that_the_shop_answers_well_leaves_it_the_money(home: House) -> None:
+    phone, payment_id, dispute_id = await _disputed(home)
+    answer = await home.shop.call("POST", f"/v1/disputes/{dispute_id}/evidence", {"text": "signed for"})
+    assert answer.body["status"] == "under_review"
+    await home.gateway.batcher.offer(DecideDispute(dispute_id=dispute_id, done=Act.WIN))
+    await home.text_with(phone, "DISPUTE decided: Mama Asha keeps the KES")
+    assert (await home.shop.payment(payment_id))["amount_disputed"] == 0
+    assert home.evidence.refunds(phone) == []
+
+
+async def test_a_dispute_that_nobody_answers_gives_the_money_back(home: House) -> None:
+    phone, payment_id, _ = await _disputed(home)
+    home.advance(ANSWER_WITHIN_MS / 1000)
+    await home.text_with(phone, "DISPUTE decided for you")
+    await home.text_with(phone, "refunded")
+    assert (await home.shop.payment(payment_id))["amount_refunded"] == 125_000
+    assert len(home.evidence.refunds(phone)) == 1

@@ -6,6 +6,7 @@ import pytest
 
 from carriers import base
 from gateway.core.money import Money
+from gateway.engine.dispute_jobs import OpenDispute
 from gateway.engine.refund_jobs import RefundDone
 from tests.merchants.shop import Json, Shop, open_shop
 
@@ -94,3 +95,23 @@ async def test_nobody_else_sees_or_makes_it(sqlite_shop: Shop) -> None:
             body: Json | None = {} if method == "POST" else None
             assert (await sqlite_shop.call(method, path, body, secret=secret)).code == "not_found", path
     assert (await sqlite_shop.call("GET", "/v1/refunds/nonsense")).code == "not_found"
+
+
+async def test_a_shop_answers_a_dispute_and_gives_in_to_another(shop: Shop) -> None:
+    first, second = await shop.succeed(), await shop.succeed()
+    for payment in (first, second):
+        await shop.do(OpenDispute(payment_id=payment["id"]))
+    assert (await shop.read(first))["amount_disputed"] == 125_000
+    assert (await shop.call("POST", _refunds(first), {})).code == "payment_disputed"
+    listed = (await shop.call("GET", "/v1/disputes")).json["data"]
+    assert [one["payment_id"] for one in listed] == [second["id"], first["id"]]
+    gives_in, answers = (f"/v1/disputes/{one['id']}" for one in listed)
+    answered = await shop.call("POST", f"{answers}/evidence", {"text": "signed for"}, key="d-1")
+    assert (answered.status, answered.json["status"], answered.json["evidence"]) == (200, "under_review", "signed for")
+    again = await shop.call("POST", f"{answers}/evidence", {"text": "signed for"}, key="d-1")
+    assert again.body == answered.body and again.headers["Idempotent-Replayed"] == "true"
+    assert (await shop.call("POST", f"{gives_in}/accept")).json["status"] == "accepted"
+    assert (await shop.call("POST", f"{gives_in}/evidence", {"text": "no"})).code == "dispute_closed"
+    strange = await shop.call("POST", f"{answers}/accept", secret=shop.other.test_key)
+    assert strange.code == "not_found"
+    assert [one["amount"] for one in (await shop.call("GET", _refunds(second))).json["data"]] == [125_000]

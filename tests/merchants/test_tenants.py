@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import pytest
 
+from gateway.engine.dispute_jobs import OpenDispute
 from tests.merchants.settled import settled
 from tests.merchants.shop import Json, Shop, a_request
 
@@ -34,6 +35,15 @@ async def payment(shop: Shop) -> str:
 
 async def paid(shop: Shop) -> str:
     return str((await shop.succeed())["id"])
+
+
+async def refund(shop: Shop) -> str:
+    return str((await shop.call("POST", f"/v1/payments/{await paid(shop)}/refunds", {})).json["id"])
+
+
+async def dispute(shop: Shop) -> str:
+    await shop.do(OpenDispute(payment_id=await paid(shop)))
+    return str((await shop.call("GET", "/v1/disputes")).json["data"][0]["id"])
 
 
 async def event(shop: Shop) -> str:
@@ -92,6 +102,12 @@ MATRIX: Final[dict[tuple[str, str], Try]] = {
     ("POST", "/v1/payments/{id}/cancel"): Try(payment, {}),
     ("POST", "/v1/payments/{id}/fulfilment"): Try(paid, {"what": "sugar"}),
     ("POST", "/v1/payments/{id}"): Try(payment, {"metadata": {"a": "b"}}),
+    ("POST", "/v1/payments/{id}/refunds"): Try(paid, {}),
+    ("GET", "/v1/payments/{id}/refunds"): Try(paid),
+    ("GET", "/v1/refunds/{id}"): Try(refund),
+    ("GET", "/v1/disputes"): Try(dispute),
+    ("POST", "/v1/disputes/{id}/evidence"): Try(dispute, {"text": "signed for"}),
+    ("POST", "/v1/disputes/{id}/accept"): Try(dispute, {}),
     ("POST", "/v1/consumer_records/search"): Try(phone, {"msisdn": SHARED}),
     ("GET", "/v1/balance"): Try(balance),
     ("GET", "/v1/payouts"): Try(a_payout),

@@ -31,7 +31,7 @@ from gateway.store.tables.phones import (
     orphan_receipt,
 )
 from gateway.store.tables.reconciliation import carrier_file, carrier_match, remitted_attempt
-from gateway.store.tables.refunds import refund
+from gateway.store.tables.refunds import dispute, refund
 from gateway.store.tables.settlement import (
     claim,
     claim_mark,
@@ -56,6 +56,7 @@ __all__ = [
     "consent",
     "consumer",
     "consumer_stop",
+    "dispute",
     "entry",
     "event",
     "export",

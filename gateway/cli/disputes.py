@@ -1,0 +1,91 @@
+"""`gateway dispute`: what phones' owners say was wrong, and the word of whoever decides."""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, select
+
+from gateway.app import parts
+from gateway.cli.database import with_database
+from gateway.cli.errors import CommandError
+from gateway.config import Config, Secrets, read
+from gateway.core.dispute import Act, Dispute
+from gateway.core.money import format_money
+from gateway.core.payment import Rules
+from gateway.core.public import rfc3339
+from gateway.engine.dispute_jobs import DecideDispute, OpenDispute
+from gateway.store import tables
+from gateway.store.apply import RetryBatch, Store
+from gateway.store.disputes import dispute_from_row
+from gateway.store.engine import connect
+from gateway.store.unit import Policy
+
+DECISIONS = {"won": Act.WIN, "lost": Act.LOSE}
+NOTE_CHARACTERS_MAX = 1000
+TRIES_MAX = 20
+
+
+def show(path: Path, *, with_decided: bool) -> None:
+    """Print disputes, oldest first. Raise ConfigError or CommandError."""
+    config, _ = read(path)
+
+    def look(conn: Connection) -> list[Dispute]:
+        dispute = tables.dispute
+        statement = select(dispute).order_by(dispute.c.id)
+        if not with_decided:
+            statement = statement.where(dispute.c.state.in_(("open", "under_review")))
+        return [dispute_from_row(row) for row in conn.execute(statement)]
+
+    found = with_database(config.gateway.database, look, read_only=True)
+    for one in found:
+        print(_words(one))
+    print(f"{len(found)} {'' if with_decided else 'open '}disputes")
+
+
+def begin(path: Path, payment_id: str) -> None:
+    """Open a dispute for a phone's owner. Raise ConfigError or CommandError."""
+    opened = _done(*read(path), OpenDispute(payment_id=payment_id))
+    if opened is None:
+        raise CommandError(f"{payment_id}: nothing of it can be disputed")
+    print(_words(opened))
+
+
+def decide(path: Path, dispute_id: str, decision: str, note: str) -> None:
+    """Raise ConfigError or CommandError."""
+    note = " ".join(note.split())
+    if decision not in DECISIONS:
+        raise CommandError(f"expected won or lost (for the merchant), got {decision!r}", exit_code=2)
+    if not 0 < len(note) <= NOTE_CHARACTERS_MAX:
+        raise CommandError(f"--note: expected 1 to {NOTE_CHARACTERS_MAX} characters, got {len(note)}", exit_code=2)
+    decided = _done(*read(path), DecideDispute(dispute_id=dispute_id, done=DECISIONS[decision], note=note))
+    if decided is None:
+        raise CommandError(f"{dispute_id}: there is no such open dispute")
+    print(_words(decided))
+
+
+def _done(config: Config, secrets: Secrets, job: OpenDispute | DecideDispute) -> Dispute | None:
+    """Carry out *job* as a batch of its own; what is to be sent is sent by whoever serves."""
+    url = config.gateway.database
+    with_database(url, lambda conn: None, read_only=True)
+    policy = Policy(
+        rules=dict.fromkeys(config.carriers, Rules()), lanes=parts.lane_plan(config), code_key=secrets.code_key
+    )
+    engine = connect(url)
+    try:
+        for _ in range(TRIES_MAX):
+            try:
+                result = Store(engine, policy).apply([job]).applied[0].result
+            except RetryBatch:
+                continue
+            return result if isinstance(result, Dispute) else None
+        raise CommandError("the database is too busy; try again")
+    finally:
+        engine.dispose()
+
+
+def _words(dispute: Dispute) -> str:
+    """One line."""
+    due = f"due {rfc3339(dispute.due_at_ms)}"
+    words = [dispute.id, dispute.payment_id, dispute.state, format_money(dispute.amount, "en"), due]
+    words += [f"evidence: {dispute.evidence}"] if dispute.evidence else []
+    words += [f"| {dispute.note}"] if dispute.note else []
+    return " ".join(" ".join(words).split())

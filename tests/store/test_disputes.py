@@ -1,0 +1,152 @@
+"""Disputes in the store, on both databases: money set aside, and to whom it goes in the end."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from carriers import base
+from gateway.consumer.disputes import dispute as on_dispute
+from gateway.core.dispute import ANSWER_WITHIN_MS, Act
+from gateway.core.payment import ChargeTakenBack, Payment
+from gateway.core.reply import Meaning
+from gateway.engine.dispute_jobs import AnswerDispute, DecideDispute, OpenDispute, answer_missed
+from gateway.engine.inbox import MoReceived
+from gateway.engine.merchant_jobs import Answer, Problem
+from gateway.store.apply import Batch, Store
+from gateway.store.unit import Needs, Unit
+from gateway.store.verify import verify
+from tests.store.bench import PHONE, Odd, a_captured_payment, a_store, applied, count, rows
+from tests.store.refund_bench import a_refund, amounts, balances, done, kinds, problem_of, refunded
+from tests.stores import reading
+
+PENDING, RECEIVABLE = "merchant:mer_1:pending", "carrier:acme:receivable"
+
+
+def texted(store: Store, words: str, msisdn: str = PHONE) -> Batch:
+    mo = base.Mo(carrier="acme", msisdn=msisdn, to="22345", text=words, read_at_ms=1)
+    return applied(store, MoReceived(mo, {Meaning.DISPUTE: on_dispute}, "test"))
+
+
+def templates(batch: Batch) -> list[str]:
+    return [row.body["template"] for row in batch.rows if row.kind == "sms"]
+
+
+def disputed(store: Store, url: str, payment: Payment) -> str:
+    """The id of a dispute that the phone opened."""
+    assert templates(texted(store, f"DISPUTE {payment.ref}")) == ["dispute_opened"]
+    return str(rows(url, "SELECT id FROM dispute WHERE state = 'open'")[0].id)
+
+
+def answer(dispute_id: str, act: Act, key: str = "d-1", **changes: Any) -> AnswerDispute:  # Any: the job's fields.
+    fields: dict[str, Any] = {"merchant_id": "mer_1", "mode": "test", "body_hash": "hash"}
+    return AnswerDispute(dispute_id=dispute_id, done=act, key=key, **(fields | changes))
+
+
+def state(url: str) -> str:
+    return str(rows(url, "SELECT state FROM dispute")[0].state)
+
+
+def verified(url: str) -> list[str]:
+    with reading(url) as conn:
+        return verify(conn)
+
+
+def test_a_phone_disputes_a_payment_and_its_money_is_set_aside(database_url: str) -> None:
+    with a_store(database_url) as store:
+        payment = a_captured_payment(store)
+        disputed(store, database_url, payment)
+        assert amounts(database_url, payment) == (125_000, 0, 0, 125_000)
+        assert balances(database_url) == {RECEIVABLE: 125_000, "dispute_held": -125_000}
+        assert problem_of(store, a_refund(payment.id, 1)) == "payment_disputed"
+        assert templates(texted(store, f"DISPUTE {payment.ref}")) == ["dispute_opened"]  # Told again, not opened again.
+    assert count(database_url, "dispute") == 1 and verified(database_url) == []
+
+
+def test_what_the_merchant_wins_is_its_own_again_and_is_not_disputed_twice(database_url: str) -> None:
+    with a_store(database_url) as store:
+        payment = a_captured_payment(store)
+        dispute_id = disputed(store, database_url, payment)
+        result = applied(store, answer(dispute_id, Act.ANSWER, evidence="signed for")).applied[0].result
+        assert isinstance(result, Answer) and msgspec.json.decode(result.body)["status"] == "under_review"
+        assert applied(store, answer_missed(dispute_id)).applied[0].result is None
+        batch = applied(store, DecideDispute(dispute_id=dispute_id, done=Act.WIN, note="seen"))
+        assert templates(batch) == ["dispute_rejected"]
+        assert balances(database_url) == {RECEIVABLE: 125_000, PENDING: -125_000}
+        assert templates(texted(store, f"DISPUTE {payment.ref}")) == ["dispute_impossible"]
+        refunded(store, payment, 1)
+    events = [row.type for row in rows(database_url, "SELECT type FROM event ORDER BY seq")]
+    assert events[-4:] == ["dispute.opened", "dispute.under_review", "dispute.won", "refund.created"]
+    assert verified(database_url) == []
+
+
+@pytest.mark.parametrize("how", ["lost", "accepted"])
+def test_what_the_merchant_loses_becomes_a_refund_out_of_the_same_money(database_url: str, how: str) -> None:
+    with a_store(database_url) as store:
+        payment = a_captured_payment(store)
+        dispute_id = disputed(store, database_url, payment)
+        job = (
+            answer(dispute_id, Act.ACCEPT) if how == "accepted" else DecideDispute(dispute_id=dispute_id, done=Act.LOSE)
+        )
+        batch = applied(store, job)
+        assert templates(batch) == ["dispute_upheld"]
+        assert balances(database_url) == {RECEIVABLE: 125_000, "refund_clearing": -125_000}
+        assert amounts(database_url, payment) == (125_000, 125_000, 0, 0)
+        [order] = [row for row in batch.rows if row.kind == "refund"]
+        assert templates(applied(store, done(order))) == ["refunded"]
+    assert state(database_url) == how and balances(database_url) == {}
+    assert kinds(database_url, payment).count("refund_created") == 0
+    assert [row.dispute_id for row in rows(database_url, "SELECT dispute_id FROM refund")] == [dispute_id]
+    assert verified(database_url) == []
+
+
+def test_no_answer_in_time_is_lost_and_not_before(database_url: str) -> None:
+    with a_store(database_url) as store:
+        dispute_id = disputed(store, database_url, a_captured_payment(store))
+        assert applied(store, answer_missed(dispute_id)).applied[0].result is None
+    with a_store(database_url) as later:
+        later._clock_offset_ms = lambda: ANSWER_WITHIN_MS
+        applied(later, answer_missed(dispute_id))
+        late = applied(later, answer(dispute_id, Act.ANSWER, evidence="wait")).applied[0].result
+    assert isinstance(late, Problem) and late.code == "dispute_closed"
+    assert state(database_url) == "lost" and count(database_url, "refund") == 1
+
+
+def test_a_dispute_is_about_what_has_not_gone_back(database_url: str) -> None:
+    with a_store(database_url) as store:
+        payment = a_captured_payment(store)
+        applied(store, done(refunded(store, payment, 25_000)))
+        dispute_id = disputed(store, database_url, payment)
+        assert amounts(database_url, payment) == (125_000, 0, 25_000, 100_000)
+        applied(store, DecideDispute(dispute_id=dispute_id, done=Act.LOSE))
+    assert amounts(database_url, payment) == (125_000, 100_000, 25_000, 0)
+    assert verified(database_url) == []
+
+
+def test_a_charge_that_the_carrier_takes_back_leaves_nothing_to_decide(database_url: str) -> None:
+    with a_store(database_url) as store:
+        payment = a_captured_payment(store)
+        dispute_id = disputed(store, database_url, payment)
+
+        def take_back(unit: Unit) -> None:
+            unit.decide(payment.id, ChargeTakenBack(at_ms=unit.now_ms, attempt_id=payment.attempt_id or ""))
+
+        applied(store, Odd(take_back, Needs(payment_ids=(payment.id,))))
+        applied(store, DecideDispute(dispute_id=dispute_id, done=Act.LOSE))
+    assert state(database_url) == "withdrawn" and balances(database_url) == {}
+    assert count(database_url, "refund") == 0 and verified(database_url) == []
+
+
+def test_nobody_disputes_what_is_not_theirs_or_was_not_charged(sqlite_url: str) -> None:
+    with a_store(sqlite_url) as store:
+        payment = a_captured_payment(store)
+        assert templates(texted(store, f"DISPUTE {payment.ref}", "+254700000009")) == ["receipt_not_found"]
+        assert applied(store, OpenDispute(payment_id="pay_none")).applied[0].result is None
+        applied(store, OpenDispute(payment_id=payment.id))
+        other = answer("dsp_none", Act.ACCEPT)
+        mine = rows(sqlite_url, "SELECT id, opened_by FROM dispute")[0]
+        strange = answer(mine.id, Act.ACCEPT, merchant_id="mer_2")
+        for job in (other, strange):
+            result = applied(store, job).applied[0].result
+            assert isinstance(result, Problem) and result.code == "not_found"
+    assert mine.opened_by == "operator"
