@@ -16,6 +16,7 @@ from gateway.core.bounds import mistakes as mistakes_of
 from tests.cli.commands import CODE_KEY, Here
 
 SECRETS = {"GATEWAY_CODE_KEY": CODE_KEY}
+BILLERS = "camara, loopback, opbill, wallet_momo, wallet_stk"
 
 
 def mistakes(config: Path, *changes: tuple[str, str]) -> list[str]:
@@ -78,12 +79,12 @@ WRONG = [
     ),
     pytest.param(
         ('biller = { type = "loopback"', 'biller = { type = "loopbck"'),
-        "carriers.acme.biller: type: expected one of loopback, opbill, got 'loopbck'",
+        "carriers.acme.biller: type: expected one of " + BILLERS + ", got 'loopbck'",
         id="adapter",
     ),
     pytest.param(
         ('biller = { type = "loopback"', 'biller = { type = ["loopback"]'),
-        "carriers.acme.biller: type: expected one of loopback, opbill, got ['loopback']",
+        "carriers.acme.biller: type: expected one of " + BILLERS + ", got ['loopback']",
         id="adapters",
     ),
     pytest.param(

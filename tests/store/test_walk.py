@@ -22,20 +22,22 @@ from carriers import base
 from gateway.app.parts import catalogues
 from gateway.consumer.keywords import Keywords
 from gateway.core.codes import choose_code
-from gateway.core.payment import Capture, Payment, Rules, State
+from gateway.core.dispute import Act
+from gateway.core.payment import Capture, ChargeTakenBack, Payment, Rules, State
 from gateway.core.reply import Meaning
 from gateway.engine.carrier_jobs import CallbackRead, DeadlineReached, OrderDone
 from gateway.engine.inbox import KeywordHandler
 from gateway.engine.merchant_jobs import CancelPayment, CapturePayment, ChangePayment, FulfilPayment
-from gateway.store.apply import Store
+from gateway.engine.refund_jobs import CreateRefund, RefundDone
+from gateway.store.apply import Job, Store
 from gateway.store.engine import connect
 from gateway.store.outbox import OutboxRow
 from gateway.store.queries import payment_from_row
 from gateway.store.seal import seal_next
-from gateway.store.unit import Policy
+from gateway.store.unit import Needs, Policy, Unit
 from gateway.store.verify import verify
-from tests.store.bench import CARRIERS, CODE_KEY, POLICY, a_create, a_text, applied
-from tests.store.walk_truth import ANSWERS, Answer, Truth
+from tests.store.bench import CARRIERS, CODE_KEY, POLICY, Odd, a_create, a_text, applied
+from tests.store.walk_truth import ANSWERS, CLAWBACK, Answer, Truth
 
 STEPS_EACH: Final = 50
 STEPS: Final = int(os.environ.get("WALK_STEPS", "2000"))
@@ -91,7 +93,7 @@ class Walk(RuleBasedStateMachine):
         return [OutboxRow(**{**row._mapping, "body": msgspec.json.decode(row.body)}) for row in found]
 
     @rule(
-        capture=st.sampled_from([Capture.AUTOMATIC, Capture.MANUAL, Capture.MANUAL]),
+        capture=st.sampled_from([Capture.AUTOMATIC, Capture.MANUAL, Capture.ESCROW]),
         phone=st.sampled_from(PHONES),
         confirms=st.sampled_from([True, True, True, False]),
     )
@@ -146,6 +148,61 @@ class Walk(RuleBasedStateMachine):
         assert payment is not None
         self._change(payment, CapturePayment, amount_minor=part)
 
+    @precondition(lambda self: self._mine("state = 'captured'"))
+    @rule(which=st.integers(0, 9), part=st.sampled_from([None, 1, 30_000, 60_000, PRICE_MINOR]))
+    def merchant_refunds(self, which: int, part: int | None) -> None:
+        payment = self._one(self._mine("state = 'captured'"), which)
+        assert payment is not None
+        self.house.created += 1
+        job = CreateRefund(
+            merchant_id="mer_1",
+            mode="test",
+            payment_id=payment.id,
+            amount_minor=part,
+            reason="",
+            key=f"{self.first}-r{self.house.created}",
+            body_hash="a hash",
+        )
+        applied(self.house.store, job)
+
+    @precondition(lambda self: self._mine("state = 'captured'"))
+    @rule(which=st.integers(0, 9))
+    def buyer_disputes(self, which: int) -> None:
+        payment = self._one(self._mine("state = 'captured'"), which)
+        assert payment is not None
+        self._text(payment, f"DISPUTE {payment.ref}")
+
+    @precondition(lambda self: self._disputes())
+    @rule(which=st.integers(0, 9), act=st.sampled_from([Act.ACCEPT, Act.WIN, Act.LOSE]))
+    def dispute_is_decided(self, which: int, act: Act) -> None:
+        disputes = self._disputes()
+        self._decide(disputes[which % len(disputes)], act)
+
+    def _disputes(self) -> list[str]:
+        open_ones = "SELECT id FROM dispute WHERE state IN ('open', 'under_review') AND payment_id > :first ORDER BY id"
+        return [row.id for row in self.house.rows(open_ones, first=self.first)]
+
+    def _decide(self, dispute_id: str, act: Act) -> None:
+        def run(unit: Unit) -> None:
+            dispute = unit.disputes.get(dispute_id)
+            assert dispute is not None
+            unit.disputes.act(dispute, act)
+
+        applied(self.house.store, Odd(run))
+
+    @precondition(lambda self: self._mine("state = 'captured'"))
+    @rule(which=st.integers(0, 30))
+    def carrier_takes_the_money_back(self, which: int) -> None:
+        """Seldom, or there would be nothing left to walk on."""
+        payment = self._one(self._mine("state = 'captured'"), which)
+        if which or payment is None or payment.attempt_id is None:
+            return
+        order = self.house.truth.orders[payment.attempt_id]
+        order.given_back[CLAWBACK] = order.kept_minor
+        event = ChargeTakenBack(at_ms=payment.updated_at_ms, attempt_id=payment.attempt_id)
+        wants = Needs(payment_ids=(payment.id,))
+        applied(self.house.store, Odd(lambda unit: unit.decide(payment.id, event), wants))
+
     def _change(self, payment: Payment, kind: type[ChangePayment], **words: Any) -> None:  # Any: fields of the job.
         job = kind(merchant_id="mer_1", mode="test", payment_id=payment.id, key=None, body_hash="a hash", **words)
         applied(self.house.store, job)
@@ -158,7 +215,11 @@ class Walk(RuleBasedStateMachine):
         self.house.offset_ms += max(0, row.due_at_ms - row.created_at_ms) % 60_000
         if row.kind in ("charge", "reserve") and self._is_too_old(row):
             answer = "unsent"
-        applied(self.house.store, OrderDone(row, self.house.truth.answer(row, answer)))
+        applied(self.house.store, self._done(row, answer))
+
+    def _done(self, row: OutboxRow, answer: Answer) -> Job:
+        done = RefundDone if row.body["of"] == "refund" else OrderDone
+        return done(row, self.house.truth.answer(row, answer))
 
     def _is_too_old(self, row: OutboxRow) -> bool:
         [found] = self.house.payments(f"id = '{row.payment_id}'")
@@ -203,11 +264,13 @@ class Walk(RuleBasedStateMachine):
         """Everything that is under way comes to its end, and then both sides agree."""
         for attempt_id in self._of_mine(self.house.truth.open_orders()):
             self.house.truth.orders[attempt_id].place = "declined"
+        for dispute_id in self._disputes():
+            self._decide(dispute_id, Act.WIN)
         for _ in range(ROUNDS_MAX):
             orders, waiting = self._orders(), self._mine("deadline_at_ms IS NOT NULL")
             if not orders and not waiting:
                 break
-            answers = [OrderDone(row, self.house.truth.answer(row, "yes")) for row in orders]
+            answers = [self._done(row, "yes") for row in orders]
             applied(self.house.store, *answers, *(DeadlineReached(payment.id) for payment in waiting))
             self.house.offset_ms += 24 * 3_600_000
         self._settle_pending()

@@ -9,6 +9,8 @@ from gateway.store.outbox import OutboxRow
 
 Answer = Literal["yes", "no", "low", "silent", "silent yes", "silent no", "unsent"]
 ANSWERS: tuple[Answer, ...] = ("yes", "yes", "yes", "no", "low", "silent", "silent yes", "silent no", "unsent")
+CLAWBACK = "clawback"
+"""As whose order the carrier gives money back unasked; afterwards nothing is left for a refund."""
 Place = Literal["pending", "declined", "held", "free", "charged"]
 Result = base.ChargeResult | base.ReserveResult | base.ReleaseResult | base.HoldInquiryResult
 
@@ -74,7 +76,7 @@ class Truth:
         attempt_id, order = row.body["attempt_id"], self.orders[row.body["charge_attempt_id"]]
         amount_minor = row.body["amount_minor"]
         if attempt_id not in order.given_back and attempt_id not in self.declined_back:
-            if answer in ("no", "low", "silent no"):
+            if answer in ("no", "low", "silent no") or CLAWBACK in order.given_back:
                 self.declined_back.add(attempt_id)
             elif answer in ("yes", "silent yes"):
                 assert amount_minor <= order.kept_minor, "I15: never more given back than was taken"
