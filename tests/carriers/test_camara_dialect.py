@@ -242,7 +242,10 @@ async def test_a_refund_of_another_phones_payment_is_not_sent() -> None:
 
 
 async def test_nothing_is_given_back_where_the_operator_has_no_refunds() -> None:
-    assert not a_biller(Script(), refund_url="").capabilities.refund
+    biller = a_biller(Script(), refund_url="")
+    assert not biller.capabilities.refund
+    order = reverse_order(CamaraBench(), reference="PAY1")
+    assert word(await biller.reverse(order)) == word(await biller.inquire_reverse(order)) == "declined carrier_declined"
 
 
 async def test_a_lost_order_is_found_on_a_later_page_of_the_list(bench: CamaraBench) -> None:
