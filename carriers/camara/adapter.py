@@ -27,6 +27,8 @@ __all__ = ["Biller", "Settings"]
 # A page of a list is longer than other adapters' answers.
 ANSWER_BYTES_MAX: Final = 256 * 1024
 
+NO_REFUNDS: Final = base.Declined(reason=Reason.CARRIER_DECLINED, detail="this operator gives nothing back")
+
 
 class Biller:
     """Charges, reservations, refunds. Callbacks only say that it is worth asking."""
@@ -138,6 +140,8 @@ class Biller:
         return msgspec.structs.replace(_refused("cancel", told.answer, judgement.CANCEL_REFUSALS), trace=told.trace)
 
     async def reverse(self, order: base.ReverseOrder) -> base.ChargeResult:
+        if not self._settings.refund_url:
+            return NO_REFUNDS
         asked, deadline = Order.of_reversal(order), self._door.deadline()
         found = await self._door.find_payment(Order.of_reversed(order), deadline)
         # By its own id the payment is the one; what was captured had another id of ours than its reservation.
@@ -164,6 +168,8 @@ class Biller:
         return msgspec.structs.replace(result, trace=told.trace)
 
     async def inquire_reverse(self, order: base.ReverseOrder) -> base.InquiryResult:
+        if not self._settings.refund_url:
+            return NO_REFUNDS
         asked, deadline = Order.of_reversal(order), self._door.deadline()
         payment_id = order.charge_reference
         if not payment_id:

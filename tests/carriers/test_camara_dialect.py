@@ -18,6 +18,7 @@ from simulators.camara_wire import REFUNDS
 from simulators.faults import Scripted
 from tests.carriers.camara_bench import KEY, CamaraBench, a_bench
 from tests.carriers.conformance import PRICE, charge_order, reverse_order, word
+from tests.carriers.hold_conformance import word as told
 
 bench = pytest.fixture(a_bench)
 
@@ -157,6 +158,43 @@ async def test_only_an_explicit_answer_ends_a_refund(said: tuple[int, Any], expe
     assert word(await biller.reverse(order)) == expected
 
 
+HOLD = base.HoldOrder(
+    attempt_id="cap_1",
+    hold_attempt_id="att_1",
+    hold_reference="PAY1",
+    msisdn="+254712345100",
+    amount=PRICE,
+    description="2 goats",
+    reference="7K2M4Q9A",
+)
+STEPS = [
+    # Answer to the step; status that the payment then says; what a capture and what a release make of it.
+    pytest.param((202, b""), "succeeded", "charged", "pending", id="taken"),
+    pytest.param((202, b""), "cancelled", "pending", "released", id="let go"),
+    pytest.param((202, b""), "reserved", "pending", "pending", id="not yet"),
+    pytest.param((202, b""), "denied", "declined carrier_declined", "pending", id="denied afterwards"),
+    pytest.param(error(409, "CARRIER_BILLING.PAYMENT_CONFIRMED"), "succeeded", "charged", "unknown", id="taken before"),
+    pytest.param(error(409, "CARRIER_BILLING.PAYMENT_CANCELLED"), "cancelled", "unknown", "released", id="gone before"),
+    pytest.param(error(409, "ALREADY_EXISTS"), "processing", "pending", "unknown", id="under way"),
+    pytest.param(error(404, "NOT_FOUND"), "reserved", "unknown", "unknown", id="not found"),
+    pytest.param(
+        error(403, "CARRIER_BILLING.PAYMENT_DENIED"), "reserved", "declined carrier_declined", "unknown", id="refused"
+    ),
+    pytest.param(error(400, "INVALID_ARGUMENT"), "reserved", "unknown", "unknown", id="invalid"),
+    pytest.param((200, b"{}"), "succeeded", "unknown", "unknown", id="another status"),
+    pytest.param((503, b""), "reserved", "unknown", "unknown", id="unavailable"),
+]
+
+
+@pytest.mark.parametrize(("said", "then", "capture", "release"), STEPS)
+async def test_a_step_is_done_when_the_payment_says_so(
+    said: tuple[int, Any], then: str, capture: str, release: str
+) -> None:
+    answers = (answer(*said), answer(200, payment(paymentStatus=then)))
+    assert told(await a_biller(Script(*answers)).capture(HOLD)) == capture
+    assert told(await a_biller(Script(*answers)).release(HOLD)) == release
+
+
 async def test_a_charge_says_our_id_the_exact_amount_and_that_tax_is_in_it() -> None:
     client = Script(answer(201, payment()))
     biller = a_biller(client, callback_base_url="https://pay.example", callback_key=KEY)
@@ -204,7 +242,10 @@ async def test_a_refund_of_another_phones_payment_is_not_sent() -> None:
 
 
 async def test_nothing_is_given_back_where_the_operator_has_no_refunds() -> None:
-    assert not a_biller(Script(), refund_url="").capabilities.refund
+    biller = a_biller(Script(), refund_url="")
+    assert not biller.capabilities.refund
+    order = reverse_order(CamaraBench(), reference="PAY1")
+    assert word(await biller.reverse(order)) == word(await biller.inquire_reverse(order)) == "declined carrier_declined"
 
 
 async def test_a_lost_order_is_found_on_a_later_page_of_the_list(bench: CamaraBench) -> None:

@@ -11,10 +11,9 @@ from gateway.core.money import Money
 from simulators.faults import FAULTS
 from tests.carriers.camara_bench import CamaraBench, a_bench
 from tests.carriers.conformance import PRICE, WAIT_S, charge_order, reverse_order, word
+from tests.carriers.hold_conformance import word as told
 
 bench = pytest.fixture(a_bench)
-
-Answer = base.ReserveResult | base.ReleaseResult | base.ChargeResult | base.HoldInquiryResult
 
 
 class Row(NamedTuple):
@@ -82,15 +81,6 @@ CONFIRM = {
     "refused": Row("declined carrier_declined", "held"),
 }
 CANCEL = _STEP
-
-
-def told(answer: Answer) -> str:
-    match answer:
-        case base.Held():
-            return "held" if answer.amount == PRICE else "held otherwise"
-        case base.Released():
-            return "released"
-    return word(answer)
 
 
 def hold_order(held: base.Held, attempt_id: str = "cap_1", amount: Money = PRICE) -> base.HoldOrder:

@@ -361,7 +361,9 @@ def _with_callbacks(config: Config) -> Config:
         free.bind(("127.0.0.1", 0))
         listen = f"127.0.0.1:{free.getsockname()[1]}"
     acme = config.carriers["acme"]
-    biller = {**acme.biller, "callback_base_url": f"http://{listen}", "callback_key": CALLBACK_KEY}
+    # CAMARA takes no other; its simulator calls the loopback without a certificate all the same.
+    scheme = "https" if acme.biller["type"] == "camara" else "http"
+    biller = {**acme.biller, "callback_base_url": f"{scheme}://{listen}", "callback_key": CALLBACK_KEY}
     return replace(
         config, gateway=replace(config.gateway, listen=listen), carriers={"acme": replace(acme, biller=biller)}
     )
