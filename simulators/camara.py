@@ -101,14 +101,14 @@ class Camara:
         body = await request.read()
         if request.path == wire.TOKEN_PATH:
             return await self._token(request, body)
+        correlator = request.headers.get("x-correlator", "")
         try:
-            correlator = wire.check_correlator(request.headers.get("x-correlator", ""))
+            wire.check_correlator(correlator)
             answer = await self._authorized(request, body)
         except wire.WireError as error:
             self._journal.write("request", what="invalid", detail=str(error))
-            return _trouble(error.name)
-        if not answer.prepared:
-            answer.headers["x-correlator"] = correlator
+            answer = _trouble(error.name)
+        answer.headers["x-correlator"] = correlator
         return answer
 
     async def _authorized(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:

@@ -178,10 +178,9 @@ def parse_step(body: bytes) -> str:
     return _phone(_decode(body, _Step).phone_number)
 
 
-def check_correlator(text: str) -> str:
+def check_correlator(text: str) -> None:
     if _CORRELATOR.fullmatch(text) is None:
         raise WireError("invalid", "x-correlator")
-    return text
 
 
 def page_of(items: list[Item], query: dict[str, str], created: str) -> list[Item]:

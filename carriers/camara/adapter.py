@@ -139,14 +139,16 @@ class Biller:
 
     async def reverse(self, order: base.ReverseOrder) -> base.ChargeResult:
         asked, deadline = Order.of_reversal(order), self._door.deadline()
-        charge = Order.of_reversed(order)
-        found = await self._door.find_payment(charge, deadline)
-        if not isinstance(found, Found) or judgement.is_of_another(found.item, charge):
+        found = await self._door.find_payment(Order.of_reversed(order), deadline)
+        # By its own id the payment is the one; what was captured had another id of ours than its reservation.
+        if not isinstance(found, Found) or found.item.amount_transaction.phone_number != order.msisdn:
             return base.Unsent(detail="the charge to give back is not known at the operator, or not now")
         payment = found.item
         try:
             is_total = amount_of(payment.charging) == order.amount
             body = refund_body(asked, self._settings, self._sink_url(order.attempt_id), is_total=is_total)
+        except Inexpressible as error:
+            return base.Declined(reason=Reason.CARRIER_DECLINED, detail=str(error))
         except ValueError as error:
             return base.Unsent(detail=str(error))
         url = self._door.refund_url(payment.payment_id)

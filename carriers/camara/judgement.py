@@ -28,15 +28,12 @@ PAYMENT_REFUSALS: Final[Mapping[tuple[int, str], Reason]] = {
     (422, "CARRIER_BILLING.UNAUTHORIZED_AMOUNT"): Reason.LIMIT_EXCEEDED,
     (422, "CARRIER_BILLING.USER_AMOUNT_THRESHOLD_OVERPASSED"): Reason.LIMIT_EXCEEDED,
 }
-CONFIRM_REFUSALS: Final[Mapping[tuple[int, str], Reason]] = {
-    **PAYMENT_REFUSALS,
-    (404, "NOT_FOUND"): Reason.CARRIER_DECLINED,
-    (409, "CARRIER_BILLING.PAYMENT_CANCELLED"): Reason.CARRIER_DECLINED,
-}
+# A refused step leaves the reservation as it is. Where it is cancelled, confirmed or not known any more, only an
+# inquiry tells what became of it, so those are missing.
+CONFIRM_REFUSALS: Final = PAYMENT_REFUSALS
 CANCEL_REFUSALS: Final[Mapping[tuple[int, str], Reason]] = {
     **_OURS,
     (404, "IDENTIFIER_NOT_FOUND"): Reason.NOT_SUBSCRIBER,
-    (409, "CARRIER_BILLING.PAYMENT_CONFIRMED"): Reason.CARRIER_DECLINED,
 }
 REFUND_REFUSALS: Final[Mapping[tuple[int, str], Reason]] = {
     **_OURS,
@@ -80,14 +77,11 @@ def otherwise(what: str, answer: HttpAnswer) -> base.Unknown:
     return base.Unknown(detail=f"{what}: HTTP {answer.status} {safe}".rstrip())
 
 
-def is_of_another(seen: Payment, order: Order) -> bool:
-    """By our id, where the operator repeats it, and by the phone."""
-    return seen.correlator not in (order.attempt_id, None) or seen.amount_transaction.phone_number != order.msisdn
-
-
 def payment(seen: Payment, order: Order) -> Held:
     """What the payment says, charge or reservation."""
-    if is_of_another(seen, order):
+    # By our id, where the operator repeats it, and by the phone.
+    is_ours = seen.correlator in (order.attempt_id, None)
+    if not is_ours or seen.amount_transaction.phone_number != order.msisdn:
         return MISMATCH
     if seen.payment_status in ("succeeded", "reserved"):
         try:

@@ -5,7 +5,6 @@ octet. Only what we look at is read; a field that the definition does not promis
 """
 
 from collections.abc import Mapping
-from typing import Final
 
 import msgspec
 
@@ -13,9 +12,6 @@ from carriers import base
 from carriers.camara.settings import Settings
 from carriers.http import format_amount, parse_amount
 from gateway.core.money import Money, exponent
-
-# The definition counts in thousandths.
-PLACES_MAX: Final = 3
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,21 +155,14 @@ def amount_of(charging: Charging) -> Money:
     """Raise ValueError for an amount that we cannot compare."""
     if charging.is_tax_included is False:
         raise ValueError("the amount is one without its tax")
-    text = bytes(charging.amount).decode("ascii", "replace")
-    return parse_amount(text, charging.currency)
-
-
-def places_of(settings: Settings, currency: str) -> int:
-    """Raise ValueError if nobody knows the currency."""
-    places = settings.currency_exponents.get(currency)
-    return exponent(currency, "camara") if places is None else places
+    return parse_amount(bytes(charging.amount).decode("ascii", "replace"), charging.currency)
 
 
 def _charging(order: Order, settings: Settings) -> Mapping[str, object]:
     currency = order.amount.currency
-    places = places_of(settings, currency)
-    if places > PLACES_MAX:
-        raise ValueError(f"{currency} has {places} decimal places, and {PLACES_MAX} can be said")
+    places = settings.currency_exponents.get(currency)
+    if places is None:
+        places = exponent(currency, "camara")
     return {
         "amount": msgspec.Raw(format_amount(order.amount, places).encode()),
         "currency": currency,
