@@ -190,7 +190,7 @@ class Book:
         assert reservation is not None, "judged by why_not"
         if order.kind == "capture":
             reservation.held -= order.amount
-            reservation.taken = order.amount
+            reservation.taken, reservation.ended_ms = order.amount, transaction.ended_ms
             transaction.status = reservation.status = "Charged"
             self._remember(reservation, "charge", None)
         else:

@@ -49,11 +49,18 @@ def write_file(book: Book, knobs: FileKnobs) -> str:
 
 def _lines(book: Book, knobs: FileKnobs) -> Iterator[Line]:
     for correlator, transaction in book.transactions.items():
-        if transaction.is_final and _is_of(transaction, knobs.day) and correlator not in knobs.drop:
+        if _is_told(transaction) and _is_of(transaction, knobs.day) and correlator not in knobs.drop:
             line = _line(transaction, WRONG_BY if correlator in knobs.wrong_amount else Decimal(0))
             yield from (line, line) if correlator in knobs.duplicate else (line,)
     for n in range(1, knobs.extra + 1):
         yield _time(0), f"extra-{n}", f"SRX{n:09d}", "10.00", "KES", "Charged", ""
+
+
+def _is_told(transaction: Transaction) -> bool:
+    """Money that is only held, or was let go, is nobody's; a capture is told as what became of its reservation."""
+    kind = transaction.order.kind
+    is_only_held = kind == "reserve" and transaction.status in ("Reserved", "Released")
+    return transaction.is_final and kind not in ("capture", "release") and not is_only_held
 
 
 def _is_of(transaction: Transaction, day: str) -> bool:
@@ -62,11 +69,12 @@ def _is_of(transaction: Transaction, day: str) -> bool:
 
 def _line(transaction: Transaction, wrong_by: Decimal) -> Line:
     order = transaction.order
+    amount = transaction.taken if transaction.status == "Charged" else order.amount
     return (
         _time(transaction.ended_ms),
         order.correlator,
         transaction.server_reference,
-        str(order.amount + wrong_by),
+        str(amount + wrong_by),
         order.currency,
         transaction.status,
         "",

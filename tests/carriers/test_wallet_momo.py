@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any, ClassVar
 
 import msgspec
@@ -12,12 +13,14 @@ from aiohttp import web
 from carriers import base
 from carriers.wallet_momo.adapter import Biller, Settings
 from carriers.wallet_momo.dialect import key_of
+from gateway.core.money import Money
 from gateway.http_client import HttpClient, Limits
 from simulators.faults import FAULTS, WALLET_FAULTS, FaultPlan, Scripted
 from simulators.journal import Journals, Record
 from simulators.wallet_momo import Wallet, WalletSettings
 from simulators.web import HttpServer
 from tests.carriers.async_conformance import AsynchronousBillerConformance
+from tests.carriers.conformance import WAIT_S, charge_order, word
 
 KEY = "00112233445566778899aabbccddeeff"
 HASTY_S = 0.3
@@ -138,6 +141,18 @@ class Wallets(AsynchronousBillerConformance):
         yield bench
         assert bench.accepted_at_most_once()
         await bench.stop()
+
+    async def test_an_amount_is_worth_the_same_where_the_provider_counts_otherwise(self, bench: WalletBench) -> None:
+        biller = bench.a_biller(currency_exponents={"KES": 0})
+        cents = charge_order(bench, "att_1", Money(125_050, "KES"))
+        assert word(await biller.charge(cents)) == "declined carrier_declined"
+        assert not bench.wallet.book.transactions
+        whole = charge_order(bench, "att_2", Money(125_000, "KES"))
+        assert word(await biller.charge(whole)) == "pending"
+        [transaction] = bench.wallet.book.transactions.values()
+        assert transaction.order.amount == Decimal(1250)
+        await asyncio.wait_for(bench.heard.get(), WAIT_S)
+        assert word(await biller.inquire(whole)) == "charged"
 
 
 class TestMtn(Wallets):

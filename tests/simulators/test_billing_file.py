@@ -28,6 +28,23 @@ def a_book(*correlators: str) -> Book:
     return book
 
 
+def order_about(book: Book, hold: str, kind: str, amount: str) -> None:
+    """A step of the reservation *hold*, carried out."""
+    reservation = book.transactions.get(hold)
+    order = Order(
+        kind=kind,
+        correlator=hold if reservation is None else f"{hold}.{kind}",
+        msisdn="+254700000001",
+        amount=Decimal(amount),
+        amount_text=amount,
+        currency="KES",
+        description="Box",
+        reference="R",
+        hold=None if reservation is None else reservation.server_reference,
+    )
+    book.execute(book.open(order))
+
+
 def told(book: Book, **knobs: object) -> list[list[str]]:
     """The lines behind the head, with correlator, amount and result only; then the trailer."""
     head, *lines, trailer = csv.reader(io.StringIO(write_file(book, FileKnobs(**knobs))))  # type: ignore[arg-type]
@@ -54,6 +71,17 @@ def test_each_knob_does_what_it_says() -> None:
 
 def test_only_what_ended_in_the_day_stands_there() -> None:
     assert told(a_book("a"), day="1999-12-31") == [["TRAILER", "0", "0", ""]]
+
+
+def test_a_reservation_stands_there_once_it_is_captured_and_with_what_was_taken() -> None:
+    book = a_book()
+    for hold in ("taken", "freed", "stands"):
+        order_about(book, hold, "reserve", "12.50")
+    order_about(book, "taken", "capture", "5.00")
+    order_about(book, "taken", "release", "7.50")
+    order_about(book, "freed", "release", "12.50")
+    order_about(book, "freed", "capture", "12.50")
+    assert told(book) == [["taken", "5.00", "Charged"], ["TRAILER", "1", "5.00", ""]]
 
 
 def test_too_many_extra_rows_are_refused() -> None:
