@@ -164,7 +164,7 @@ class Disputes:
             unit.effects.carry_out(ended, effect)
         template = _TEXTS.get(dispute.state)
         if template is not None:
-            unit.effects.text_about(replace(ended, amount=dispute.amount), template)
+            unit.effects.text_about(ended, template, amount=dispute.amount)
         if gives_back:
             unit.refunds.open(new_id("ref_"), ended, amount_minor, reason="dispute", dispute_id=dispute.id)
 

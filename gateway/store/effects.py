@@ -228,9 +228,16 @@ class Effects:
         # A word about a wrong code ends nothing: the ask itself may still wait to be sent.
         self.text_about(payment, effect.template, supersedes=effect.template != "wrong_code")
 
-    def text_about(self, payment: Payment, template: str, *, supersedes: bool = False) -> None:
-        """Queue a text about *payment*; one that supersedes takes the place of unsent older ones about it."""
+    def text_about(
+        self, payment: Payment, template: str, *, supersedes: bool = False, amount: Money | None = None
+    ) -> None:
+        """Queue a text about *payment*; one that supersedes takes the place of unsent older ones about it.
+
+        *amount*: what it is about, if that is neither the price nor what was taken.
+        """
         body = self._about(payment, template, supersedes=supersedes)
+        if amount is not None:
+            body["amount_minor"] = amount.amount_minor
         self._queue_text(new_id("msg_"), payment.carrier, payment.consumer_id, payment.id, body)
 
     def text_about_two(self, first: Payment, second: Payment, template: str) -> None:

@@ -149,7 +149,7 @@ class Refunds:
                 body = msgspec.to_builtins(public_refund(refund))
                 effects.notify(refund.merchant_id, refund.mode, effect.type, payment.id, body)
             case SendText():
-                effects.text_about(of_amount(payment, refund), effect.template)
+                effects.text_about(payment, effect.template, amount=refund.amount)
             case Reverse():
                 effects.order_refund(of_amount(payment, refund), refund.id, OF_REFUND, effect.delay_ms)
             case Inquire():
@@ -175,7 +175,7 @@ class Refunds:
 
 
 def of_amount(payment: Payment, refund: Refund) -> Payment:
-    """*payment* as texts and orders about *refund* name it: with the refund's amount."""
+    """*payment* as orders about *refund* name it: with the refund's amount."""
     return msgspec.structs.replace(payment, amount=refund.amount)
 
 
