@@ -26,4 +26,4 @@ def test_a_dispute_is_opened_listed_and_decided_once(
     assert gateway(*decide).code == 1
     assert gateway("dispute", "list", *config).out == "0 open disputes\n"
     assert gateway("dispute", "decide", dispute_id, "drawn", "--note", "x", *config).code == 2
-    assert gateway("verify", *config).code == 0
+    assert gateway("ledger", "verify", *config).code == 0
