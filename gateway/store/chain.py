@@ -59,6 +59,8 @@ class _Chain:
         self._previous = GENESIS
         self._published: dict[int, set[str]] = {}
         for anchor in published:
+            if (anchor.position, anchor.hash) == (0, GENESIS):
+                continue  # Kept before there was a seal: it says nothing, and every chain begins with it.
             self._published.setdefault(anchor.position, set()).add(anchor.hash)
         counted = select(func.coalesce(func.max(tables.balance_snapshot.c.position), 0))
         self._counted: int = conn.execute(counted).scalar_one()
