@@ -25,7 +25,6 @@ from gateway.core.holds import (
     release_declined,
     start_capture,
     start_release,
-    start_reserve,
 )
 from gateway.core.inquiries import is_believable, is_believed, rung
 from gateway.core.payment import (
@@ -67,7 +66,6 @@ from gateway.core.payment import (
     MerchantEvent,
     Notify,
     OpenBreak,
-    Operation,
     OperationKind,
     OverLimit,
     Payment,
@@ -98,6 +96,7 @@ from gateway.core.steps import (
     is_current,
     noted,
     reference_learned,
+    start_order,
     start_reversal,
     still_pending,
 )
@@ -172,9 +171,8 @@ def _confirmed(payment: Payment, event: ReplyConfirmed, rules: Rules) -> Decisio
     not_after = event.read_at_ms + rules.charge_within_ms
     confirmed = Notify(type=EventType.PAYMENT_CONFIRMED)
     if payment.capture is Capture.MANUAL and rules.holds:
-        return start_reserve(
-            replace(payment, charge_not_after_ms=not_after), event.next_attempt_id, (consent, confirmed)
-        )
+        reserving = replace(payment, charge_not_after_ms=not_after)
+        return start_order(reserving, event.next_attempt_id, OperationKind.RESERVE, (consent, confirmed))
     if payment.capture is Capture.MANUAL:
         # Carriers without holds: the consent stays good for a while and no money is set aside (`funds_held: false`).
         authorized = replace(
@@ -186,22 +184,7 @@ def _confirmed(payment: Payment, event: ReplyConfirmed, rules: Rules) -> Decisio
         )
         return Decision(authorized, (consent, confirmed, Notify(type=EventType.PAYMENT_AUTHORIZED)))
     charging = replace(payment, charge_not_after_ms=not_after)
-    return _start_charge(charging, event.next_attempt_id, (consent, confirmed))
-
-
-def _start_charge(payment: Payment, attempt_id: str, before: tuple[Effect, ...]) -> Decision:
-    # The attempt's id, not the payment's, is the carrier's idempotency key: after a decline for funds a second consent
-    # makes a second attempt, and a replayed reply makes none.
-    operation = Operation(attempt_id=attempt_id, kind=OperationKind.CHARGE, charge_attempt_id=attempt_id)
-    charging = replace(
-        payment,
-        state=State.CHARGING,
-        operation=operation,
-        attempt_id=attempt_id,
-        attempts=payment.attempts + 1,
-        deadline_at_ms=None,
-    )
-    return Decision(charging, (*before, Charge(attempt_id=attempt_id)))
+    return start_order(charging, event.next_attempt_id, OperationKind.CHARGE, (consent, confirmed))
 
 
 def _refused(payment: Payment, event: ReplyRefused, rules: Rules) -> Decision:
@@ -246,7 +229,7 @@ def _capture(payment: Payment, event: CaptureRequested, rules: Rules) -> Decisio
     if event.at_ms > payment.charge_not_after_ms:
         return end(payment, Reason.EXPIRED, event.at_ms, (SendText(template="expired"),))
     # The attempt was named when the consent was recorded: consent and charge carry the same id.
-    return _start_charge(payment, payment.attempt_id, ())
+    return start_order(payment, payment.attempt_id, OperationKind.CHARGE)
 
 
 def _charged(payment: Payment, event: Charged, rules: Rules) -> Decision:

@@ -14,7 +14,6 @@ from gateway.core.payment import (
     CaptureRequested,
     Charged,
     Decision,
-    Effect,
     EndHold,
     EntryKind,
     EventType,
@@ -32,7 +31,6 @@ from gateway.core.payment import (
     Payment,
     Post,
     Reason,
-    Reserve,
     Rules,
     SendText,
     State,
@@ -40,19 +38,6 @@ from gateway.core.payment import (
 from gateway.core.steps import ask_the_carrier, captured, end, is_current, noted, start_reversal
 
 TEXTS: Final = {Reason.CANCELLED: "cancelled", Reason.EXPIRED: "expired", Reason.REFUSED: "refused"}
-
-
-def start_reserve(payment: Payment, attempt_id: str, before: tuple[Effect, ...]) -> Decision:
-    operation = Operation(attempt_id=attempt_id, kind=OperationKind.RESERVE, charge_attempt_id=attempt_id)
-    reserving = replace(
-        payment,
-        state=State.CHARGING,
-        operation=operation,
-        attempt_id=attempt_id,
-        attempts=payment.attempts + 1,
-        deadline_at_ms=None,
-    )
-    return Decision(reserving, (*before, Reserve(attempt_id=attempt_id)))
 
 
 def held(payment: Payment, event: Held, rules: Rules) -> Decision:

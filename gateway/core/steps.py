@@ -6,6 +6,7 @@ from gateway.core.inquiries import ask_again
 from gateway.core.payment import (
     BreakKind,
     Capture,
+    Charge,
     Charged,
     Decision,
     Effect,
@@ -22,6 +23,7 @@ from gateway.core.payment import (
     Post,
     Reason,
     ReferenceLearned,
+    Reserve,
     Reverse,
     Rules,
     SendText,
@@ -42,6 +44,24 @@ def end(payment: Payment, reason: Reason, at_ms: int, texts: tuple[Effect, ...])
 
 def is_current(payment: Payment, event: MoneyFact) -> bool:
     return event.attempt_id == payment.attempt_id
+
+
+def start_order(payment: Payment, attempt_id: str, kind: OperationKind, before: tuple[Effect, ...] = ()) -> Decision:
+    """Charge or reserve, on a consent that names *attempt_id*.
+
+    The attempt's id, not the payment's, is the carrier's idempotency key: after a decline for lack of funds a second
+    consent makes a second attempt, and a replayed reply makes none.
+    """
+    ordered = replace(
+        payment,
+        state=State.CHARGING,
+        operation=Operation(attempt_id=attempt_id, kind=kind, charge_attempt_id=attempt_id),
+        attempt_id=attempt_id,
+        attempts=payment.attempts + 1,
+        deadline_at_ms=None,
+    )
+    order = Reserve if kind is OperationKind.RESERVE else Charge
+    return Decision(ordered, (*before, order(attempt_id=attempt_id)))
 
 
 def ask_the_carrier(
