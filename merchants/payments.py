@@ -54,6 +54,8 @@ class Payments:
         if request.capture is Capture.MANUAL and request.hold == "required" and not terms.holds:
             detail = f"carrier {carrier} cannot hold money; send hold: if_supported to charge only when you capture"
             raise Refused("holds_not_supported", detail)
+        if request.capture is Capture.ESCROW and not terms.refunds:
+            raise Refused("refunds_not_supported", f"carrier {carrier} gives nothing back, so nothing can be in escrow")
         job = CreatePayment(
             merchant_id=caller.merchant_id,
             shop=caller.shop,
@@ -183,7 +185,13 @@ def _making_and_reading(handlers: Payments) -> list[AnyOperation]:
             status=201,
             needs_key=True,
             problems=(
-                *("invalid_msisdn", "no_carrier", "currency_not_supported", "holds_not_supported"),
+                *(
+                    "invalid_msisdn",
+                    "no_carrier",
+                    "currency_not_supported",
+                    "holds_not_supported",
+                    "refunds_not_supported",
+                ),
                 *("reference_in_use", "idempotency_mismatch"),
                 *("too_many_asks", "quiet_hours", "asks_paused"),
             ),

@@ -26,6 +26,8 @@ class CarrierTerms(msgspec.Struct, frozen=True, kw_only=True):
     code_digits: int = 4
     holds: bool = False
     """Its biller sets money aside and takes it later."""
+    refunds: bool = True
+    """Its biller gives money back."""
 
 
 class Routing:

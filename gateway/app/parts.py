@@ -201,6 +201,7 @@ def carrier_terms(config: Config, billers: Mapping[str, base.Biller]) -> Mapping
             language=carrier.language,
             code_digits=carrier.code_digits,
             holds=billers[name].capabilities.holds,
+            refunds=billers[name].capabilities.refund,
         )
         for name, carrier in config.carriers.items()
     }

@@ -425,7 +425,7 @@ def _fulfilled(payment: Payment, event: Fulfilled, rules: Rules) -> Decision:
         return Decision(payment, ignored="the fulfilment is already recorded")
     fulfilled = replace(payment, fulfilled_at_ms=event.at_ms)
     told = Notify(type=EventType.PAYMENT_FULFILLED)
-    if payment.escrow is Escrow.HELD:
+    if payment.escrow is Escrow.HELD and payment.state is State.CAPTURED:
         return goods_sent(fulfilled, event, rules, told)
     return Decision(fulfilled, (told,))
 

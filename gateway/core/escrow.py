@@ -4,6 +4,8 @@ The shop never releases it. It tells of the delivery; then the buyer's `OK`, or 
 that never tells of one gives the money back. A dispute stops every timer until it is decided.
 """
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from gateway.core.payment import (
@@ -23,6 +25,9 @@ from gateway.core.payment import (
     SendText,
 )
 
+REFUND_PAUSE_MS: Final = 3_600_000
+"""So long a timer of escrow waits for a refund under way: only then it is known how much there is to release."""
+
 
 def goods_sent(payment: Payment, event: Fulfilled, rules: Rules, told: Notify) -> Decision:
     """From now on the buyer's silence counts."""
@@ -36,8 +41,8 @@ def goods_received(payment: Payment, event: GoodsReceived, rules: Rules) -> Deci
     """The buyer is content."""
     if payment.escrow is not Escrow.HELD:
         return Decision(payment, ignored="nothing of this payment is in escrow")
-    if payment.disputed_minor:
-        return Decision(payment, ignored="a dispute about this payment is open")
+    if payment.disputed_minor or payment.refund_reserved_minor:
+        return Decision(payment, ignored="a dispute or a refund of this payment is open")
     return release_escrow(payment, SendText(template="escrow_released"))
 
 
@@ -47,6 +52,8 @@ def escrow_deadline(payment: Payment, event: DeadlinePassed, rules: Rules) -> De
         return Decision(payment, ignored="the deadline has not passed")
     if payment.escrow is not Escrow.HELD or payment.disputed_minor:
         return Decision(payment, ignored="no timer of escrow runs")
+    if payment.refund_reserved_minor:
+        return Decision(replace(payment, deadline_at_ms=event.at_ms + REFUND_PAUSE_MS))
     if payment.fulfilled_at_ms is not None:
         return release_escrow(payment, SendText(template="escrow_released"))
     return Decision(replace(payment, deadline_at_ms=None), (RefundAll(reason="not_delivered"),))

@@ -119,6 +119,9 @@ def _order(
 def capture_done(payment: Payment, event: Charged, rules: Rules) -> Decision:
     if not is_current(payment, event):
         return _unexpected(payment, f"attempt {event.attempt_id} succeeded beside attempt {payment.attempt_id}")
+    if event.amount_minor not in (None, payment.ordered_minor):
+        detail = f"{event.amount_minor} was captured, and {payment.ordered_minor} is what was ordered (minor units)"
+        return Decision(payment, (OpenBreak(kind=BreakKind.MISMATCH, detail=detail),))
     hold_ended_post = _post(payment, EntryKind.HOLD_ENDED)
     if payment.cancel_requested:
         charged = replace(payment, carrier_reference=event.carrier_reference)
@@ -196,6 +199,8 @@ def hold_order_again(payment: Payment, event: HoldOrderUnsent | HoldOrderNotDone
         return noted(payment, event, rules)
     if isinstance(event, HoldOrderNotDone) and not is_believed(operation, event.at_ms, rules):
         return ask_the_carrier(payment, event, rules, found=not is_believable(operation, event.at_ms, rules))
+    if operation.kind is OperationKind.CAPTURE and payment.cancel_requested:
+        return start_release(payment, Reason.CANCELLED)
     waiting = replace(operation, unsent=operation.unsent + 1, not_found=0, not_found_at_ms=None, unknown_since_ms=None)
     delay_ms = rung(rules.resend_ladder_ms, operation.unsent)
     again = EndHold(attempt_id=operation.attempt_id, kind=operation.kind, delay_ms=delay_ms)

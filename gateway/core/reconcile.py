@@ -51,7 +51,7 @@ _SAYS: Final[Mapping[str, frozenset[Said]]] = {
     "refund": frozenset({Said.REFUNDED, Said.REVERSED}),
 }
 # Of these a row is a fact like a callback's; what became of another order a person compares.
-FED: Final = frozenset({"charge", "capture", "reverse"})
+FED: Final = frozenset({"charge", "capture", "reverse", "refund"})
 
 
 def meant(row: Row, named: Ours, siblings: Collection[Ours], told: Collection[str] = ()) -> Ours:
@@ -66,11 +66,16 @@ def meant(row: Row, named: Ours, siblings: Collection[Ours], told: Collection[st
         # Who has one word for both means whatever we ordered.
         found = [one for one in of_charge if one.kind in ("reverse", "refund")]
         found.sort(key=lambda one: (one.amount_minor != row.amount_minor, one.kind != wanted, one.id in told))
-        return found[0] if found else named
+        return found[0] if found else _taken(named, of_charge)
     if row.said in (Said.CHARGED, Said.FAILED) and named.kind == "reserve":
-        captures = [one for one in of_charge if one.kind == "capture"]
-        return captures[-1] if captures else named
+        return _taken(named, of_charge)
     return named
+
+
+def _taken(named: Ours, of_charge: Collection[Ours]) -> Ours:
+    """The capture of a reservation that is named, or the charge itself."""
+    captures = [one for one in of_charge if one.kind == "capture"]
+    return captures[-1] if captures and named.kind == "reserve" else named
 
 
 def is_taken_back(row: Row, order: Ours) -> bool:
@@ -85,7 +90,7 @@ def judge(row: Row, ours: Ours) -> Verdict:
         return Verdict(BreakKind.CURRENCY, words, ours.amount_minor)
     if row.amount_minor != ours.amount_minor and row.said is not Said.FAILED:
         words = f"the file says {row.amount_minor} and we say {ours.amount_minor} (minor units)"
-        return Verdict(BreakKind.AMOUNT, words, abs(row.amount_minor - ours.amount_minor))
+        return Verdict(BreakKind.AMOUNT, words, ours.amount_minor - row.amount_minor)
     if is_taken_back(row, ours) and ours.status == "succeeded":
         return EVIDENCE
     if row.said is not Said.FAILED and row.said not in _SAYS.get(ours.kind, ()):
@@ -109,4 +114,4 @@ def _judge_fee(row: Row, ours: Ours) -> Verdict:
     if abs(row.fee_minor) == ours.share_minor:
         return AGREED
     words = f"the carrier keeps {abs(row.fee_minor)} and we say {ours.share_minor} (minor units)"
-    return Verdict(BreakKind.FEE, words, abs(abs(row.fee_minor) - ours.share_minor))
+    return Verdict(BreakKind.FEE, words, abs(row.fee_minor) - ours.share_minor)

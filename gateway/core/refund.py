@@ -188,8 +188,9 @@ def _succeeded(refund: Refund, payment: Payment, event: Reversed, rules: Rules) 
 def _failed(refund: Refund, payment: Payment, event: ReverseDeclined, rules: Rules) -> RefundDecision:
     ended = replace(refund, state=RefundState.FAILED, operation=None, detail=event.detail)
     effects: list[Effect] = [_post(refund, EntryKind.REFUND_FAILED), Notify(type=EventType.REFUND_FAILED)]
-    if payment.escrow is Escrow.HELD and payment.state is State.CAPTURED:
-        detail = f"refund {refund.id} out of escrow failed: {event.detail}"
+    is_owed = refund.dispute_id is not None or payment.escrow is Escrow.HELD
+    if is_owed and payment.state is State.CAPTURED:
+        detail = f"refund {refund.id}, which the phone's owner is owed, failed: {event.detail}"
         effects.append(OpenBreak(kind=BreakKind.NOT_CARRIED_OUT, detail=detail))
     if payment.state is State.REVERSED:
         # The carrier took the charge back meanwhile, and this part of it was not there to be taken.

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import msgspec
 from sqlalchemy import select, update
@@ -22,8 +22,8 @@ from gateway.core.payment import (
     ChargeDeclined,
     ChargeTakenBack,
     EntryKind,
-    Event,
     HoldOrderDeclined,
+    MoneyFact,
     Payment,
     Reason,
     Reversed,
@@ -226,7 +226,13 @@ class MatchRows:
         fact = _fact(unit.now_ms, row, order, payment)
         if fact is None:
             return False
-        unit.decide(payment.id, fact)
+        if order.kind == "refund":
+            refund = unit.refunds.get(order.id)
+            if refund is None:
+                return False
+            unit.refunds.decide(refund, fact)
+        else:
+            unit.decide(payment.id, fact)
         table = tables.open_break
         asked = (table.c.payment_id == payment.id) & (table.c.kind == BreakKind.UNKNOWN_OUTCOME)
         open_ids = select(table.c.id).where(asked, table.c.resolved_at_ms.is_(None))
@@ -261,20 +267,28 @@ class MatchRows:
         detail = f"{self.file.name} line {row.line}: {words}"
         payment_id = None if order is None else order.payment_id
         unit.effects.open_break(kind, payment_id, detail, at_risk=at_risk, carrier_file_id=self.file.id)
-        found.note_break(kind, at_risk.amount_minor)
+        found.note_break(kind, abs(at_risk.amount_minor))
 
 
-def _fact(now_ms: int, row: Row, order: Ours, payment: Payment) -> Event | None:
+_GIVES_BACK: Final = ("reverse", "refund")
+
+
+def _fact(now_ms: int, row: Row, order: Ours, payment: Payment) -> MoneyFact | None:
     reference, detail = row.carrier_reference, "told by the carrier's file"
     if is_taken_back(row, order):
         return ChargeTakenBack(at_ms=now_ms, attempt_id=order.charge_attempt_id, detail=detail)
     if order.kind not in FED:
         return None
     if row.said is not Said.FAILED:
-        kind = Reversed if order.kind == "reverse" else Charged
-        attempt_id = order.id if order.kind == "reverse" else order.charge_attempt_id
-        return kind(at_ms=now_ms, attempt_id=attempt_id, carrier_reference=reference)
-    if order.kind == "reverse":
+        if order.kind in _GIVES_BACK:
+            return Reversed(at_ms=now_ms, attempt_id=order.id, carrier_reference=reference)
+        return Charged(
+            at_ms=now_ms,
+            attempt_id=order.charge_attempt_id,
+            carrier_reference=reference,
+            amount_minor=row.amount_minor,
+        )
+    if order.kind in _GIVES_BACK:
         return ReverseDeclined(at_ms=now_ms, attempt_id=order.id, detail=detail)
     if order.kind == "capture":
         return HoldOrderDeclined(at_ms=now_ms, attempt_id=order.id, detail=detail)
@@ -346,10 +360,10 @@ class EndFile:
         missed = break_id(BreakKind.REMITTANCE, None, f"{file.carrier} file {file.name}")
         if taken_minor - share_minor != remitted_minor:
             # The words name no sum: it may change while breaks are settled, and it stays one break.
-            at_risk = Money(abs(taken_minor - share_minor - remitted_minor), file.currency)
+            at_risk = Money(taken_minor - share_minor - remitted_minor, file.currency)
             words = f"{file.carrier} file {file.name}"
             unit.effects.open_break(BreakKind.REMITTANCE, None, words, at_risk=at_risk, carrier_file_id=file.id)
-            found.note_break(BreakKind.REMITTANCE, at_risk.amount_minor)
+            found.note_break(BreakKind.REMITTANCE, abs(at_risk.amount_minor))
             return "open"
         if taken_minor or share_minor:  # Else it came to nothing, and an entry of nothing is none.
             unit.effects.post(_remittance(file, self.mode, self.bank, taken_minor, share_minor))

@@ -19,6 +19,7 @@ from gateway.core.payment import (
     CaptureRequested,
     Event,
     Fulfilled,
+    OperationKind,
     OverLimit,
     Payment,
     State,
@@ -302,7 +303,10 @@ class CapturePayment(ChangePayment):
     def is_done(self, payment: Payment) -> bool:
         taken_minor = payment.captured_minor if payment.state is State.CAPTURED else payment.ordered_minor
         is_same = taken_minor == (self.amount_minor or payment.amount.amount_minor)
-        is_taken = payment.state in (State.CHARGING, State.CAPTURING, State.CAPTURED)
+        operation = payment.operation
+        # While the money is only being set aside, nobody is told to take any.
+        is_charged = operation is not None and operation.kind is OperationKind.CHARGE
+        is_taken = is_charged or payment.state in (State.CAPTURING, State.CAPTURED)
         return payment.capture is Capture.MANUAL and is_taken and is_same
 
     def refusal(self, payment: Payment) -> str:

@@ -34,7 +34,8 @@ class WriteOff:
 
     def run(self, unit: Unit) -> Case:
         case = open_case(unit.conn, "break", self.break_id)
-        if case.kind not in WRITTEN_OFF or not case.amount_minor:
+        amount_minor = case.amount_minor or 0
+        if case.kind not in WRITTEN_OFF or amount_minor <= 0:
             raise ValueError(f"{case.id}: expected money that a carrier owes us, and this is a break {case.kind}")
         if not case.proposed_by:
             table = tables.open_break
@@ -43,7 +44,7 @@ class WriteOff:
             return replace(case, proposed_by=self.by)
         if case.proposed_by == self.by:
             raise ValueError(f"{case.id}: {self.by} proposed it, so another person has to agree")
-        unit.effects.post(_entry(unit, case, case.amount_minor))
+        unit.effects.post(_entry(unit, case, amount_minor))
         note = f"written off, as {case.proposed_by} proposed: {self.note}"
         return resolve(unit.conn, "break", case.id, by=self.by, note=note, now_ms=unit.now_ms)
 

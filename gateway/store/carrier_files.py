@@ -12,9 +12,13 @@ from sqlalchemy import Connection, Row, func, select, text
 
 from gateway.core.carrier_files import Row as Told
 from gateway.core.carrier_files import Said
+from gateway.core.fees import fees_on
 from gateway.core.ids import first_id_at
+from gateway.core.money import Money
+from gateway.core.payment import Capture
 from gateway.core.reconcile import Ours
 from gateway.store import bulk, tables
+from gateway.store.fee_schedules import schedule
 from gateway.store.unit import Needs
 
 # An attempt may be this much older than its end: unknown outcomes take a day and more.
@@ -126,7 +130,18 @@ def _shares(conn: Connection, carrier: str, payment_ids: Sequence[str]) -> dict[
     for leg in bulk.select_in(conn, tables.leg, "entry_id", sorted(captures)):
         if leg.account == account:
             shares[captures[leg.entry_id]] -= leg.amount_minor
+    for row in bulk.select_in(conn, tables.payment, "id", payment_ids):
+        if row.capture == Capture.ESCROW and row.attempt_id is not None:
+            shares[row.id, row.attempt_id] = _share_by_schedule(conn, row)
     return shares
+
+
+def _share_by_schedule(conn: Connection, row: Row[Any]) -> int:  # Any: a row of the table `payment`.
+    """The carrier keeps its share of what goes into escrow at once; we post it when the money comes out."""
+    if row.fee_schedule is None:
+        return 0
+    taken = Money(row.captured_minor, row.currency)
+    return fees_on(schedule(conn, row.fee_schedule), row.carrier, taken).carrier_share_minor
 
 
 def movable(conn: Connection, carrier: str, told: Sequence[Told]) -> Needs:
@@ -156,7 +171,8 @@ def matched(conn: Connection, attempt_ids: Collection[str]) -> dict[tuple[str, s
 def untold(conn: Connection, carrier: str, from_ms: int, until_ms: int) -> Iterator[list[Ours]]:
     """Orders that succeeded between the two times and that no file has told of, page by page."""
     for prefix in ORDER_PREFIXES:
-        after = first_id_at(prefix, max(0, from_ms - OPEN_FOR_MS))
+        # A capture's id has the time of its reservation.
+        after = first_id_at(prefix, max(0, from_ms - (2 * OPEN_FOR_MS if prefix == "cap_" else OPEN_FOR_MS)))
         last = first_id_at(prefix, until_ms)
         while True:
             values = {
@@ -175,7 +191,7 @@ def untold(conn: Connection, carrier: str, from_ms: int, until_ms: int) -> Itera
             after = page[-1].id
 
 
-ORDER_PREFIXES = ("att_", "rev_", "ref_")
+ORDER_PREFIXES = ("att_", "cap_", "rev_", "ref_")
 """Of the ids that carriers see; the time in them bounds what has to be looked at."""
 
 # Reservations move no money, and of a release there is nothing to tell.
@@ -199,9 +215,16 @@ def told_sums(conn: Connection, carrier: str, file_id: str) -> tuple[int, int]:
         "share": f"carrier:{carrier}:share_payable",
     }
     sums = {row.account: int(row.amount_minor) for row in conn.execute(_TOLD_SUMS, values)}
+    # Until it is released, and its fees are posted, `share_payable` is what the carrier has kept too early.
+    in_escrow = sum(_share_by_schedule(conn, row) for row in conn.execute(_TOLD_ESCROW, values))
     written_off: int = conn.execute(_WRITTEN_OFF, values).scalar_one()
-    return sums.get(values["receivable"], 0) + int(written_off), -sums.get(values["share"], 0)
+    return sums.get(values["receivable"], 0) + int(written_off), in_escrow - sums.get(values["share"], 0)
 
+
+_TOLD_ESCROW = text(
+    "SELECT p.* FROM carrier_match m JOIN attempt a ON a.id = m.attempt_id JOIN payment p ON p.id = a.payment_id"
+    " WHERE m.carrier_file_id = :file_id AND m.said = 'charged' AND p.capture = 'escrow' AND p.captured_minor > 0"
+)
 
 # Two persons gave up what the carrier will not pay for orders that the file tells of.
 _WRITTEN_OFF = text(
@@ -216,7 +239,7 @@ _TOLD_SUMS = text(
     "SELECT l.account, sum(l.amount_minor) AS amount_minor FROM carrier_match m JOIN attempt a ON a.id = m.attempt_id"
     " JOIN entry e ON e.payment_id = a.payment_id AND ("
     " m.said = 'charged' AND e.kind IN ('capture', 'late_charge') AND e.source_id = a.charge_attempt_id"
-    " OR m.said = 'reversed' AND a.kind <> 'reverse' AND e.kind = 'clawback' AND e.source_id = a.charge_attempt_id"
+    " OR m.said = 'reversed' AND a.kind <> 'reverse' AND e.kind = 'clawback'"
     " OR m.said IN ('reversed', 'refunded') AND a.kind = 'reverse' AND e.kind = 'reversal'"
     " AND e.source_id = a.charge_attempt_id"
     " OR m.said IN ('reversed', 'refunded') AND a.kind = 'refund' AND e.kind = 'refund_succeeded'"

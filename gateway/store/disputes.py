@@ -20,7 +20,7 @@ from gateway.core.dispute import (
 )
 from gateway.core.escrow import release_escrow
 from gateway.core.money import Money
-from gateway.core.payment import Decision, EntryKind, Escrow, EventType, Payment, State
+from gateway.core.payment import Decision, EntryKind, Escrow, EventType, Payment, Post, State
 from gateway.store import bulk, tables
 from gateway.store.identity import new_id
 
@@ -154,14 +154,17 @@ class Disputes:
         unit, amount_minor = self._unit, dispute.amount.amount_minor
         gives_back = dispute.state in GIVES_BACK
         self._post(payment, dispute, EntryKind.DISPUTE_LOST if gives_back else EntryKind.DISPUTE_WON)
-        if payment.state is State.REVERSED:
-            self._post(payment, dispute, EntryKind.CLAWBACK)
         decision = Decision(replace(payment, disputed_minor=payment.disputed_minor - amount_minor))
         if not gives_back and payment.escrow is Escrow.HELD and payment.state is State.CAPTURED:
             decision = release_escrow(decision.payment)  # Whoever was right about the goods has the money.
         ended = unit.account(decision.payment, DisputeEnded(at_ms=unit.now_ms, detail=f"{dispute.id} {dispute.state}"))
         for effect in decision.effects:
             unit.effects.carry_out(ended, effect)
+        if payment.state is State.REVERSED:
+            # Behind the amounts: what of the fees comes back with it is reckoned from them.
+            unit.effects.carry_out(
+                ended, Post(kind=EntryKind.CLAWBACK, source_id=dispute.id, amount_minor=amount_minor)
+            )
         template = _TEXTS.get(dispute.state)
         if template is not None:
             unit.effects.text_about(ended, template, amount=dispute.amount)

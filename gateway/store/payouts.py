@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 import msgspec
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, delete, func, select, update
 
 from gateway.core.ledger import an_entry, merchant_available
 from gateway.core.payouts import EVENTS, NotAllowed, PayoutState, check_approval, check_step, posting
@@ -83,12 +83,20 @@ class DraftPayouts(msgspec.Struct, frozen=True, kw_only=True):
         terms = read_terms(conn, self.merchant_id)
         mark = hold_mark(conn, account)
         drafted = []
-        for mode, currency, amount_minor in _open_sums(conn, account, mark):
-            too_little = amount_minor < max(1, terms.minimum_minor)
-            if too_little or not terms.account or has_unknown(conn, self.merchant_id, mode):
+        for mode, currency, estimate_minor in _open_sums(conn, account, mark):
+            least_minor = max(1, terms.minimum_minor)
+            if estimate_minor < least_minor or not terms.account or has_unknown(conn, self.merchant_id, mode):
+                continue
+            payout_id, entry = new_id("po_"), tables.entry.c
+            wanted = open_legs(account, mark).where(entry.mode == mode, entry.currency == currency)
+            claim_legs(conn, wanted, account, payout_id)
+            # Summed behind the claim: others post to the account meanwhile, and what is claimed is what is paid.
+            amount_minor = _claimed_minor(conn, payout_id)
+            if amount_minor < least_minor:
+                conn.execute(delete(tables.claim).where(tables.claim.c.claimant_id == payout_id))
                 continue
             payout = Payout(
-                id=new_id("po_"),
+                id=payout_id,
                 merchant_id=self.merchant_id,
                 mode=mode,
                 currency=currency,
@@ -101,14 +109,18 @@ class DraftPayouts(msgspec.Struct, frozen=True, kw_only=True):
                 created_at_ms=unit.now_ms,
                 changed_at_ms=unit.now_ms,
             )
-            entry = tables.entry.c
-            wanted = open_legs(account, mark).where(entry.mode == mode, entry.currency == currency)
-            claim_legs(conn, wanted, account, payout.id)
             bulk.insert_rows(conn, tables.payout, [msgspec.structs.asdict(payout)])
             tell(unit, None, payout)
             drafted.append(payout)
         move_mark(conn, account, mark)
         return drafted
+
+
+def _claimed_minor(conn: Connection, payout_id: str) -> int:
+    leg, claim = tables.leg.c, tables.claim
+    joined = claim.join(tables.leg, (leg.entry_id == claim.c.entry_id) & (leg.account == claim.c.account))
+    summed = select(func.coalesce(func.sum(leg.amount_minor), 0)).select_from(joined)
+    return -int(conn.execute(summed.where(claim.c.claimant_id == payout_id)).scalar_one())
 
 
 def _open_sums(conn: Connection, account: str, mark: str) -> list[tuple[str, str, int]]:

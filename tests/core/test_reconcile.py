@@ -45,7 +45,8 @@ VERDICTS = [
     ("reverse", "running", "failed", EVIDENCE),
     ("reverse", "succeeded", "charged", "status"),
     ("refund", "succeeded", "refunded", AGREES),
-    ("refund", "running", "refunded", "status"),
+    ("refund", "running", "refunded", EVIDENCE),
+    ("refund", "running", "failed", EVIDENCE),
     ("refund", "succeeded", "failed", "status"),
 ]
 
@@ -80,6 +81,7 @@ MEANT = [
     pytest.param(row("refunded", amount_minor=400), CHARGE, [CHARGE, *REFUNDS], (), "ref_2", id="by its amount"),
     pytest.param(row("refunded", amount_minor=300), CHARGE, [CHARGE, *REFUNDS], ("ref_0",), "ref_1", id="the second"),
     pytest.param(row(), RESERVE, [RESERVE, CAPTURE], (), "att_3", id="its capture"),
+    pytest.param(row("reversed"), RESERVE, [RESERVE, CAPTURE], (), "att_3", id="its capture, taken back"),
     pytest.param(row("failed"), RESERVE, [RESERVE], (), "att_2", id="no capture"),
     pytest.param(row("reversed"), REVERSE, [CHARGE, REVERSE], (), "rev_1", id="named by its own id"),
 ]
