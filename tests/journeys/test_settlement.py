@@ -111,7 +111,7 @@ async def test_captures_become_a_paid_payout_and_a_statement(day: Day, form: str
     assert (told.closing_minor, told.payout_id) == (0, payout_id)
     assert b"payout,-250000,2\r\n" in as_csv(told)
     assert as_pdf(told).startswith(b"%PDF-") and as_pdf(told) == as_pdf(told)
-    day.run("verify")
+    day.run("ledger", "verify")
 
 
 async def test_a_rejected_payout_is_available_again_and_drafted_anew(day: Day) -> None:
@@ -124,7 +124,7 @@ async def test_a_rejected_payout_is_available_again_and_drafted_anew(day: Day) -
     first = day.payout("failed")
     day.run("settle")
     assert day.payout("draft") != first
-    day.run("verify")
+    day.run("ledger", "verify")
 
 
 async def test_a_returned_payout_comes_back_after_it_was_paid(day: Day) -> None:
@@ -140,7 +140,7 @@ async def test_a_returned_payout_comes_back_after_it_was_paid(day: Day) -> None:
     assert day.bank.paid == {}
     [at_bank] = rows(day.url, "SELECT sum(amount_minor) AS n FROM leg WHERE account = 'bank:main'")
     assert at_bank.n == 0
-    day.run("verify")
+    day.run("ledger", "verify")
 
 
 async def test_an_unknown_payout_blocks_until_the_bank_speaks(day: Day) -> None:
@@ -155,7 +155,7 @@ async def test_an_unknown_payout_blocks_until_the_bank_speaks(day: Day) -> None:
     day.bank.settle_unknown(file_id, "ACSC")
     await day.report(file_id)
     assert "0 settlements, 1 payouts" in day.run("settle").out
-    day.run("verify")
+    day.run("ledger", "verify")
 
 
 async def test_a_report_that_contradicts_us_is_refused_and_told(day: Day) -> None:
