@@ -87,6 +87,7 @@ from gateway.core.payment import (
     SendText,
     State,
     StillPending,
+    WithdrawDispute,
     WrongCodeReplied,
 )
 from gateway.core.steps import (
@@ -398,14 +399,21 @@ def _taken_back(payment: Payment, event: ChargeTakenBack, rules: Rules) -> Decis
     if not is_current(payment, event):
         detail = f"the carrier took back attempt {event.attempt_id}, which is not the captured one"
         return Decision(payment, (OpenBreak(kind=BreakKind.UNEXPECTED_FACT, detail=detail),))
-    taken = replace(payment, state=State.REVERSED, reversed_attempt_id=event.attempt_id, deadline_at_ms=None)
-    # What refunds and disputes are about is in their own accounts; it is taken from there when they end.
-    in_motion = payment.refund_reserved_minor + payment.refunded_minor + payment.disputed_minor
-    left_minor = payment.captured_minor - in_motion
+    taken = replace(
+        payment,
+        state=State.REVERSED,
+        reversed_attempt_id=event.attempt_id,
+        deadline_at_ms=None,
+        disputed_minor=0,
+    )
+    # What refunds under way are about is in refund clearing: only the carrier's word about each ends it.
+    left_minor = payment.captured_minor - payment.refund_reserved_minor - payment.refunded_minor
     clawback = Post(kind=EntryKind.CLAWBACK, source_id=event.attempt_id, amount_minor=left_minor)
     return Decision(
         taken,
         (
+            # First, so that what the dispute set aside is where the clawback takes it from.
+            *((WithdrawDispute(),) if payment.disputed_minor else ()),
             *((clawback,) if left_minor else ()),
             Notify(type=EventType.PAYMENT_REVERSED),
             SendText(template="reversed"),

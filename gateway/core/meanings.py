@@ -91,7 +91,7 @@ EVENT_TYPES: Final[Mapping[EventType, str]] = {
     EventType.DISPUTE_UNDER_REVIEW: "your evidence is stored; an operator decides",
     EventType.DISPUTE_WON: "the money is yours again",
     EventType.DISPUTE_LOST: "it goes back to the phone: a refund follows",
-    EventType.DISPUTE_WITHDRAWN: "the carrier took the charge back meanwhile: nothing is left to decide",
+    EventType.DISPUTE_WITHDRAWN: "the carrier took the charge back; `payment.reversed` follows",
     EventType.REVERSAL_CREATED: "a charge came through after the payment had ended; it is being given back",
     EventType.REVERSAL_SUCCEEDED: "it was given back",
     EventType.REVERSAL_FAILED: "the carrier would not; an operator looks at it",

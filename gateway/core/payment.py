@@ -589,6 +589,10 @@ class RefundAll(Effect, frozen=True, kw_only=True):
     reason: str
 
 
+class WithdrawDispute(Effect, frozen=True, kw_only=True):
+    """End the open dispute: there is nothing left to decide about."""
+
+
 class Notify(Effect, frozen=True, kw_only=True):
     """Write an event to the merchant's feed."""
 

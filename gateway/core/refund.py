@@ -234,19 +234,22 @@ def _unsent(refund: Refund, payment: Payment, event: ReverseUnsent, rules: Rules
     if refund.operation.outcome_unknown:
         # An inquiry that did not leave proves nothing about the order itself.
         return _ask_the_carrier(refund, event, rules, found=True)
-    return _again(refund, refund.operation, rules)
+    return _again(refund, payment, refund.operation, event.at_ms, rules)
 
 
 def _not_found(refund: Refund, payment: Payment, event: ReverseNotFound, rules: Rules) -> RefundDecision:
     operation = refund.operation
     assert operation is not None
     if is_believed(operation, event.at_ms, rules):
-        return _again(refund, operation, rules)
+        return _again(refund, payment, operation, event.at_ms, rules)
     return _ask_the_carrier(refund, event, rules, found=not is_believable(operation, event.at_ms, rules))
 
 
-def _again(refund: Refund, operation: Operation, rules: Rules) -> RefundDecision:
-    """It has not reached the carrier: the same refund under the same id goes out once more."""
+def _again(refund: Refund, payment: Payment, operation: Operation, at_ms: int, rules: Rules) -> RefundDecision:
+    """It has not reached the carrier: the same refund under the same id goes out once more, if there is a charge."""
+    if payment.state is State.REVERSED:
+        gone = ReverseDeclined(at_ms=at_ms, attempt_id=refund.id, detail="the carrier took the charge back before it")
+        return _failed(refund, payment, gone, rules)
     waiting = replace(operation, unsent=operation.unsent + 1, not_found=0, not_found_at_ms=None, unknown_since_ms=None)
     pending = replace(refund, state=RefundState.PENDING, operation=waiting)
     return RefundDecision(pending, (_order(waiting, rung(rules.resend_ladder_ms, operation.unsent)),))

@@ -23,6 +23,18 @@ def _account_rule(account: str, kept: str, payments: str) -> tuple[str, str]:
     )
 
 
+def _aside_rule(table: str, column: str, open_states: str) -> tuple[str, str]:
+    """Each payment has set aside exactly what its open rows of *table* are about."""
+    return (
+        f"payment that has set aside something else than its open {table}s are about",
+        (
+            f"SELECT payment_id FROM (SELECT id AS payment_id, {column} AS minor FROM payment WHERE {column} <> 0"
+            f" UNION ALL SELECT payment_id, -amount_minor FROM {table} WHERE state IN {open_states}) AS both_sides"
+            " GROUP BY payment_id HAVING sum(minor) <> 0"
+        ),
+    )
+
+
 # (what is wrong, the statement; its columns say where)
 RULES = (
     *SETTLEMENT_RULES,
@@ -82,6 +94,8 @@ RULES = (
     ),
     _account_rule("refund_clearing", "p.refund_reserved_minor", "p.refund_reserved_minor <> 0"),
     _account_rule("dispute_held", "p.disputed_minor", "p.disputed_minor <> 0"),
+    _aside_rule("refund", "refund_reserved_minor", "('pending', 'processing')"),
+    _aside_rule("dispute", "disputed_minor", "('open', 'under_review')"),
     (
         "captured payment without exactly one capture",
         (

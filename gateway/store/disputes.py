@@ -20,7 +20,7 @@ from gateway.core.dispute import (
 )
 from gateway.core.escrow import release_escrow
 from gateway.core.money import Money
-from gateway.core.payment import Decision, EntryKind, Escrow, EventType, Payment, Post, State
+from gateway.core.payment import Decision, EntryKind, Escrow, EventType, Payment, State
 from gateway.store import bulk, tables
 from gateway.store.identity import new_id
 
@@ -107,8 +107,13 @@ class Disputes:
 
     def had(self, payment_id: str) -> bool:
         """Whether this locked payment has or had a dispute."""
-        mine = any(one.payment_id == payment_id for one in self._known.values())
-        return mine or bool(disputes_of_payment(self._unit.conn, payment_id))
+        return bool(self._of(payment_id))
+
+    def _of(self, payment_id: str) -> list[Dispute]:
+        """Those of a locked payment, as they are now."""
+        for stored in disputes_of_payment(self._unit.conn, payment_id):
+            self._known.setdefault(stored.id, stored)
+        return [one for one in self._known.values() if one.payment_id == payment_id]
 
     def open(self, payment: Payment, opened_by: str) -> Dispute:
         """A new dispute about all that is left of *payment*."""
@@ -137,34 +142,39 @@ class Disputes:
         """Move *dispute*; None: it is too late for that."""
         payment = self._unit.payment(dispute.payment_id)
         assert payment is not None
-        if payment.state is State.REVERSED and done is not Act.ANSWER:
-            done = Act.WITHDRAW  # The carrier gave the money back meanwhile: neither side can get it.
         after = act(dispute, done, self._unit.now_ms, evidence=evidence, note=note)
         if after is None:
             return None
-        self._known[after.id] = after
-        if after.id not in self._created:
-            self._changed[after.id] = None
-        self._tell(after, _EVENTS[after.state])
+        self._keep(after)
         if not after.is_open:
             self._end(payment, after)
         return after
 
+    def withdraw(self, payment: Payment) -> None:
+        """End the open dispute of *payment*, which has gone back and counts nothing as disputed any more."""
+        [dispute] = [one for one in self._of(payment.id) if one.is_open]
+        after = act(dispute, Act.WITHDRAW, self._unit.now_ms)
+        assert after is not None, "an open dispute can be withdrawn"
+        self._keep(after)
+        self._post(payment, after, EntryKind.DISPUTE_WON)
+
+    def _keep(self, after: Dispute) -> None:
+        self._known[after.id] = after
+        if after.id not in self._created:
+            self._changed[after.id] = None
+        self._tell(after, _EVENTS[after.state])
+
     def _end(self, payment: Payment, dispute: Dispute) -> None:
+        assert payment.state is State.CAPTURED, f"{payment.id} is {payment.state} and {dispute.id} was open"
         unit, amount_minor = self._unit, dispute.amount.amount_minor
         gives_back = dispute.state in GIVES_BACK
         self._post(payment, dispute, EntryKind.DISPUTE_LOST if gives_back else EntryKind.DISPUTE_WON)
         decision = Decision(replace(payment, disputed_minor=payment.disputed_minor - amount_minor))
-        if not gives_back and payment.escrow is Escrow.HELD and payment.state is State.CAPTURED:
+        if not gives_back and payment.escrow is Escrow.HELD:
             decision = release_escrow(decision.payment)  # Whoever was right about the goods has the money.
         ended = unit.account(decision.payment, DisputeEnded(at_ms=unit.now_ms, detail=f"{dispute.id} {dispute.state}"))
         for effect in decision.effects:
             unit.effects.carry_out(ended, effect)
-        if payment.state is State.REVERSED:
-            # Behind the amounts: what of the fees comes back with it is reckoned from them.
-            unit.effects.carry_out(
-                ended, Post(kind=EntryKind.CLAWBACK, source_id=dispute.id, amount_minor=amount_minor)
-            )
         template = _TEXTS.get(dispute.state)
         if template is not None:
             unit.effects.text_about(ended, template, amount=dispute.amount)

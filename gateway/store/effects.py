@@ -38,6 +38,7 @@ from gateway.core.payment import (
     Reversed,
     SendAsk,
     SendText,
+    WithdrawDispute,
 )
 from gateway.core.public import PublicPayment, public_payment
 from gateway.store import tables
@@ -122,6 +123,7 @@ class Effects:
             Reserve: self._charge,
             EndHold: self._end_hold,
             RefundAll: self._refund_all,
+            WithdrawDispute: self._withdraw_dispute,
             Inquire: self._inquire,
             Reverse: self._reverse,
             RecordConsent: self._record_consent,
@@ -338,6 +340,9 @@ class Effects:
         left_minor = payment.refundable_minor
         if left_minor:
             self._unit.refunds.open(new_id("ref_"), payment, left_minor, reason=effect.reason)
+
+    def _withdraw_dispute(self, payment: Payment, effect: WithdrawDispute) -> None:
+        self._unit.disputes.withdraw(payment)
 
     def _reverse(self, payment: Payment, effect: Reverse) -> None:
         self._order(

@@ -61,7 +61,7 @@ def returned_in_all(payment: Payment, frozen: FeeSchedule, base_minor: int, take
 def _gone_minor(payment: Payment) -> int:
     """What went back to the phone; once the carrier took the payment back, all but what is still under way."""
     if payment.state is State.REVERSED:
-        return payment.captured_minor - payment.refund_reserved_minor - payment.disputed_minor
+        return payment.captured_minor - payment.refund_reserved_minor
     return payment.refunded_minor
 
 

@@ -37,6 +37,7 @@ from gateway.core.payment import (
     SendAsk,
     SendText,
     State,
+    WithdrawDispute,
 )
 from tests.core.factories import (
     CHARGE_NOT_AFTER,
@@ -142,6 +143,7 @@ VARIANTS: dict[str, tuple[Changes, Changes]] = {
         {"attempt_id": "att_2", "carrier_reference": "ref_2"},
     ),
     "other attempt": ({}, {"attempt_id": "att_2"}),
+    "dispute open": ({"disputed_minor": 25_000}, {}),
     "where money is held": ({"capture": Capture.MANUAL}, {}),
     "in escrow": ({"capture": Capture.ESCROW}, {}),
     "reserving": ({"operation": RESERVING}, {}),
@@ -203,28 +205,24 @@ def _rules(cell: Cell) -> Rules:
 def _show(effect: Effect) -> str:
     """An effect in the table's words."""
     match effect:
-        case SendAsk(template=template) | SendText(template=template):
-            words: list[object] = [template]
+        case SendAsk(template=word) | SendText(template=word) | RefundAll(reason=word):
+            words: list[object] = [word]
+        case Notify(type=word) | OpenBreak(kind=word) | RecordConsent(attempt_id=word):
+            words = [word]
         case Charge() | Reserve():
             words = [effect.attempt_id, *_delay(effect.delay_ms)]
         case EndHold():
             words = [effect.attempt_id, effect.kind, *_delay(effect.delay_ms)]
-        case RefundAll():
-            words = [effect.reason]
+        case WithdrawDispute():
+            words = []
         case Inquire():
             words = [effect.attempt_id, effect.kind, effect.delay_ms]
         case Reverse():
             words = [effect.attempt_id, effect.charge_attempt_id, *_delay(effect.delay_ms)]
-        case RecordConsent():
-            words = [effect.attempt_id]
-        case Notify():
-            words = [effect.type]
         case Post():
             words = [effect.kind, effect.source_id]
             if effect.amount_minor != PRICE_MINOR:
                 words.append(effect.amount_minor)
-        case OpenBreak():
-            words = [effect.kind]
         case _:
             raise AssertionError(f"the table has no words for {effect}")
     return f"{type(effect).__name__}({','.join(map(str, words))})"

@@ -164,6 +164,21 @@ def test_what_fails_after_the_carrier_took_the_charge_back_is_taken_back_too() -
     assert any(isinstance(effect, OpenBreak) for effect in done)
 
 
+@pytest.mark.parametrize("fact", ["unsent", "not found"])
+def test_what_never_left_is_not_sent_once_the_carrier_took_the_charge_back(fact: str) -> None:
+    refund = a_refund()
+    assert refund.operation is not None
+    if fact == "not found":
+        asked = replace(refund.operation, unknown_since_ms=0, not_found=RULES.not_found_answers - 1)
+        refund = replace(refund, state=RefundState.PROCESSING, operation=asked)
+    gone = replace(reserved(a_captured(), refund), state=State.REVERSED)
+    later = replace(FACTS[fact], at_ms=RULES.max_processing_ms + RULES.not_found_gap_ms)
+    ended, effects = told(refund, later, gone)
+    assert (ended.state, ended.operation) == (RefundState.FAILED, None)
+    assert names(effects) == ["Post", "Notify", "Post"], "back to its home, and from there to the carrier"
+    assert isinstance(told(refund, later)[1][0], Reverse), "while there is a charge it goes out again"
+
+
 def test_only_a_success_is_told_to_the_phone() -> None:
     for name, fact in FACTS.items():
         _, effects = told(a_refund(), fact)

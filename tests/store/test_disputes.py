@@ -4,19 +4,21 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import text
 
 from carriers import base
 from gateway.consumer.disputes import dispute as on_dispute
 from gateway.core.dispute import ANSWER_WITHIN_MS, Act
-from gateway.core.payment import ChargeTakenBack, Payment
+from gateway.core.payment import Capture, ChargeTakenBack, Payment
 from gateway.core.reply import Meaning
 from gateway.engine.dispute_jobs import AnswerDispute, DecideDispute, OpenDispute, answer_missed
 from gateway.engine.inbox import MoReceived
 from gateway.engine.merchant_jobs import Answer, Problem
+from gateway.engine.refund_jobs import RefundDone
 from gateway.store.apply import Batch, Store
 from gateway.store.unit import Needs, Unit
 from gateway.store.verify import verify
-from tests.store.bench import PHONE, Odd, a_captured_payment, a_store, applied, count, rows
+from tests.store.bench import PHONE, Odd, a_captured_payment, a_store, an_engine, applied, count, rows
 from tests.store.refund_bench import a_refund, amounts, balances, done, kinds, problem_of, refunded
 from tests.stores import reading
 
@@ -123,18 +125,78 @@ def test_a_dispute_is_about_what_has_not_gone_back(database_url: str) -> None:
     assert verified(database_url) == []
 
 
-def test_a_charge_that_the_carrier_takes_back_leaves_nothing_to_decide(database_url: str) -> None:
+def taking_back(payment: Payment) -> Odd:
+    """The carrier took the charge back."""
+
+    def take_back(unit: Unit) -> None:
+        unit.decide(payment.id, ChargeTakenBack(at_ms=unit.now_ms, attempt_id=payment.attempt_id or ""))
+
+    return Odd(take_back, Needs(payment_ids=(payment.id,)))
+
+
+@pytest.mark.parametrize(("capture", "answered"), [(Capture.AUTOMATIC, False), (Capture.ESCROW, True)])
+def test_a_charge_that_the_carrier_takes_back_ends_its_dispute_at_once(
+    database_url: str, capture: Capture, answered: bool
+) -> None:
+    with a_store(database_url) as store:
+        payment = a_captured_payment(store, capture=capture)
+        dispute_id = disputed(store, database_url, payment)
+        if answered:
+            applied(store, answer(dispute_id, Act.ANSWER, evidence="signed for"))
+        assert templates(applied(store, taking_back(payment))) == ["reversed"]
+        assert state(database_url) == "withdrawn" and balances(database_url) == {}
+        assert amounts(database_url, payment) == (125_000, 0, 0, 0)
+        assert kinds(database_url, payment)[-2:] == ["dispute_won", "clawback"]
+        events = rows(database_url, "SELECT type FROM event ORDER BY seq")
+        assert [row.type for row in events][-2:] == ["dispute.withdrawn", "payment.reversed"]
+        for late in (DecideDispute(dispute_id=dispute_id, done=Act.LOSE), answer_missed(dispute_id)):
+            assert applied(store, late).applied[0].result is None
+        refused = applied(store, answer(dispute_id, Act.ACCEPT, "d-2")).applied[0].result
+        assert isinstance(refused, Problem) and refused.code == "dispute_closed"
+    assert count(database_url, "refund") == 0 and verified(database_url) == []
+
+
+def test_a_dispute_that_was_opened_in_the_same_batch_ends_with_the_charge(sqlite_url: str) -> None:
+    with a_store(sqlite_url) as store:
+        payment = a_captured_payment(store)
+        applied(store, OpenDispute(payment_id=payment.id), taking_back(payment))
+    assert state(sqlite_url) == "withdrawn" and balances(sqlite_url) == {} and verified(sqlite_url) == []
+
+
+def test_a_dispute_and_a_refund_beside_each_other_when_the_carrier_takes_the_charge_back(database_url: str) -> None:
     with a_store(database_url) as store:
         payment = a_captured_payment(store)
-        dispute_id = disputed(store, database_url, payment)
+        order = refunded(store, payment, 25_000)
+        disputed(store, database_url, payment)
+        applied(store, taking_back(payment))
+        assert state(database_url) == "withdrawn"
+        assert balances(database_url) == {RECEIVABLE: 25_000, "refund_clearing": -25_000}
+        never_left = RefundDone(order, base.Unsent(detail="no link"))
+        assert applied(store, never_left).rows == [], "it is not sent again"
+    assert balances(database_url) == {} and amounts(database_url, payment) == (125_000, 0, 0, 0)
+    assert [row.state for row in rows(database_url, "SELECT state FROM refund")] == ["failed"]
+    assert verified(database_url) == []
 
-        def take_back(unit: Unit) -> None:
-            unit.decide(payment.id, ChargeTakenBack(at_ms=unit.now_ms, attempt_id=payment.attempt_id or ""))
 
-        applied(store, Odd(take_back, Needs(payment_ids=(payment.id,))))
-        applied(store, DecideDispute(dispute_id=dispute_id, done=Act.LOSE))
-    assert state(database_url) == "withdrawn" and balances(database_url) == {}
-    assert count(database_url, "refund") == 0 and verified(database_url) == []
+@pytest.mark.parametrize(
+    ("tampering", "named"),
+    [
+        ("UPDATE dispute SET state = 'withdrawn'", "dispute"),
+        ("UPDATE dispute SET amount_minor = 1", "dispute"),
+        ("UPDATE refund SET state = 'failed'", "refund"),
+    ],
+)
+def test_what_is_set_aside_for_nothing_is_found(sqlite_url: str, tampering: str, named: str) -> None:
+    with a_store(sqlite_url) as store:
+        payment = a_captured_payment(store)
+        refunded(store, payment, 25_000)
+        disputed(store, sqlite_url, payment)
+    with an_engine(sqlite_url) as engine, engine.connect() as conn:
+        conn.execute(text(tampering))
+        assert verify(conn) == [
+            f"payment that has set aside something else than its open {named}s are about: {payment.id}"
+        ]
+        conn.rollback()
 
 
 def test_nobody_disputes_what_is_not_theirs_or_was_not_charged(sqlite_url: str) -> None:
