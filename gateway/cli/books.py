@@ -21,7 +21,7 @@ def copy(path: Path, target: Path) -> None:
         raise CommandError("backup: expected a SQLite database; PostgreSQL has pg_basebackup and pg_dump", exit_code=2)
     source = sqlite_path(config.gateway.database)
     if not source.exists():
-        raise CommandError(f"there is no database {source}")
+        raise CommandError(f"there is no database {source}", exit_code=2)
     if target.exists():
         raise CommandError(f"{target}: expected a name that is free; a backup overwrites nothing", exit_code=2)
     try:

@@ -26,7 +26,7 @@ def with_database(url: str, work: Callable[[Connection], T], *, read_only: bool,
     Raise CommandError if the database is not there, has another schema or cannot be used.
     """
     if is_sqlite(url) and not sqlite_path(url).exists():  # Opened, it would be made, for everybody to read.
-        raise CommandError(f"there is no database {sqlite_path(url)}; run `gateway migrate`")
+        raise CommandError(f"there is no database {sqlite_path(url)}; run `gateway migrate`", exit_code=2)
     engine = connect(url, read_only=read_only)
     if one_moment and not is_sqlite(url):  # SQLite's transactions see one moment in any case.
         engine = engine.execution_options(isolation_level="REPEATABLE READ")

@@ -4,24 +4,18 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select
 
-from gateway.app import parts
-from gateway.cli.database import with_database
+from gateway.cli.database import applied, with_database, with_store
 from gateway.cli.errors import CommandError
 from gateway.config import Config, Secrets, read
 from gateway.core.dispute import Act, Dispute
 from gateway.core.money import format_money
-from gateway.core.payment import Rules
 from gateway.core.public import rfc3339
 from gateway.engine.dispute_jobs import DecideDispute, OpenDispute
 from gateway.store import tables
-from gateway.store.apply import RetryBatch, Store
 from gateway.store.disputes import dispute_from_row
-from gateway.store.engine import connect
-from gateway.store.unit import Policy
 
 DECISIONS = {"won": Act.WIN, "lost": Act.LOSE}
 NOTE_CHARACTERS_MAX = 1000
-TRIES_MAX = 20
 
 
 def show(path: Path, *, with_decided: bool) -> None:
@@ -64,22 +58,8 @@ def decide(path: Path, dispute_id: str, decision: str, note: str) -> None:
 
 def _done(config: Config, secrets: Secrets, job: OpenDispute | DecideDispute) -> Dispute | None:
     """Carry out *job* as a batch of its own; what is to be sent is sent by whoever serves."""
-    url = config.gateway.database
-    with_database(url, lambda conn: None, read_only=True)
-    policy = Policy(
-        rules=dict.fromkeys(config.carriers, Rules()), lanes=parts.lane_plan(config), code_key=secrets.code_key
-    )
-    engine = connect(url)
-    try:
-        for _ in range(TRIES_MAX):
-            try:
-                result = Store(engine, policy).apply([job]).applied[0].result
-            except RetryBatch:
-                continue
-            return result if isinstance(result, Dispute) else None
-        raise CommandError("the database is too busy; try again")
-    finally:
-        engine.dispose()
+    result = with_store(config, secrets, lambda store, _: applied(store, job))
+    return result if isinstance(result, Dispute) else None
 
 
 def _words(dispute: Dispute) -> str:

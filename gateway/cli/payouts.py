@@ -7,9 +7,9 @@ from typing import cast
 import msgspec
 from sqlalchemy import Connection, select
 
-from gateway.cli.database import with_database
+from gateway.cli.database import applied, with_database
 from gateway.cli.errors import CommandError
-from gateway.cli.settlements import a_store, applied
+from gateway.cli.settlements import a_store
 from gateway.config import read
 from gateway.core.payouts import NotAllowed, PayoutState
 from gateway.store import tables

@@ -13,20 +13,18 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 from gateway.app.parts import lane_plan
-from gateway.cli.database import with_database
+from gateway.cli.database import applied, with_database
 from gateway.cli.errors import CommandError
 from gateway.config import Config, read
 from gateway.core.settling import MINUTES_A_DAY, WAIT_DAYS_MAX, Terms
 from gateway.store import api_keys, tables
-from gateway.store.apply import Job, RetryBatch, Store
+from gateway.store.apply import Store
 from gateway.store.engine import connect
 from gateway.store.payouts import DraftPayouts, Payout
 from gateway.store.settling import Settled, SettleMerchant
 from gateway.store.terms import advanced, write_terms
 from gateway.store.unit import Policy
 
-# A serving gateway holds the write lock for milliseconds; a race lost this often is no race.
-RETRIES_MAX: Final = 20
 AFTER_REMITTANCE: Final = "after_remittance"
 THE_RUN: Final = "settlement run"
 """Who drafts what the run drafts."""
@@ -141,7 +139,11 @@ def _line(one: Settled | Payout) -> str:
 
 @contextmanager
 def a_store(config: Config) -> Iterator[Store]:
-    """A writer of this command's own. It moves no payment, so it knows no carriers' rules and no code."""
+    """A writer of this command's own. It moves no payment, so it knows no carriers' rules and no code.
+
+    Raise CommandError as `with_database`.
+    """
+    with_database(config.gateway.database, lambda conn: None, read_only=True)
     policy = Policy(rules={}, lanes=lane_plan(config), code_key=b"")
     engine = connect(config.gateway.database)
     try:
@@ -150,16 +152,6 @@ def a_store(config: Config) -> Iterator[Store]:
         raise CommandError(f"the database cannot be used: {error.orig}") from error
     finally:
         engine.dispose()
-
-
-def applied(store: Store, job: Job) -> object:
-    """What *job* gave, once it is committed."""
-    for _ in range(RETRIES_MAX):
-        try:
-            return store.apply([job]).applied[0].result
-        except RetryBatch:
-            continue
-    raise CommandError("the database is too busy; try again")
 
 
 def show_advanced(path: Path) -> None:

@@ -137,7 +137,9 @@ def test_status_without_an_address_is_a_wrong_call(
 def test_no_command_makes_a_database(gateway: Here, config: Path, tmp_path: Path) -> None:
     empty = config.read_text().replace("gateway.db", "other.db")
     config.write_text(empty)
-    key = "key_" + "0" * 26
+    key, why, payer = "key_" + "0" * 26, ("--note", "why"), ("--debtor", "Gateway Ltd", "--account", "1")
+    report = tmp_path / "report.json"
+    report.write_text('{"payments": []}', encoding="utf-8")
     for command in (
         *(
             ("ledger", "verify"),
@@ -150,9 +152,13 @@ def test_no_command_makes_a_database(gateway: Here, config: Path, tmp_path: Path
         *(("key", "list", "--merchant", "ASHA"), ("key", "rotate", key), ("key", "revoke", key)),
         ("key", "add", "--merchant", "ASHA", "--name", "till", "--scope", "all"),
         ("merchant", "add", "--name", "Asha Ltd", "--shop", "Asha", "--keyword", "ASHA"),
+        *(("settle",), ("payouts", "status"), ("payouts", "approve", "po_1"), ("payouts", "cancel", "po_1", *why)),
+        ("payouts", "submit", tmp_path / "run.xml", *payer, "--currency", "KES"),
+        ("payouts", "import-status", report),
+        *(("dispute", "list"), ("dispute", "open", "pay_1"), ("dispute", "decide", "dsp_1", "won", *why)),
     ):
         told = gateway(*command, "--config", config)
-        assert told.code == 1 and "there is no database" in told.complaint()
+        assert told.code == 2 and "there is no database" in told.complaint()
     assert not (tmp_path / "other.db").exists()
 
 

@@ -109,7 +109,7 @@ def test_a_payment_that_nobody_made(gateway: Here, config: Path) -> None:
 def test_a_database_that_is_not_there_is_not_made(gateway: Here, tmp_path: Path) -> None:
     config = dry_run(tmp_path, database=tmp_path / "none.db")
     ran = gateway("payment", "show", NOBODYS, "--config", config)
-    assert (ran.code, ran.out) == (1, "")
+    assert (ran.code, ran.out) == (2, "")
     assert ran.complaint() == f"there is no database {tmp_path / 'none.db'}; run `gateway migrate`"
     assert not (tmp_path / "none.db").exists()
 
