@@ -7,9 +7,10 @@ import typer
 
 from gateway.cli.options import CONFIG, ConfigOption, group
 
-fees = group("Fees and taxes: add a schedule, look at it, give it to a merchant.", "gateway fees list")
+fees = group("Fees and taxes: add a schedule, look at it, give it to a merchant or take it back.", "gateway fees list")
 
 ScheduleArgument = Annotated[str, typer.Argument(help="Its id, or its name for the newest version.")]
+MerchantArgument = Annotated[str, typer.Argument(help="Its id or its keyword.")]
 
 
 @fees.command("add")
@@ -54,7 +55,7 @@ def _show(
 
 @fees.command("assign")
 def _assign(
-    merchant: Annotated[str, typer.Argument(help="Its id or its keyword.")],
+    merchant: MerchantArgument,
     schedule: ScheduleArgument,
     config: ConfigOption = CONFIG,
 ) -> None:
@@ -65,3 +66,14 @@ def _assign(
     from gateway.cli import fees
 
     fees.assign(config, merchant=merchant, named=schedule)
+
+
+@fees.command("unassign")
+def _unassign(merchant: MerchantArgument, config: ConfigOption = CONFIG) -> None:
+    """Take nothing of a merchant's new payments any more. Payments that were made before keep their schedule.
+
+    Example: gateway fees unassign ASHA
+    """
+    from gateway.cli import fees
+
+    fees.unassign(config, merchant=merchant)

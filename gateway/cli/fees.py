@@ -81,6 +81,16 @@ def assign(path: Path, *, merchant: str, named: str) -> None:
     print(f"payments of {merchant_id} get {row.id}, {row.name} version {row.version}, within five seconds")
 
 
+def unassign(path: Path, *, merchant: str) -> None:
+    def change(conn: Connection) -> str:
+        merchant_id = merchant_id_of(conn, merchant)
+        fee_schedules.assign(conn, merchant_id, None)
+        return merchant_id
+
+    merchant_id = with_database(read(path)[0].gateway.database, change, read_only=False)
+    print(f"nothing is taken of payments of {merchant_id} any more, within five seconds")
+
+
 def _found(conn: Connection, named: str) -> ScheduleRow:
     row = fee_schedules.schedule_row(conn, named)
     if row is None:

@@ -87,7 +87,7 @@ def schedules(conn: Connection) -> Sequence[Listed]:
     ]
 
 
-def assign(conn: Connection, merchant_id: str, schedule_id: str) -> None:
-    """The merchant's payments get it from now on; those that were made before keep theirs."""
+def assign(conn: Connection, merchant_id: str, schedule_id: str | None) -> None:
+    """The merchant's payments get it from now on, or none; those that were made before keep theirs."""
     merchant = tables.merchant
     conn.execute(update(merchant).where(merchant.c.id == merchant_id).values(fee_schedule=schedule_id))

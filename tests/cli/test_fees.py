@@ -48,6 +48,10 @@ def test_a_schedule_is_added_listed_and_given_to_a_merchant(
     newer, older = gateway("fees", "list", *of(config)).out.splitlines()
     assert "version 2  added 20" in newer and newer.endswith("0 merchants")
     assert older.startswith(f"{found[1]}  standard version 1") and older.endswith("1 merchant")
+    for _ in range(2):
+        taken = gateway("fees", "unassign", "asha", *of(config)).out
+        assert re.fullmatch(r"nothing is taken of payments of mer_\w{26} any more, within five seconds\n", taken)
+    assert gateway("fees", "list", *of(config)).out.splitlines()[1].endswith("0 merchants")
 
 
 def test_a_schedule_is_shown_and_tells_what_it_takes(gateway: Here, config: Path, schedule: Path) -> None:
@@ -70,7 +74,8 @@ def test_what_is_wrong_is_said_in_one_line(gateway: Here, config: Path, asha: st
 
     unknown = "schedule: expected the id or the name of a fee schedule, got 'other'"
     assert complaint("show", "other") == complaint("assign", asha, "other") == unknown
-    assert complaint("assign", "JUMA", "standard").startswith("merchant: expected the id or the keyword")
+    for command in (("assign", "JUMA", "standard"), ("unassign", "JUMA")):
+        assert complaint(*command).startswith("merchant: expected the id or the keyword")
     assert complaint("show", "standard", "--amount", "0").startswith("amount: expected 1 to ")
     assert complaint("add", schedule.parent / "none.toml").endswith("cannot be read: No such file or directory")
     schedule.write_text("name =", encoding="utf-8")
