@@ -11,16 +11,34 @@ RECEIVABLE = "'carrier:' || p.carrier || ':receivable'"
 
 
 def _account_rule(account: str, kept: str, payments: str) -> tuple[str, str]:
-    """*account* holds exactly the sum of *kept* over *payments*, in each mode and currency."""
+    """*account* holds exactly the sum of *kept* over *payments* (`payment p WHERE …`), in each mode and currency."""
     return (
         f"account {account} differs from the payments",
         (
             "SELECT mode, currency, sum(amount_minor) FROM (SELECT e.mode, e.currency, l.amount_minor FROM leg l"
             f" JOIN entry e ON e.id = l.entry_id WHERE l.account = '{account}'"
-            f" UNION ALL SELECT p.mode, p.currency, {kept} FROM payment p WHERE {payments}) AS both_sides"
+            f" UNION ALL SELECT p.mode, p.currency, {kept} FROM {payments}) AS both_sides"
             " GROUP BY mode, currency HAVING sum(amount_minor) <> 0"
         ),
     )
+
+
+_RUNNING = "SELECT 1 FROM attempt a WHERE a.payment_id = p.id AND a.status = 'running'"
+# Until its release has ended, a hold that was made after its payment had failed is one as well.
+_OPEN_HOLDS = (
+    "payment p WHERE p.hold_expires_at_ms IS NOT NULL AND (p.state IN ('authorized', 'capturing', 'voiding')"
+    f" OR p.state = 'ended' AND p.operation IS NOT NULL AND EXISTS ({_RUNNING} AND a.kind = 'release'))"
+)
+_HELD_RULE = (
+    "what is held differs from the open holds",
+    (
+        "SELECT account, mode, currency, sum(minor) FROM (SELECT l.account, e.mode, e.currency, l.amount_minor AS minor"
+        " FROM leg l JOIN entry e ON e.id = l.entry_id WHERE replace(l.account, ':held', '') <> l.account"
+        f" UNION ALL SELECT 'carrier:' || p.carrier || ':held', p.mode, p.currency, -p.amount_minor FROM {_OPEN_HOLDS}"
+        " UNION ALL SELECT 'merchant:' || p.merchant_id || ':held', p.mode, p.currency, p.amount_minor"
+        f" FROM {_OPEN_HOLDS}) AS both_sides GROUP BY account, mode, currency HAVING sum(minor) <> 0"
+    ),
+)
 
 
 def _aside_rule(table: str, column: str, open_states: str) -> tuple[str, str]:
@@ -90,10 +108,18 @@ RULES = (
         "escrow",
         "p.captured_minor - p.refunded_minor - p.refund_reserved_minor - p.disputed_minor",
         # What the carrier took back it took out of escrow.
-        "p.escrow = 'held' AND p.state = 'captured'",
+        "payment p WHERE p.escrow = 'held' AND p.state = 'captured'",
     ),
-    _account_rule("refund_clearing", "p.refund_reserved_minor", "p.refund_reserved_minor <> 0"),
-    _account_rule("dispute_held", "p.disputed_minor", "p.disputed_minor <> 0"),
+    _account_rule("refund_clearing", "p.refund_reserved_minor", "payment p WHERE p.refund_reserved_minor <> 0"),
+    _account_rule("dispute_held", "p.disputed_minor", "payment p WHERE p.disputed_minor <> 0"),
+    _account_rule(
+        "suspense",
+        "a.amount_minor",
+        # A payment has one operation at a time: its running reversal.
+        "payment p JOIN attempt a ON a.payment_id = p.id AND a.kind = 'reverse' AND a.status = 'running'"
+        " WHERE p.operation IS NOT NULL",
+    ),
+    _HELD_RULE,
     _aside_rule("refund", "refund_reserved_minor", "('pending', 'processing')"),
     _aside_rule("dispute", "disputed_minor", "('open', 'under_review')"),
     (

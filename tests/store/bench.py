@@ -120,8 +120,8 @@ def count(url: str, table: str) -> int:
     return int(rows(url, f"SELECT count(*) AS n FROM {table}")[0].n)  # noqa: S608 - tables of our own
 
 
-def a_captured_payment(store: Store, key: str = "k-1", **changes: Any) -> Payment:  # Any: fields of the request.
-    """A payment that went the whole way: asked, confirmed, charged."""
+def an_order(store: Store, key: str = "k-1", **changes: Any) -> OutboxRow:  # Any: fields of the request.
+    """The first order to the biller of a payment that its phone has confirmed."""
     [asked] = applied(store, a_create(key, **changes)).rows
     assert asked.payment_id is not None
     code = choose_code(CODE_KEY, asked.payment_id, asked.body["code_digits"], (), asked.body["code_n"])[0]
@@ -129,7 +129,13 @@ def a_captured_payment(store: Store, key: str = "k-1", **changes: Any) -> Paymen
     msisdn = changes.get("msisdn", PHONE)
     mode = changes.get("mode", "test")
     confirmed = applied(store, a_text(code, mode=mode, read_at_ms=now_ms, msisdn=msisdn))
-    [order] = [row for row in confirmed.rows if row.kind == "charge"]
+    [order] = [row for row in confirmed.rows if row.kind in ("charge", "reserve")]
+    return order
+
+
+def a_captured_payment(store: Store, key: str = "k-1", **changes: Any) -> Payment:  # Any: fields of the request.
+    """A payment that went the whole way: asked, confirmed, charged."""
+    order = an_order(store, key, **changes)
     applied(store, charged(order))
     found = applied(store, Odd(lambda unit: unit.payment(order.payment_id or ""))).applied[0].result
     assert isinstance(found, Payment) and found.public_state == "succeeded"

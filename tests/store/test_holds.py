@@ -6,14 +6,13 @@ import pytest
 from msgspec.structs import replace
 
 from carriers import base
-from gateway.core.codes import choose_code
 from gateway.core.money import Money
 from gateway.core.payment import Capture, Rules
 from gateway.engine.carrier_jobs import OrderDone
 from gateway.engine.merchant_jobs import Answer, CancelPayment, CapturePayment, Problem
 from gateway.store.apply import Store
 from gateway.store.outbox import OutboxRow
-from tests.store.bench import CARRIERS, CODE_KEY, POLICY, a_create, a_store, a_text, applied, rows
+from tests.store.bench import CARRIERS, POLICY, a_store, an_order, applied, rows
 
 HOLDING = replace(POLICY, rules=dict.fromkeys(CARRIERS, Rules(holds=True, partial_capture=True)))
 PRICE = Money(125_000, "KES")
@@ -27,11 +26,7 @@ def store(database_url: str) -> Iterator[Store]:
 
 def reserving(store: Store) -> OutboxRow:
     """The order to reserve, of a payment that the phone has confirmed."""
-    [asked] = applied(store, a_create("k-1", capture=Capture.MANUAL)).rows
-    code = choose_code(CODE_KEY, str(asked.payment_id), asked.body["code_digits"], (), asked.body["code_n"])[0]
-    confirmed = applied(store, a_text(code, read_at_ms=asked.created_at_ms))
-    [order] = [row for row in confirmed.rows if row.kind == "reserve"]
-    return order
+    return an_order(store, capture=Capture.MANUAL)
 
 
 def held(store: Store, order: OutboxRow) -> None:

@@ -1,16 +1,32 @@
 """The seal and its check: every tampering that is planted in the books is found and named."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Connection, text
 
+from carriers import base
+from gateway.core.money import Money
+from gateway.core.payment import Capture, Rules
+from gateway.engine.carrier_jobs import OrderDone
+from gateway.store.apply import Store
 from gateway.store.balances import count_sealed
 from gateway.store.engine import begin_write
 from gateway.store.heads import Anchor, anchors, publish
 from gateway.store.seal import GENESIS, entry_hash, head, legs_of, seal_next
 from gateway.store.verify import examine, verify
-from tests.store.bench import a_captured_payment, a_store, an_engine, without_guards
+from tests.store.bench import (
+    CARRIERS,
+    POLICY,
+    a_captured_payment,
+    a_store,
+    an_engine,
+    an_order,
+    applied,
+    without_guards,
+)
 
 pytestmark = pytest.mark.money
 
@@ -194,8 +210,63 @@ def test_every_tampering_is_found_and_named(books: Connection) -> None:
     assert verify(books) == []
 
 
-def _named(statement: str) -> str:
-    for name, meant in NAMES.items():
+UNDER_WAY = {
+    "the reversal of a late charge called done": (
+        "UPDATE attempt SET status = 'succeeded' WHERE kind = 'reverse'",
+        "account suspense differs from the payments: test, KES, -125000",
+    ),
+    "the reversal of a late charge forgotten": (
+        "UPDATE payment SET operation = NULL WHERE id = ?late",
+        "account suspense differs from the payments: test, KES, -125000",
+    ),
+    "a late charge kept": (
+        "UPDATE leg SET account = 'fee' WHERE account = 'suspense'",
+        "account suspense differs from the payments: test, KES, 125000",
+    ),
+    "a hold forgotten": (
+        "UPDATE payment SET hold_expires_at_ms = NULL WHERE id = ?held",
+        "what is held differs from the open holds: carrier:acme:held, test, KES, 125000",
+    ),
+    "a late hold forgotten while it is released": (
+        "UPDATE attempt SET status = 'failed' WHERE kind = 'release'",
+        "what is held differs from the open holds: carrier:acme:held, test, KES, 125000",
+    ),
+    "a hold for another merchant": (
+        "UPDATE leg SET account = 'merchant:mer_thief:held' WHERE account = 'merchant:mer_1:held'",
+        "what is held differs from the open holds: merchant:mer_thief:held, test, KES, -250000",
+    ),
+}
+HOLDING = replace(POLICY, rules=dict.fromkeys(CARRIERS, Rules(holds=True)))
+
+
+def _declined_then_yes(store: Store, key: str, yes: base.Charged | base.Held, **changes: Any) -> None:
+    """A payment that has failed, and the carrier did what was ordered after all."""
+    order = an_order(store, key, **changes)
+    applied(store, OrderDone(order, base.Declined(reason="carrier_declined", detail="no")))
+    applied(store, OrderDone(order, yes))
+
+
+def test_what_is_under_way_is_in_the_totals(database_url: str) -> None:
+    price, manual = Money(125_000, "KES"), {"capture": Capture.MANUAL}
+    with a_store(database_url, HOLDING) as store:
+        _declined_then_yes(store, "k-1", base.Charged(carrier_reference="SR1", amount=price))
+        held = an_order(store, "k-2", **manual)
+        applied(store, OrderDone(held, base.Held(carrier_reference="SR2", amount=price)))
+        _declined_then_yes(store, "k-3", base.Held(carrier_reference="SR3", amount=price), **manual)
+    names = {"?held": f"'{held.payment_id}'", "?late": "(SELECT payment_id FROM attempt WHERE kind = 'reverse')"}
+    with an_engine(database_url) as engine, engine.connect() as books:
+        assert verify(books) == []
+        without_guards(books)
+        for label, (statement, expected) in UNDER_WAY.items():
+            savepoint = books.begin_nested()
+            assert books.execute(text(_named(statement, names))).rowcount > 0, label
+            assert expected in verify(books), label
+            savepoint.rollback()
+        books.rollback()
+
+
+def _named(statement: str, names: Mapping[str, str] = NAMES) -> str:
+    for name, meant in names.items():
         statement = statement.replace(name, meant)
     return statement
 
