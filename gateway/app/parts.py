@@ -104,6 +104,7 @@ def policy(config: Config, secrets: Secrets, billers: Mapping[str, base.Biller],
         terms=terms(config),
         traces=config.engine.traces,
         modes=modes(config),
+        banks={name: one.files.bank for name, one in config.carriers.items() if one.files is not None},
     )
 
 

@@ -13,7 +13,6 @@ from typing import ClassVar, Final
 import msgspec
 from sqlalchemy import select, update
 
-from gateway.core import ledger
 from gateway.core.carrier_files import Files, Row, Said
 from gateway.core.money import Money
 from gateway.core.payment import (
@@ -21,7 +20,6 @@ from gateway.core.payment import (
     Charged,
     ChargeDeclined,
     ChargeTakenBack,
-    EntryKind,
     HoldOrderDeclined,
     MoneyFact,
     Payment,
@@ -30,8 +28,10 @@ from gateway.core.payment import (
     ReverseDeclined,
 )
 from gateway.core.reconcile import FED, Ours, Verdict, is_taken_back, judge, meant
+from gateway.engine.remittances import due, remit
 from gateway.store import carrier_files, tables
 from gateway.store.carrier_files import CarrierFile
+from gateway.store.cases import settle_breaks
 from gateway.store.effects import break_id
 from gateway.store.unit import Needs, Unit
 
@@ -133,21 +133,13 @@ class RegisterFile:
         words = [missing_words(file.carrier, file.business_date, None)]
         words += [] if file.sequence is None else [missing_words(file.carrier, day, file.sequence)]
         missed = [break_id(BreakKind.FILE_MISSING, None, one) for one in words]
-        settle_breaks(unit, missed, f"file {file.name} came")
+        settle_breaks(unit.conn, missed, f"file {file.name} came", unit.now_ms)
 
 
 def missing_words(carrier: str, day: str, number: int | None) -> str:
     """What is said of a file that is missing: always the same, so that it is one break."""
     which = " ".join(part for part in (day, "" if number is None else f"number {number}") if part)
     return f"{carrier} file {which}"
-
-
-def settle_breaks(unit: Unit, ids: Sequence[str], words: str) -> None:
-    """What a later file explained needs no person any more."""
-    table = tables.open_break
-    settled = {"resolved_at_ms": unit.now_ms, "resolved_by": "reconcile", "resolution": words}
-    if ids:
-        unit.conn.execute(update(table).where(table.c.id.in_(ids), table.c.resolved_at_ms.is_(None)).values(**settled))
 
 
 @dataclass(slots=True)
@@ -236,7 +228,8 @@ class MatchRows:
         table = tables.open_break
         asked = (table.c.payment_id == payment.id) & (table.c.kind == BreakKind.UNKNOWN_OUTCOME)
         open_ids = select(table.c.id).where(asked, table.c.resolved_at_ms.is_(None))
-        settle_breaks(unit, list(unit.conn.execute(open_ids).scalars()), f"told in {self.file.name}")
+        settled = list(unit.conn.execute(open_ids).scalars())
+        settle_breaks(unit.conn, settled, f"told in {self.file.name}", unit.now_ms)
         return True
 
     def _settle_missing(self, unit: Unit, row: Row, order: Ours, found: Found) -> None:
@@ -319,11 +312,13 @@ class MissRows:
     def run(self, unit: Unit) -> Found:
         found = Found()
         for order in self.orders:
+            # What was given back and no file has is nothing that the carrier owes us.
+            owed_minor = -order.amount_minor if order.kind in _GIVES_BACK else order.amount_minor
             unit.effects.open_break(
                 BreakKind.MISSING_AT_CARRIER,
                 order.payment_id,
                 untold_words(order),
-                at_risk=Money(order.amount_minor, order.currency),
+                at_risk=Money(owed_minor, order.currency),
                 carrier_file_id=self.file.id,
             )
             found.note_break(BreakKind.MISSING_AT_CARRIER, order.amount_minor)
@@ -347,35 +342,12 @@ class EndFile:
         return Needs()
 
     def run(self, unit: Unit) -> Found:
-        found, file = Found(), self.file
-        remittance = "none" if file.remitted_minor is None else self._remit(unit, file.remitted_minor, found)
-        table = tables.carrier_file
-        ended = update(table).where(table.c.id == file.id).values(state="taken", remittance=remittance)
-        unit.conn.execute(ended)
+        found, table = Found(), tables.carrier_file
+        file = carrier_files.locked(unit.conn, self.file.id)
+        unit.conn.execute(update(table).where(table.c.id == file.id).values(state="taken"))
+        of = due(unit, file)
+        if of is not None and file.remittance != "posted":
+            lacking_minor = remit(unit, file, of, mode=self.mode, bank=self.bank)
+            if lacking_minor:
+                found.note_break(BreakKind.REMITTANCE, abs(lacking_minor))
         return found
-
-    def _remit(self, unit: Unit, remitted_minor: int, found: Found) -> str:
-        file = self.file
-        taken_minor, share_minor = carrier_files.told_sums(unit.conn, file.carrier, file.id)
-        missed = break_id(BreakKind.REMITTANCE, None, f"{file.carrier} file {file.name}")
-        if taken_minor - share_minor != remitted_minor:
-            # The words name no sum: it may change while breaks are settled, and it stays one break.
-            at_risk = Money(taken_minor - share_minor - remitted_minor, file.currency)
-            words = f"{file.carrier} file {file.name}"
-            unit.effects.open_break(BreakKind.REMITTANCE, None, words, at_risk=at_risk, carrier_file_id=file.id)
-            found.note_break(BreakKind.REMITTANCE, abs(at_risk.amount_minor))
-            return "open"
-        if taken_minor or share_minor:  # Else it came to nothing, and an entry of nothing is none.
-            unit.effects.post(_remittance(file, self.mode, self.bank, taken_minor, share_minor))
-        carrier_files.mark_remitted(unit.conn, file.id, unit.now_ms)
-        settle_breaks(unit, [missed], "the sums agree now")
-        return "posted"
-
-
-def _remittance(file: CarrierFile, mode: str, bank: str, taken_minor: int, share_minor: int) -> ledger.Entry:
-    legs = (
-        ledger.Leg(ledger.bank(bank), taken_minor - share_minor),
-        ledger.Leg(ledger.carrier_share(file.carrier), share_minor),
-        ledger.Leg(ledger.carrier_receivable(file.carrier), -taken_minor),
-    )
-    return ledger.an_entry(EntryKind.REMITTANCE, "carrier_file", file.id, mode=mode, currency=file.currency, legs=legs)

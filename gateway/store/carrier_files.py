@@ -63,6 +63,31 @@ def in_its_place(conn: Connection, carrier: str, business_date: str, sequence: i
     return _one(conn.execute(found).first())
 
 
+def locked(conn: Connection, file_id: str) -> CarrierFile:
+    """The file as it is now; whoever changes what is owed for it waits for its turn."""
+    file = tables.carrier_file
+    return CarrierFile(**conn.execute(select(file).where(file.c.id == file_id).with_for_update()).one()._mapping)
+
+
+def of_break(conn: Connection, break_id: str) -> str | None:
+    """The file that the break is about."""
+    table = tables.open_break
+    return conn.execute(select(table.c.carrier_file_id).where(table.c.id == break_id)).scalar_one_or_none()
+
+
+def owed_minor(conn: Connection, payment_id: str, carrier: str) -> int:
+    """What by our books the carrier still owes for what it took for a payment."""
+    values = {"payment_id": payment_id, "receivable": f"carrier:{carrier}:receivable"}
+    return int(conn.execute(_OWED, values).scalar_one())
+
+
+_OWED = text(
+    "SELECT coalesce(sum(l.amount_minor), 0) FROM entry e JOIN leg l ON l.entry_id = e.id AND l.account = :receivable"
+    " WHERE e.payment_id = :payment_id AND (e.kind = 'write_off' OR e.kind IN ('capture', 'late_charge')"
+    " AND NOT EXISTS (SELECT 1 FROM remitted_attempt r WHERE r.attempt_id = e.source_id))"
+)
+
+
 def sequences(conn: Connection, carrier: str, *, business_date: str | None = None) -> list[int]:
     """The largest number of a file that counts, in a list; empty if there is none. *business_date*: of that date."""
     file = tables.carrier_file

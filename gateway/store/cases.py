@@ -3,6 +3,7 @@
 Nothing here moves a payment. What was settled stays on record with who said so, when, and in which words.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -79,6 +80,14 @@ def open_case(conn: Connection, name: str, case_id: str) -> Case:
     if found.resolved_at_ms is not None:
         raise ValueError(f"{case_id} was resolved before, by {found.resolved_by or 'somebody'}: {found.resolution}")
     return _case(name, found)
+
+
+def settle_breaks(conn: Connection, ids: Sequence[str], words: str, now_ms: int) -> None:
+    """What a carrier's file explained needs no person any more."""
+    table = TABLES["break"]
+    settled = {"resolved_at_ms": now_ms, "resolved_by": "reconcile", "resolution": words}
+    if ids:
+        conn.execute(update(table).where(table.c.id.in_(ids), table.c.resolved_at_ms.is_(None)).values(**settled))
 
 
 def resolve(conn: Connection, name: str, case_id: str, *, by: str, note: str, now_ms: int) -> Case:

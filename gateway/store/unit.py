@@ -61,6 +61,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """By carrier, its limits and caps."""
     modes: Mapping[str, str] = {}
     """By carrier, `test` or `live`."""
+    banks: Mapping[str, str] = {}
+    """By carrier with files, which bank account its remittances come to."""
 
     def code_key_of(self, payment: Payment) -> bytes:
         return key_of((self.code_key, *self.former_code_keys), payment.code_key)

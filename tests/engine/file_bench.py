@@ -131,7 +131,7 @@ def today() -> str:
 def a_bench(url: str, folder: Path) -> Iterator[Bench]:
     reads = connect(url, read_only=True)
     try:
-        with a_store(url, replace(POLICY, modes={"acme": "test"})) as store:
+        with a_store(url, replace(POLICY, modes={"acme": "test"}, banks={"acme": "main"})) as store:
             yield Bench(url, store, reads, folder)
     finally:
         reads.dispose()

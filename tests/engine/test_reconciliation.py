@@ -1,17 +1,22 @@
 """A carrier's file against the books: what fits, what is evidence, what a person must look at, and what is refused."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import permutations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from gateway.engine import reconciliation
 from gateway.engine.reconciliation import Refused
 from gateway.engine.write_offs import WriteOff
 from gateway.store.apply import Store
+from gateway.store.engine import begin_write
 from tests.engine.file_bench import BY_REFERENCE, LINES, ZONE, Bench, a_bench, today
-from tests.store.bench import applied, count, rows
+from tests.store.bench import an_engine, applied, count, rows
+from tests.store.refund_bench import a_refund, done
 
 
 @pytest.fixture
@@ -233,10 +238,133 @@ def test_a_difference_is_a_break_until_two_persons_give_it_up(bench: Bench) -> N
     assert bench.entries("write_off") == []
     applied(bench.store, WriteOff(found.id, "juma", "agreed"))
     assert bench.entries("write_off") == [("carrier:acme:receivable", -5_000), ("write_off", 5_000)]
-    assert bench.take(path).file.remittance == "posted"
     assert bench.entries("remittance") == [("bank:main", 120_000), ("carrier:acme:receivable", -120_000)]
+    with pytest.raises(Refused, match="known; its content was taken"):
+        bench.take(path)
     with pytest.raises(ValueError, match="was resolved before, by juma"):
         applied(bench.store, WriteOff(found.id, "ali", "me too"))
+
+
+def gives_up(bench: Bench, break_id: str) -> None:
+    """Two persons write the break off. Raise ValueError if nobody may."""
+    for person in ("asha", "juma"):
+        applied(bench.store, WriteOff(break_id, person, "their mistake"))
+
+
+def receivable(bench: Bench) -> int:
+    statement = "SELECT coalesce(sum(amount_minor), 0) AS n FROM leg WHERE account = 'carrier:acme:receivable'"
+    return int(rows(bench.url, statement)[0].n)
+
+
+def given_up(bench: Bench) -> int:
+    return sum(amount_minor for account, amount_minor in bench.entries("write_off") if account == "write_off")
+
+
+def break_of(bench: Bench, kind: str, amount_minor: int) -> str:
+    statement = 'SELECT id FROM "break" WHERE kind = :kind AND amount_minor = :minor'
+    return str(rows(bench.url, statement, kind=kind, minor=amount_minor)[0].id)
+
+
+@pytest.mark.money
+@pytest.mark.parametrize(
+    ("first", "second", "why"),
+    [
+        ("amount", "remittance", "was resolved before, by reconcile: the sums agree now"),
+        (
+            "remittance",
+            "amount",
+            r"the carrier owes nothing more of pay_\w+, and this would give up 5000; the rest was paid",
+        ),
+    ],
+)
+def test_a_difference_of_a_row_and_of_its_file_is_given_up_once(
+    bench: Bench, first: str, second: str, why: str
+) -> None:
+    bench.take(bench.file(f"{bench.charge('1')},SR1,1200.00,KES,OK,", trailer="T,1,1200.00,1200.00"))
+    assert bench.breaks() == {"amount": 5_000, "remittance": 5_000}
+    other = break_of(bench, second, 5_000)
+    gives_up(bench, break_of(bench, first, 5_000))
+    assert bench.entries("remittance") == [("bank:main", 120_000), ("carrier:acme:receivable", -120_000)]
+    with pytest.raises(ValueError, match=why):
+        gives_up(bench, other)
+    assert (given_up(bench), receivable(bench)) == (5_000, 0)
+
+
+@pytest.mark.money
+def test_what_is_given_up_of_a_row_makes_the_difference_of_its_file_smaller(bench: Bench) -> None:
+    lines = (f"{bench.charge('1')},SR1,1200.00,KES,OK,", f"{bench.charge('2')},SR2,1250.00,KES,OK,")
+    path = bench.file(*lines, trailer="T,2,2450.00,2400.00")
+    bench.take(path)
+    remittance = break_of(bench, "remittance", 10_000)
+    applied(bench.store, WriteOff(remittance, "ali", "all of it"))
+    gives_up(bench, break_of(bench, "amount", 5_000))
+    assert bench.breaks() == {"remittance": 5_000}, "and what ali proposed was another sum"
+    assert bench.take(path).file.remittance == "open" and bench.breaks() == {"remittance": 5_000}
+    gives_up(bench, remittance)
+    assert (bench.breaks(), given_up(bench), receivable(bench)) == ({}, 10_000, 0)
+    assert rows(bench.url, "SELECT remittance FROM carrier_file")[0].remittance == "posted"
+
+
+@pytest.mark.money
+def test_what_the_carrier_keeps_too_much_is_given_up_as_its_fee_and_booked(bench: Bench) -> None:
+    line = f"{bench.charge('1')},SR1,1250.00,KES,OK,12.50"
+    bench.take(bench.file(line, trailer="T,1,1250.00,1237.50"))
+    gives_up(bench, break_of(bench, "fee", 1_250))
+    assert (bench.breaks(), given_up(bench), receivable(bench)) == ({}, 1_250, 0)
+
+
+@pytest.mark.money
+@pytest.mark.parametrize("order", list(permutations(["amount 5000", "fee 700", "remittance 6000"])))
+def test_whatever_is_tried_first_no_more_is_given_up_than_is_lacking(
+    sqlite_url: str, tmp_path: Path, order: tuple[str, ...]
+) -> None:
+    """One row says less, one less, one more than our books; one keeps a fee that we do not know."""
+    with a_bench(sqlite_url, tmp_path) as bench:
+        told = ("1200.00,KES,OK,", "1230.00,KES,OK,", "1267.00,KES,OK,", "1250.00,KES,OK,7.00")
+        lines = [f"{bench.charge(str(n))},SR{n},{said}" for n, said in enumerate(told, start=1)]
+        bench.take(bench.file(*lines, trailer="T,4,,4940.00"))
+        names = {one: break_of(bench, one.split()[0], int(one.split()[1])) for one in order}
+        for one in order:
+            with suppress(ValueError):
+                gives_up(bench, names[one])
+        if "remittance" in bench.breaks():  # What no row's break was given up for.
+            gives_up(bench, names["remittance 6000"])
+        assert (given_up(bench), receivable(bench)) == (6_000, 0)
+
+
+@pytest.mark.money
+def test_a_payment_is_not_given_up_twice_nor_after_it_was_paid(bench: Bench) -> None:
+    paid, given = bench.charge("1"), bench.charge("2")
+    bench.take(bench.file(f"{paid},SR1,1250.00,KES,OK,", trailer="T,1,1250.00,1250.00"))
+    gives_up(bench, break_of(bench, "missing_at_carrier", 125_000))
+    lines = (f"{paid},SR1,1250.00,KES,KO,", f"{given},SR2,1200.00,KES,OK,")
+    bench.take(bench.file(*lines, name=named(1, 2)))
+    for kind, minor in (("status", 125_000), ("amount", 5_000)):
+        with pytest.raises(
+            ValueError, match=rf"the carrier owes nothing more of pay_\w+, and this would give up {minor}"
+        ):
+            gives_up(bench, break_of(bench, kind, minor))
+    assert (given_up(bench), receivable(bench)) == (125_000, 0)
+
+
+@pytest.mark.money
+def test_what_was_given_back_and_no_file_has_is_not_owed_to_us(bench: Bench) -> None:
+    paid = bench.charge("1")
+    payment_id = rows(bench.url, "SELECT payment_id FROM attempt WHERE id = :id", id=paid)[0].payment_id
+    [order] = [row for row in applied(bench.store, a_refund(payment_id, 25_000)).rows if row.kind == "refund"]
+    applied(bench.store, done(order))
+    bench.take(bench.file(f"{paid},SR1,1250.00,KES,OK,"))
+    assert bench.breaks() == {"missing_at_carrier": -25_000}
+    with pytest.raises(ValueError, match="expected money that a carrier owes us"):
+        gives_up(bench, break_of(bench, "missing_at_carrier", -25_000))
+
+
+def test_nothing_of_a_file_is_given_up_before_it_is_read(bench: Bench) -> None:
+    bench.take(bench.file(f"{bench.charge('1')},SR1,1200.00,KES,OK,", trailer="T,1,1200.00,1200.00"))
+    with an_engine(bench.url) as engine, begin_write(engine) as conn:
+        conn.execute(text("UPDATE carrier_file SET state = 'reading'"))
+    with pytest.raises(ValueError, match="is not read to its end; give it to `gateway reconcile` first"):
+        gives_up(bench, break_of(bench, "amount", 5_000))
 
 
 def test_a_name_of_another_layout_is_refused(bench: Bench) -> None:
