@@ -14,8 +14,8 @@ from merchants.payments import check_payment_id
 from merchants.shapes import Nothing
 
 Minor = Annotated[int, Meta(ge=0, description="Minor units.", examples=[3000])]
-FeeKind = Literal["carrier_share", "fee", "vat", "withholding"]
-KINDS: tuple[FeeKind, ...] = ("carrier_share", "fee", "vat", "withholding")
+FeeKind = Literal["carrier_share", "fee", "vat", "withholding", "dispute_fee"]
+PARTS: tuple[FeeKind, ...] = ("carrier_share", "fee", "vat", "withholding")
 
 
 class FeeLine(Struct, frozen=True, kw_only=True):
@@ -65,15 +65,16 @@ def _public(payment: Payment, moved: Movements) -> PaymentFees:
         FeeLine(
             kind=kind, taken=getattr(moved.taken, f"{kind}_minor"), returned=getattr(moved.returned, f"{kind}_minor")
         )
-        for kind in KINDS
+        for kind in PARTS
     ]
+    lines.append(FeeLine(kind="dispute_fee", taken=moved.dispute_fees_minor, returned=0))
     return PaymentFees(
         payment_id=payment.id,
         currency=payment.amount.currency,
         amount_captured=payment.captured_minor,
         fee_schedule=payment.fee_schedule,
         fees=lines,
-        total=moved.taken.total_minor - moved.returned.total_minor,
+        total=moved.taken.total_minor - moved.returned.total_minor + moved.dispute_fees_minor,
     )
 
 

@@ -21,6 +21,7 @@ WORDS: Final = {
     "adjustments": "Adjustments",
     "carrier_share": "Carriers' share",
     "fees": "Fees",
+    "dispute_fees": "Lost disputes",
     "vat": "VAT on fees",
     "withholding": "Withholding tax",
     "reserve": "Kept in reserve",

@@ -64,7 +64,8 @@ def show(path: Path, named: str, amount_minor: int | None) -> None:
         print(
             f"{rates.carrier or 'all carriers'} {rates.currency}: of {amount_minor} the carrier has"
             f" {fees.carrier_share_minor}, we have {fees.fee_minor} and VAT {fees.vat_minor},"
-            f" {fees.withholding_minor} is withheld, the merchant has {amount_minor - fees.total_minor}"
+            f" {fees.withholding_minor} is withheld, the merchant has {amount_minor - fees.total_minor};"
+            f" a lost dispute costs {rates.dispute_minor}"
         )
 
 

@@ -75,6 +75,8 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Our fee, the smallest amounts first; none: there is none."""
     returned: tuple[Returned, ...] = RETURNED
     """What the merchant gets back when the phone's owner does. VAT goes with the fee."""
+    dispute_minor: Minor = 0
+    """What a dispute costs that the merchant has lost or accepted, whatever it is about. There is no tax on it."""
 
     def __post_init__(self) -> None:
         if self.currency not in EXPONENTS:
@@ -122,6 +124,12 @@ def fees_on(schedule: FeeSchedule, carrier: str, amount: Money) -> Fees:
         vat_minor=vat_minor,
         withholding_minor=half_even_share(earned_minor, rates.withholding_basis_points),
     )
+
+
+def dispute_fee(schedule: FeeSchedule, carrier: str, currency: str) -> int:
+    """What a lost dispute costs, in minor units."""
+    rates = schedule.rates_of(carrier, currency)
+    return 0 if rates is None else rates.dispute_minor
 
 
 def floor_share(amount_minor: int, basis_points: int) -> int:

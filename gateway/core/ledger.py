@@ -173,6 +173,7 @@ def _accounts(payment: Payment, kind: EntryKind) -> tuple[str, str]:
         EntryKind.DISPUTE_OPENED: (owner, DISPUTE_HELD),
         EntryKind.DISPUTE_WON: (DISPUTE_HELD, owner),
         EntryKind.DISPUTE_LOST: (DISPUTE_HELD, REFUND_CLEARING),
+        EntryKind.DISPUTE_FEE: (merchant_pending(payment.merchant_id), DISPUTE_FEE),
         EntryKind.WRITE_OFF: (WRITE_OFF, receivable),
     }[kind]
 
@@ -198,6 +199,7 @@ _SOURCES: Final = {
     EntryKind.DISPUTE_OPENED: "dispute",
     EntryKind.DISPUTE_WON: "dispute",
     EntryKind.DISPUTE_LOST: "dispute",
+    EntryKind.DISPUTE_FEE: "dispute",
     EntryKind.ESCROW_RELEASED: "payment",
     EntryKind.WRITE_OFF: "break",
 }

@@ -615,6 +615,7 @@ class EntryKind(StrEnum):
     DISPUTE_OPENED = "dispute_opened"
     DISPUTE_WON = "dispute_won"
     DISPUTE_LOST = "dispute_lost"
+    DISPUTE_FEE = "dispute_fee"
     SETTLEMENT = "settlement"
     RESERVE_RELEASED = "reserve_released"
     PAYOUT_CREATED = "payout_created"

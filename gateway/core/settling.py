@@ -73,7 +73,7 @@ def reserve_of(net_minor: int, reserve_bps: int) -> int:
 
 PARTS: Final = (
     *("gross", "refunds", "disputes", "clawbacks", "adjustments"),
-    *("carrier_share", "fees", "vat", "withholding"),
+    *("carrier_share", "fees", "dispute_fees", "vat", "withholding"),
 )
 """The lines of a settlement in the order of its statement; their sum is its net."""
 _BY_KIND: Final[Mapping[str, str]] = {
@@ -85,11 +85,12 @@ _BY_KIND: Final[Mapping[str, str]] = {
     EntryKind.DISPUTE_OPENED: "disputes",
     EntryKind.DISPUTE_WON: "disputes",
     EntryKind.DISPUTE_LOST: "disputes",
+    EntryKind.DISPUTE_FEE: "disputes",
     EntryKind.CLAWBACK: "clawbacks",
 }
 _BY_ACCOUNT: Final[Mapping[str, str]] = {
     ledger.FEE: "fees",
-    ledger.DISPUTE_FEE: "fees",
+    ledger.DISPUTE_FEE: "dispute_fees",
     ledger.VAT: "vat",
     ledger.WITHHOLDING: "withholding",
 }

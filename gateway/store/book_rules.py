@@ -141,10 +141,10 @@ RULES = (
         (
             "SELECT DISTINCT e.id, e.payment_id FROM leg l JOIN entry e ON e.id = l.entry_id"
             " JOIN payment p ON p.id = e.payment_id"
-            " WHERE (l.account IN ('fee', 'tax:vat', 'tax:wht')"
+            " WHERE (l.account IN ('fee', 'dispute_fee', 'tax:vat', 'tax:wht')"
             " OR replace(l.account, ':share_payable', '') <> l.account)"
             " AND (p.fee_schedule IS NULL"
-            " OR e.kind NOT IN ('capture', 'escrow_released', 'refund_succeeded', 'clawback'))"
+            " OR e.kind NOT IN ('capture', 'escrow_released', 'refund_succeeded', 'clawback', 'dispute_fee'))"
         ),
     ),
     (

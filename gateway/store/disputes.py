@@ -22,6 +22,7 @@ from gateway.core.escrow import release_escrow
 from gateway.core.money import Money
 from gateway.core.payment import Decision, EntryKind, Escrow, EventType, Payment, State
 from gateway.store import bulk, tables
+from gateway.store.fees import dispute_fee_of
 from gateway.store.identity import new_id
 
 if TYPE_CHECKING:
@@ -169,6 +170,8 @@ class Disputes:
         unit, amount_minor = self._unit, dispute.amount.amount_minor
         gives_back = dispute.state in GIVES_BACK
         self._post(payment, dispute, EntryKind.DISPUTE_LOST if gives_back else EntryKind.DISPUTE_WON)
+        if gives_back:
+            self._take_fee(payment, dispute)
         decision = Decision(replace(payment, disputed_minor=payment.disputed_minor - amount_minor))
         if not gives_back and payment.escrow is Escrow.HELD:
             decision = release_escrow(decision.payment)  # Whoever was right about the goods has the money.
@@ -180,6 +183,11 @@ class Disputes:
             unit.effects.text_about(ended, template, amount=dispute.amount)
         if gives_back:
             unit.refunds.open(new_id("ref_"), ended, amount_minor, reason="dispute", dispute_id=dispute.id)
+
+    def _take_fee(self, payment: Payment, dispute: Dispute) -> None:
+        fee_minor = dispute_fee_of(self._unit.conn, payment)
+        if fee_minor:
+            self._unit.effects.post(ledger.payment_entry(payment, EntryKind.DISPUTE_FEE, dispute.id, fee_minor))
 
     def _post(self, payment: Payment, dispute: Dispute, kind: EntryKind) -> None:
         self._unit.effects.post(ledger.payment_entry(payment, kind, dispute.id, dispute.amount.amount_minor))

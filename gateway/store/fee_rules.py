@@ -10,19 +10,20 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection, select
 
-from gateway.core.fees import NO_FEES, Fees, FeeSchedule, fees_on
+from gateway.core.fees import NO_FEES, Fees, FeeSchedule, dispute_fee, fees_on
 from gateway.core.ledger import Leg
 from gateway.core.money import Money
 from gateway.core.payment import Capture, EntryKind, Payment
 from gateway.store import bulk, tables
 from gateway.store.fee_schedules import schedule_row
-from gateway.store.fees import TAKEN_WITH, base_of, fees_in, returned_in_all
+from gateway.store.fees import TAKEN_WITH, base_of, dispute_fees_in, fees_in, returned_in_all
 from gateway.store.queries import payment_from_row
 from gateway.store.tally import Tally
 
 PAGE: Final = 1_000
 OTHER_FEES: Final = "fees differ from the payment's schedule"
 OTHER_RETURNED: Final = "fees given back differ from what went back"
+OTHER_DISPUTE_FEES: Final = "dispute fees differ from the payment's schedule"
 
 
 class _Posted(msgspec.Struct):
@@ -90,6 +91,14 @@ def _look_at(payment: Payment, frozen: FeeSchedule | None, entries: list[_Posted
     expected = returned_in_all(payment, frozen, base_minor, taken) if base_minor else NO_FEES
     if returned != expected:
         tally.note(OTHER_RETURNED, payment.id)
+    _look_at_disputes(payment, frozen, entries, tally)
+
+
+def _look_at_disputes(payment: Payment, frozen: FeeSchedule, entries: list[_Posted], tally: Tally) -> None:
+    lost = sum(entry.kind is EntryKind.DISPUTE_LOST for entry in entries)
+    paid_minor = sum(dispute_fees_in(entry.legs) for entry in entries)
+    if paid_minor != lost * dispute_fee(frozen, payment.carrier, payment.amount.currency):
+        tally.note(OTHER_DISPUTE_FEES, payment.id)
 
 
 def _due(payment: Payment, frozen: FeeSchedule, entry: _Posted) -> Fees:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sqlalchemy import Connection, select
 
 from gateway.core import ledger
-from gateway.core.fees import NO_FEES, Fees, FeeSchedule, fees_on, given_back, returnable
+from gateway.core.fees import NO_FEES, Fees, FeeSchedule, dispute_fee, fees_on, given_back, returnable
 from gateway.core.ledger import Leg
 from gateway.core.money import Money
 from gateway.core.payment import EntryKind, Escrow, Payment, State
@@ -38,6 +38,18 @@ def fees_for(unit: "Unit", payment: Payment, kind: EntryKind, amount_minor: int)
     if kind in GIVEN_BACK_WITH:
         return _given_back(unit, payment, schedule(unit.conn, payment.fee_schedule), amount_minor)
     return NO_FEES
+
+
+def dispute_fee_of(conn: Connection, payment: Payment) -> int:
+    """What its merchant pays if it loses a dispute about *payment*, in minor units."""
+    if payment.fee_schedule is None:
+        return 0
+    return dispute_fee(schedule(conn, payment.fee_schedule), payment.carrier, payment.amount.currency)
+
+
+def dispute_fees_in(legs: Iterable[Leg]) -> int:
+    """What *legs* credit to the account of dispute fees."""
+    return -sum(leg.amount_minor for leg in legs if leg.account == ledger.DISPUTE_FEE)
 
 
 def _given_back(unit: "Unit", payment: Payment, frozen: FeeSchedule, amount_minor: int) -> Fees:
@@ -123,6 +135,7 @@ class Movements(NamedTuple):
 
     taken: Fees
     returned: Fees
+    dispute_fees_minor: int
 
 
 def movements(conn: Connection, payment: Payment) -> Movements:
@@ -136,4 +149,4 @@ def movements(conn: Connection, payment: Payment) -> Movements:
     legs = [Leg(row.account, row.amount_minor) for row in conn.execute(statement)]
     taken = fees_in(payment.carrier, [leg for leg in legs if leg.amount_minor < 0])
     returned = fees_in(payment.carrier, [Leg(leg.account, -leg.amount_minor) for leg in legs if leg.amount_minor > 0])
-    return Movements(taken, returned)
+    return Movements(taken, returned, dispute_fees_in(legs))

@@ -60,7 +60,7 @@ def test_a_schedule_is_shown_and_tells_what_it_takes(gateway: Here, config: Path
     taken = gateway("fees", "show", "standard", "--amount", "125000", *of(config)).out
     assert taken.splitlines()[1] == (
         "all carriers KES: of 125000 the carrier has 30000, we have 1875 and VAT 300, 2785 is withheld,"
-        " the merchant has 90040"
+        " the merchant has 90040; a lost dispute costs 50000"
     )
 
 

@@ -54,9 +54,10 @@ ACCOUNTS = {
     EntryKind.DISPUTE_OPENED: (MERCHANT, "dispute_held"),
     EntryKind.DISPUTE_WON: ("dispute_held", MERCHANT),
     EntryKind.DISPUTE_LOST: ("dispute_held", "refund_clearing"),
+    EntryKind.DISPUTE_FEE: (MERCHANT, "dispute_fee"),
     EntryKind.WRITE_OFF: ("write_off", RECEIVABLE),
 }
-NEVER_IN_ESCROW = {EntryKind.HOLD, EntryKind.HOLD_ENDED, EntryKind.ESCROW_RELEASED}
+NEVER_IN_ESCROW = {EntryKind.HOLD, EntryKind.HOLD_ENDED, EntryKind.ESCROW_RELEASED, EntryKind.DISPUTE_FEE}
 
 
 def _legs(posting: Entry) -> dict[str, int]:

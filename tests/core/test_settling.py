@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from gateway.core.ledger import FEE, VAT, carrier_receivable, carrier_share, merchant_pending
+from gateway.core.ledger import DISPUTE_FEE, FEE, VAT, carrier_receivable, carrier_share, merchant_pending
 from gateway.core.settling import CutOff, Sum, Terms, last_cut_off, lines_of, reserve_of
 
 HOUR_MS = 3_600_000
@@ -71,10 +71,13 @@ def test_each_part_is_a_line_and_the_lines_sum_to_what_moved() -> None:
         Sum("capture", VAT, -60),
         Sum("refund_created", pending, 500),
         Sum("refund_created", "refund_clearing", -500),
+        Sum("dispute_fee", pending, 300),
+        Sum("dispute_fee", DISPUTE_FEE, -300),
     ]
     lines = lines_of(pending, sums)
-    assert lines == {"gross": 10_000, "refunds": -500, "carrier_share": -1_000, "fees": -100, "vat": -60}
-    assert sum(lines.values()) == 8_340
+    parts = {"carrier_share": -1_000, "fees": -100, "dispute_fees": -300, "vat": -60}
+    assert lines == {"gross": 10_000, "refunds": -500, **parts}
+    assert sum(lines.values()) == 8_040
 
 
 def test_a_fee_that_is_given_back_with_a_refund_is_in_the_merchants_favour() -> None:

@@ -44,6 +44,7 @@ async def test_a_payment_tells_what_was_taken_of_it_and_the_balance_has_the_rest
             {"kind": "fee", "taken": 500, "returned": 0},
             {"kind": "vat", "taken": 80, "returned": 0},
             {"kind": "withholding", "taken": 0, "returned": 0},
+            {"kind": "dispute_fee", "taken": 0, "returned": 0},
         ],
         "total": 30_580,
     }

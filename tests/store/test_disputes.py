@@ -9,16 +9,18 @@ from sqlalchemy import text
 from carriers import base
 from gateway.consumer.disputes import dispute as on_dispute
 from gateway.core.dispute import ANSWER_WITHIN_MS, Act
+from gateway.core.fees import FeeSchedule, Rates
 from gateway.core.payment import Capture, ChargeTakenBack, Payment
 from gateway.core.reply import Meaning
 from gateway.engine.dispute_jobs import AnswerDispute, DecideDispute, OpenDispute, answer_missed
 from gateway.engine.inbox import MoReceived
 from gateway.engine.merchant_jobs import Answer, Problem
 from gateway.engine.refund_jobs import RefundDone
-from gateway.store.apply import Batch, Store
+from gateway.store.apply import Batch, Job, Store
+from gateway.store.fee_schedules import add_schedule
 from gateway.store.unit import Needs, Unit
 from gateway.store.verify import verify
-from tests.store.bench import PHONE, Odd, a_captured_payment, a_store, an_engine, applied, count, rows
+from tests.store.bench import PHONE, Odd, a_captured_payment, a_store, an_engine, applied, count, rows, without_guards
 from tests.store.refund_bench import a_refund, amounts, balances, done, kinds, problem_of, refunded
 from tests.stores import reading
 
@@ -123,6 +125,46 @@ def test_a_dispute_is_about_what_has_not_gone_back(database_url: str) -> None:
         applied(store, DecideDispute(dispute_id=dispute_id, done=Act.LOSE))
     assert amounts(database_url, payment) == (125_000, 100_000, 25_000, 0)
     assert verified(database_url) == []
+
+
+@pytest.mark.parametrize(
+    ("ends", "fee_minor"),
+    [(Act.LOSE, 50_000), (Act.MISS, 50_000), (Act.ACCEPT, 50_000), (Act.WIN, 0), (Act.WITHDRAW, 0)],
+)
+def test_a_dispute_that_is_lost_costs_what_the_payments_schedule_says(
+    database_url: str, ends: Act, fee_minor: int
+) -> None:
+    with a_store(database_url) as store:
+        payment = a_captured_payment(store, fee_schedule=a_schedule(store, 50_000))
+        a_schedule(store, 60_000)  # A later version changes nothing for it.
+        dispute_id = disputed(store, database_url, payment)
+        if ends is Act.MISS:
+            store._clock_offset_ms = lambda: ANSWER_WITHIN_MS
+        ending: dict[Act, Job] = {Act.ACCEPT: answer(dispute_id, ends), Act.WITHDRAW: taking_back(payment)}
+        applied(store, ending.get(ends, DecideDispute(dispute_id=dispute_id, done=ends)))
+    assert kinds(database_url, payment).count("dispute_fee") == (fee_minor > 0)
+    assert balances(database_url).get("dispute_fee", 0) == -fee_minor
+    assert verified(database_url) == []
+
+
+def a_schedule(store: Store, dispute_minor: int) -> str:
+    """The id of a version that takes nothing but this of a lost dispute."""
+    schedule = FeeSchedule(name="costly", rates=(Rates(currency="KES", dispute_minor=dispute_minor),))
+    return str(applied(store, Odd(lambda unit: add_schedule(unit.conn, schedule, 1).id)).applied[0].result)
+
+
+def test_a_dispute_fee_that_is_another_or_none_is_found(sqlite_url: str) -> None:
+    with a_store(sqlite_url) as store:
+        payment = a_captured_payment(store, fee_schedule=a_schedule(store, 50_000))
+        dispute_id = disputed(store, sqlite_url, payment)
+        applied(store, DecideDispute(dispute_id=dispute_id, done=Act.LOSE))
+    of_fee = "WHERE entry_id = (SELECT id FROM entry WHERE kind = 'dispute_fee')"
+    for tampering in ("UPDATE leg SET amount_minor = amount_minor * 2 ", "DELETE FROM leg "):
+        with an_engine(sqlite_url) as engine, engine.connect() as conn:
+            without_guards(conn)
+            conn.execute(text(tampering + of_fee))
+            assert f"dispute fees differ from the payment's schedule: {payment.id}" in verify(conn)
+            conn.rollback()
 
 
 def taking_back(payment: Payment) -> Odd:
