@@ -31,6 +31,7 @@ from gateway.engine.clock import Clock
 from gateway.engine.deadlines import Deadlines
 from gateway.engine.dispute_jobs import DisputeDeadlines, answer_missed
 from gateway.engine.executors import OrderExecutor, TextExecutor
+from gateway.engine.file_watch import FileWatch
 from gateway.engine.housekeeping import Housekeeping
 from gateway.engine.lane import Executor
 from gateway.engine.lanes import Lanes
@@ -213,6 +214,8 @@ class Gateway:
         self._run(Sealer(self.batcher, self.lanes.owns, anchor_file=anchor_file).run())
         self._run(Housekeeping(self.batcher, self.lanes.owns).run())
         self._run(AskWatch(self.batcher, self._lookups, self.lanes.owns, self._terms, self.clock.now_ms).run())
+        expected = parts.expected_files(self.config)
+        self._run(FileWatch(self.batcher, self._lookups, self.lanes.owns, expected, self.clock.now_ms).run())
         self._run(self._pressure.run())
         self._run(self._lookout.run())
         lag = LoopLag()

@@ -16,6 +16,7 @@ from gateway.core.caps import NO_CAPS, Caps, Terms
 from gateway.core.limits import NO_LIMITS
 from gateway.core.payment import Rules
 from gateway.engine.batcher import BatchSettings
+from gateway.engine.file_watch import Expected
 from gateway.engine.lane import Executor
 from gateway.engine.lanes import LaneSettings
 from gateway.engine.texts import CarrierWords, Texts
@@ -87,6 +88,15 @@ def lane_plan(config: Config) -> LanePlan:
         charge={name: carrier.charge_lanes for name, carrier in config.carriers.items()},
         webhook=config.engine.webhook_lanes,
     )
+
+
+def expected_files(config: Config) -> dict[str, Expected]:
+    """By carrier that sends a file each day."""
+    return {
+        name: Expected(carrier.files, ZoneInfo(carrier.time_zone))
+        for name, carrier in config.carriers.items()
+        if carrier.files is not None and carrier.files.expected_daily
+    }
 
 
 def rate_limits(config: Config) -> RateLimits:

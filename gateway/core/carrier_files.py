@@ -45,6 +45,7 @@ class Files(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     date_format: Words = "%Y%m%d"
     sequence: Literal["running", "daily"] = "running"
     expected_daily: bool = False
+    expected_within_s: NotNegative = 43_200.0
     format: Literal["csv", "json_lines"] = "csv"
     encoding: Words = "utf-8"
     delimiter: Character = ","
@@ -159,6 +160,11 @@ def window_ms(files: Files, day: date, zone: tzinfo) -> tuple[int, int]:
     grace = timedelta(seconds=files.grace_s)
     begins, ends = (datetime(one.year, one.month, one.day, tzinfo=zone) for one in (day, day + timedelta(days=1)))
     return round((begins - grace).timestamp() * 1000), round((ends - grace).timestamp() * 1000)
+
+
+def last_due(files: Files, now_ms: int, zone: tzinfo) -> date:
+    """The newest day whose file should have come by now."""
+    return datetime.fromtimestamp(now_ms / 1000 - files.expected_within_s, zone).date() - timedelta(days=1)
 
 
 def read_rows(lines: Iterable[str], files: Files, *, currency: str, zone: tzinfo) -> Iterator[Row | Trailer]:

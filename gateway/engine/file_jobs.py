@@ -88,6 +88,7 @@ class RegisterFile:
 
     def run(self, unit: Unit) -> Found:
         found, file = Found(), self.file
+        carrier_files.hold(unit.conn, file.carrier)
         breaks = [] if file.state == "refused" else [(BreakKind.FILE_MISSING, words) for words in self._gaps(unit)]
         if file.state == "refused":
             breaks.append((BreakKind.CONTROL_TOTAL, f"{file.carrier} file {file.name}: {file.detail}"))

@@ -69,6 +69,13 @@ def locked(conn: Connection, file_id: str) -> CarrierFile:
     return CarrierFile(**conn.execute(select(file).where(file.c.id == file_id).with_for_update()).one()._mapping)
 
 
+def hold(conn: Connection, carrier: str) -> None:
+    """Wait for whoever registers or misses a file of *carrier* just now. Its first file's row is the lock."""
+    file = tables.carrier_file
+    first = select(file.c.id).where(file.c.carrier == carrier).order_by(file.c.id).limit(1)
+    conn.execute(first.with_for_update()).first()
+
+
 def of_break(conn: Connection, break_id: str) -> str | None:
     """The file that the break is about."""
     table = tables.open_break
