@@ -180,8 +180,6 @@ class Held(Traced, frozen=True, kw_only=True):
     carrier_reference: str
     amount: Money | None = None
     """What the carrier says that it holds, if it says so."""
-    expires_at_ms: int | None = None
-    """When the carrier lets it go by itself, if it says so."""
 
 
 class Released(Traced, frozen=True, kw_only=True):
@@ -234,7 +232,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """Reserves and captures later; then it is a `HoldingBiller`."""
     partial_capture: bool = False
     hold_s: float = 0.0
-    """How long a reservation stands where the carrier does not say it of each."""
+    """How long a reservation stands, as no dialect says it of each; 0: as the carrier's section says."""
     max_processing_s: float = 60.0
 
 

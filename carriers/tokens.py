@@ -72,5 +72,5 @@ def _is_header(token: str) -> bool:
 def _life_s(text: str | float) -> float:
     try:
         return max(0.0, min(float(text), LIFE_S_MAX))
-    except ValueError:
+    except (ValueError, OverflowError):  # No number, or one of hundreds of digits.
         return LIFE_S_DEFAULT

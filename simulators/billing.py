@@ -15,9 +15,9 @@ from aiohttp import web
 from simulators import billing_wire as wire
 from simulators.billing_book import SVC_DUPLICATE_CORRELATOR, SVC_NOT_FOUND, Book, Order, Transaction, service_error
 from simulators.chance import draw, lognormal_s
-from simulators.faults import Fault, FaultPlan
+from simulators.faults import Fault, FaultPlan, seconds_of
 from simulators.journal import Journal
-from simulators.web import HttpServer, hang, json_response, reset
+from simulators.web import NESTED, HttpServer, hang, json_response, reset
 
 CALLBACK_TIMEOUT_S = 10.0
 CALLBACKS_IN_FLIGHT_MAX = 1000
@@ -85,6 +85,11 @@ class Billing:
         if self._client is not None:
             await self._client.close()
         await self.server.stop()
+
+    async def quiet(self) -> None:
+        """Return once it has nobody to call."""
+        while self._tasks:
+            await asyncio.wait(tuple(self._tasks))
 
     def pause(self, seconds: float, *, hangs: bool) -> None:
         """An outage: until it is over every request hangs and is then done, or is answered 503 and is not."""
@@ -253,7 +258,7 @@ class Billing:
         return json_response(wire.render(transaction, base=self._base(base)), status)
 
     def _let_lapse(self, correlator: str, fault: Fault | None) -> None:
-        short_s = None if fault is None else fault.seconds or self.settings.hold_short_s
+        short_s = None if fault is None else seconds_of(fault, self.settings.hold_short_s)
         after_s = self.settings.hold_s if short_s is None else short_s
         if after_s is not None:
             self._lapses.append(asyncio.get_running_loop().call_later(after_s, self.expire, correlator))
@@ -276,25 +281,26 @@ class Billing:
         name, settings = fault.name, self.settings
         if name in ("timeout_charged", "timeout_declined", "inquiry_lag"):
             if name == "inquiry_lag":
-                (transaction.reservation or transaction).lagging_until = time.monotonic() + (
-                    fault.seconds or settings.inquiry_lag_s
-                )
+                lag_s = seconds_of(fault, settings.inquiry_lag_s)
+                (transaction.reservation or transaction).lagging_until = time.monotonic() + lag_s
             await hang()
         elif name == "error_after":
             return _unavailable(500)
         elif name == "garbage":
             return web.Response(body=b'\xff\xfe<html>OK {"amountTransaction": [', status=plain.status)
+        elif name == "nested":
+            return json_response(NESTED, plain.status)
         elif name == "wrong_amount":
             shown = wire.render(transaction, base=self._base(""), amount=WRONG_AMOUNT)
             return json_response(shown, plain.status)
         elif name == "slow":
-            await asyncio.sleep(fault.seconds or settings.slow_s)
+            await asyncio.sleep(seconds_of(fault, settings.slow_s))
         elif name == "reset":
             return await _torn(request, plain)
         elif name in ("callback_once", "callback_twice"):
             self._call_back(transaction, times=1 + (name == "callback_twice"))
         elif name == "callback_late":
-            self._call_back(transaction, after_s=fault.seconds or settings.callback_late_s)
+            self._call_back(transaction, after_s=seconds_of(fault, settings.callback_late_s))
         return plain
 
     def _call_back(self, transaction: Transaction, *, times: int = 1, after_s: float = 0.0) -> None:

@@ -106,7 +106,7 @@ _KINDS = {
 def parse_order(resource: Resource, body: bytes) -> Order:
     try:
         envelope = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise OrderError(str(error)) from error
     in_family = resource.family == "amount"
     asked = envelope.amount_transaction if in_family else envelope.amount_reservation_transaction

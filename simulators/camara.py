@@ -16,9 +16,9 @@ from simulators import camara_wire as wire
 from simulators.camara_book import Book, Item, Order
 from simulators.camara_events import Events
 from simulators.chance import draw, lognormal_s
-from simulators.faults import FAULTS, MAGIC, Fault, FaultPlan
+from simulators.faults import FAULTS, MAGIC, Fault, FaultPlan, seconds_of
 from simulators.journal import Journal
-from simulators.web import HttpServer, hang, json_response, reset
+from simulators.web import NESTED, HttpServer, hang, json_response, reset
 
 TOKENS_MAX = 10_000
 LISTS = frozenset({"payments", "refunds"})
@@ -75,6 +75,10 @@ class Camara:
         self._cancel_timers()
         await self.events.stop()
         await self.server.stop()
+
+    async def quiet(self) -> None:
+        """Return once it has nobody to call."""
+        await self.events.idle()
 
     def reset(self) -> None:
         self._cancel_timers()
@@ -134,6 +138,8 @@ class Camara:
             return _unavailable()
         if name == "garbage":
             return _garbage(200)
+        if name == "nested":
+            return json_response(NESTED)
         basic = base64.b64encode(f"{self.settings.user}:{self.settings.password}".encode()).decode()
         is_known = request.headers.get("Authorization") == f"Basic {basic}"
         if name == "refused" or not is_known or b"grant_type=client_credentials" not in body.split(b"&"):
@@ -304,14 +310,19 @@ class Camara:
     def _expire_later(self, item: Item, fault: Fault | None) -> None:
         after_s = self.settings.hold_s
         if fault is not None and fault.name == "expires":
-            after_s = self.settings.expires_after_s if fault.seconds is None else fault.seconds
+            after_s = seconds_of(fault, self.settings.expires_after_s)
         if after_s is not None:
-            self._expiring[item.id] = asyncio.get_running_loop().call_later(after_s, self._expire, item)
+            self._expiring[item.id] = asyncio.get_running_loop().call_later(
+                after_s, self.expire, item.order.correlator or item.id
+            )
 
-    def _expire(self, item: Item) -> None:
-        self._expiring.pop(item.id, None)
-        if self.book.expire(item):
+    def expire(self, correlator: str) -> bool:
+        """Let a reservation go now. False: nothing is reserved under that correlator."""
+        item = self.book.transactions.get(correlator)
+        is_gone = item is not None and self.book.expire(item)
+        if item is not None and is_gone:
             self.events.call(item)
+        return is_gone
 
     async def _broken_before(self, name: str) -> web.StreamResponse | None:
         """Nothing was done."""
@@ -328,33 +339,36 @@ class Camara:
         self, request: web.BaseRequest, fault: Fault | None, plain: web.Response, item: Item | None
     ) -> web.StreamResponse:
         """It was done, and the answer does not say so, or something else is wrong; without *item* it is an inquiry."""
-        name, seconds = (fault.name, fault.seconds) if fault else ("", None)
+        name = fault.name if fault else ""
         if name == "inquiry_lag" and item is not None:
-            item.lagging_until = time.monotonic() + (seconds or self.settings.inquiry_lag_s)
+            item.lagging_until = time.monotonic() + seconds_of(fault, self.settings.inquiry_lag_s)
         if name in ("timeout_charged", "timeout_done", "inquiry_lag"):
             await hang()
         if name == "error_after":
             return _unavailable(500)
         if name == "garbage":
             return _garbage(plain.status)
+        if name == "nested":
+            return json_response(NESTED, plain.status)
         if name in ("duplicate", "duplicate_argument"):
             return _trouble("known" if name == "duplicate" else "known_argument")
         if name == "wrong_amount" and item is not None:
             return _created(item, spoil=name)
         if name == "slow":
-            await asyncio.sleep(seconds or self.settings.slow_s)
+            await asyncio.sleep(seconds_of(fault, self.settings.slow_s))
         if name == "reset":
             reset(request.transport)
         if item is not None and not item.step and plain.status == 201:
-            self._call_back(item, name, seconds)
+            self._call_back(item, fault)
         return plain
 
-    def _call_back(self, item: Item, name: str, seconds: float | None) -> None:
+    def _call_back(self, item: Item, fault: Fault | None) -> None:
         """A payment whose end stands in the answer is called about only where a fault wants it."""
+        name = fault.name if fault else ""
         if name in ("callback_once", "callback_twice"):
             self.events.call(item, times=1 + (name == "callback_twice"))
         elif name == "callback_late":
-            self.events.call(item, after_s=seconds or self.settings.callback_late_s)
+            self.events.call(item, after_s=seconds_of(fault, self.settings.callback_late_s))
         elif name == "callback_forged":
             self.events.call(item, is_forged=True)
         elif name == "callback_disordered":  # What was true before comes last.

@@ -126,7 +126,7 @@ class Book:
             elif item.order.kind == "reserve":
                 self._move(item.order.msisdn, -item.order.amount)
                 item.status = "reserved"
-                self._journal.write("reserved", correlator=item.order.correlator, server_reference=item.id)
+                self._journal.write("reserved", **_told(item))
             else:
                 self._execute(item)
 
@@ -152,7 +152,7 @@ class Book:
         if item.status == "reserved":
             self._move(item.order.msisdn, item.order.amount)
         item.status = "cancelled"
-        self._journal.write("released", correlator=item.order.correlator, server_reference=item.id)
+        self._journal.write("released", **_told(item))
 
     def _deny(self, item: Item, why_not: str) -> None:
         item.status, item.why_not = "denied", why_not
@@ -187,3 +187,8 @@ class Book:
         for table in (self._balances, self.transactions, self.items, self.sums):
             table.clear()
         self.executions = {"charge": 0, "refund": 0}
+
+
+def _told(item: Item) -> dict[str, str]:
+    order = item.order
+    return {"correlator": order.correlator, "amount": str(order.amount), "server_reference": item.id}

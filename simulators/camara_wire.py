@@ -287,7 +287,7 @@ def event(item: Item, number: int, *, status: str = "") -> Json:
 def _decode(body: bytes, kind: Any) -> Any:  # Any: msgspec gives what it is told.
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error_:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error_:
         raise WireError("invalid", str(error_)) from error_
 
 

@@ -112,7 +112,7 @@ class Control:
             if found is not None and method == request.method:
                 try:
                     return await route(self, request, found)
-                except (ControlError, msgspec.DecodeError, ValueError) as error:
+                except (ControlError, msgspec.DecodeError, ValueError, RecursionError) as error:
                     return ok({"error": str(error)}, 400)
         known = [f"{method} /sim/v1/{'/'.join(pattern)}" for method, pattern, _ in ROUTES]
         return ok({"error": "no such thing", "known": known}, 404)
@@ -174,6 +174,7 @@ class Control:
         if balance is not None:
             book.set_balance(msisdn, balance)
             self.world.stk.book.set_balance(msisdn, int(balance))
+            self.world.wallet.book.set_balance(msisdn, balance)
             self.world.camara.book.set_balance(msisdn, balance)
         if asked.behaviour is not None:
             self.world.handsets.phone(msisdn).behaviour = asked.behaviour

@@ -12,33 +12,6 @@ from simulators.chance import draw
 
 SCRIPT_MAX = 1000
 
-POINTS = (
-    "billing.charge",
-    "billing.refund",
-    "billing.reserve",
-    "billing.capture",
-    "billing.release",
-    "billing.inquiry",
-    "wallet.charge",
-    "wallet.refund",
-    "wallet.inquiry",
-    "wallet.token",
-    "camara.charge",
-    "camara.reserve",
-    "camara.confirm",
-    "camara.cancel",
-    "camara.refund",
-    "camara.inquiry",
-    "camara.token",
-    "smsc.submit",
-    "smsc.receipt",
-    "smsc.mo",
-    "stk.push",
-    "stk.query",
-    "stk.reversal",
-    "stk.token",
-)
-
 BILLING_FAULTS = frozenset(
     {
         "insufficient_funds",
@@ -52,6 +25,7 @@ BILLING_FAULTS = frozenset(
         "error_before",
         "error_after",
         "garbage",
+        "nested",
         "wrong_amount",
         "slow",
         "reset",
@@ -84,6 +58,7 @@ WALLET_FAULTS = frozenset(
         "error_before",
         "error_after",
         "garbage",
+        "nested",
         "slow",
         "reset",
         "duplicate",
@@ -117,6 +92,7 @@ CAMARA_STEP_FAULTS = frozenset(
         "error_before",
         "error_after",
         "garbage",
+        "nested",
         "slow",
         "reset",
         "processing",
@@ -171,6 +147,7 @@ _STK_ORDER_FAULTS = frozenset(
         "error_before",
         "error_after",
         "garbage",
+        "nested",
         "slow",
         "reset",
         "rate_limited",
@@ -219,7 +196,7 @@ FAULTS = {
     "billing.capture": BILLING_FAULTS,
     "billing.release": RELEASE_FAULTS,
     "billing.inquiry": frozenset(
-        {"error_before", "garbage", "slow", "timeout_lost", "reset", "processing", "not_found"}
+        {"error_before", "garbage", "nested", "slow", "timeout_lost", "reset", "processing", "not_found"}
     ),
     "wallet.charge": WALLET_FAULTS,
     "wallet.refund": WALLET_FAULTS,
@@ -227,6 +204,7 @@ FAULTS = {
         {
             "error_before",
             "garbage",
+            "nested",
             "slow",
             "timeout_lost",
             "reset",
@@ -238,7 +216,7 @@ FAULTS = {
             "token_expired",
         }
     ),
-    "wallet.token": frozenset({"error_before", "garbage", "timeout_lost", "refused"}),
+    "wallet.token": frozenset({"error_before", "garbage", "nested", "timeout_lost", "refused"}),
     "camara.charge": CAMARA_FAULTS,
     "camara.reserve": CAMARA_FAULTS | {"pending_validation", "expires"},
     "camara.confirm": CAMARA_STEP_FAULTS | {"denied", "refused"},
@@ -248,6 +226,7 @@ FAULTS = {
         {
             "error_before",
             "garbage",
+            "nested",
             "slow",
             "timeout_lost",
             "reset",
@@ -260,7 +239,7 @@ FAULTS = {
             "token_expired",
         }
     ),
-    "camara.token": frozenset({"error_before", "garbage", "timeout_lost", "refused"}),
+    "camara.token": frozenset({"error_before", "garbage", "nested", "timeout_lost", "refused"}),
     "smsc.submit": SUBMIT_FAULTS,
     "smsc.receipt": RECEIPT_FAULTS,
     "smsc.mo": MO_FAULTS,
@@ -270,6 +249,7 @@ FAULTS = {
             "error_before",
             "error_after",
             "garbage",
+            "nested",
             "slow",
             "timeout_lost",
             "timeout_begun",
@@ -283,9 +263,10 @@ FAULTS = {
     ),
     "stk.reversal": STK_REVERSAL_FAULTS,
     "stk.token": frozenset(
-        {"error_before", "garbage", "slow", "timeout_lost", "reset", "rate_limited", "short", "wrong"}
+        {"error_before", "garbage", "nested", "slow", "timeout_lost", "reset", "rate_limited", "short", "wrong"}
     ),
 }
+POINTS = tuple(FAULTS)
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -294,6 +275,11 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     seconds: float | None = None
     """For faults that wait: how long; without it the simulator's own default."""
+
+
+def seconds_of(fault: Fault | None, default: float) -> float:
+    """How long it waits: as it was set, else *default*."""
+    return default if fault is None or fault.seconds is None else fault.seconds
 
 
 class Scripted(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -169,7 +169,7 @@ def _why_not(secrets: list[Webhook], body: bytes, headers: dict[str, str]) -> st
 def _event_of(body: bytes) -> _Event:
     try:
         return _decode_event(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _Event()
 
 

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from simulators.billing_book import Book, Order, Transaction
 from simulators.chance import draw, lognormal_s
-from simulators.faults import MAGIC, WALLET_FAULTS, Fault, FaultPlan
+from simulators.faults import MAGIC, WALLET_FAULTS, Fault, FaultPlan, seconds_of
 from simulators.handsets import MAGIC_BEHAVIOURS
 from simulators.journal import Journal
 from simulators.wallet_momo_airtel import AirtelWire
@@ -34,7 +34,7 @@ from simulators.wallet_momo_wire import (
     Wire,
     WireError,
 )
-from simulators.web import HttpServer, hang, json_response, reset
+from simulators.web import NESTED, HttpServer, hang, json_response, reset
 
 CALLBACK_TIMEOUT_S = 10.0
 CALLBACKS_IN_FLIGHT_MAX = 1000
@@ -112,6 +112,11 @@ class Wallet:
             await self._client.close()
         await self.server.stop()
 
+    async def quiet(self) -> None:
+        """Return once it has nobody to call."""
+        while self._tasks:
+            await asyncio.wait(tuple(self._tasks))
+
     def reset(self) -> None:
         self._cancel_timers()
         for table in (self._held, self._dialects, self._tokens, self._spoils, self._found):
@@ -138,7 +143,7 @@ class Wallet:
         dialect = self._dialects[transaction.order.correlator]
         wire = self.wires[dialect]
         url = transaction.order.notify_url or (self.notice_url if dialect == "airtel" else "")
-        if not url:
+        if not url or (wire.refunds_at_once and transaction.order.kind == "refund"):
             return None
         body = wire.callback(self._shown(transaction, status=status or transaction.status))
         if is_forged and dialect != "airtel":
@@ -195,6 +200,8 @@ class Wallet:
             return _unavailable()
         if name == "garbage":
             return _garbage()
+        if name == "nested":
+            return json_response(NESTED)
         if name == "refused" or not self._knows_user(dialect, call):
             return _response(wire.trouble("unauthorized"))
         if len(self._tokens) >= TOKENS_MAX:
@@ -236,7 +243,8 @@ class Wallet:
         spoil = self._spoils.get(correlator, "")
         status = "Processing" if spoil == "processing" else self.book.status_seen(transaction)
         shown = self._shown(transaction, status=status, spoil=spoil)
-        if asked.where != "responses":  # That leads on only, and does not tell anything yet.
+        # A missed response leads on only, and a request's state names neither amount nor number.
+        if asked.where != "responses" and (asked.where != "requeststates" or spoil == "processing"):
             self._spoils.pop(correlator, None)
         return await self._broken_after(request, fault, _response(wire.inquired(asked, shown)))
 
@@ -316,13 +324,12 @@ class Wallet:
         """The phone's owner has answered the prompt."""
         name = fault.name if fault else ""
         if name == "inquiry_lag":
-            seconds = fault.seconds if fault is not None else None
-            transaction.lagging_until = time.monotonic() + (seconds or self.settings.inquiry_lag_s)
+            transaction.lagging_until = time.monotonic() + seconds_of(fault, self.settings.inquiry_lag_s)
         self.book.execute(transaction, decline=_decline_of(name))
         if name == "callback_before":
             return
         if name != "callback_lost":
-            late_s = self.settings.callback_late_s if name == "callback_late" else 0.0
+            late_s = seconds_of(fault, self.settings.callback_late_s) if name == "callback_late" else 0.0
             self._call_back(transaction, name, after_s=late_s)
 
     def _open(self, dialect: str, order: Order) -> Transaction:
@@ -393,8 +400,10 @@ class Wallet:
             return _unavailable(500)
         if name == "garbage":
             return _garbage()
+        if name == "nested":
+            return json_response(NESTED)
         if name == "slow":
-            await asyncio.sleep((fault.seconds if fault else None) or self.settings.slow_s)
+            await asyncio.sleep(seconds_of(fault, self.settings.slow_s))
         if name == "reset":
             reset(request.transport)
         return plain

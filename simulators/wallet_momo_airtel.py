@@ -90,6 +90,8 @@ class AirtelWire:
             return 200, {"data": {"transaction": told}, "status": _status("006")}
         if transaction.status == "Denied":
             return 400, {"status": _status("009")}
+        if transaction.status == "Processing":
+            return 200, {"status": _status("006")}
         told = {"airtel_money_id": transaction.server_reference, "status": "SUCCESS"}
         return 200, {"data": {"transaction": told}, "status": _status("001")}
 

@@ -81,7 +81,7 @@ class Wire(Protocol):
 def decode(body: bytes) -> Json:
     try:
         found = msgspec.json.decode(body, type=Json)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError("the body must be a JSON object") from error
     return found
 

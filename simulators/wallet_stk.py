@@ -15,10 +15,10 @@ from aiohttp import web
 
 from simulators import wallet_stk_wire as wire
 from simulators.chance import draw, lognormal_s
-from simulators.faults import STK_RESULTS, Fault, FaultPlan
+from simulators.faults import STK_RESULTS, Fault, FaultPlan, seconds_of
 from simulators.journal import Journal
 from simulators.wallet_stk_book import DONE, Book, Push, Reversal
-from simulators.web import HttpServer, hang, json_response, reset
+from simulators.web import NESTED, HttpServer, hang, json_response, reset
 
 CALLBACK_TIMEOUT_S = 10.0
 TASKS_MAX = 10_000
@@ -219,7 +219,7 @@ class WalletStk:
     async def _person(self, push: Push, fault: Fault | None) -> None:
         name = fault.name if fault else ""
         if name == "prompt_expires":
-            await asyncio.sleep(self.settings.prompt_s if fault is None or fault.seconds is None else fault.seconds)
+            await asyncio.sleep(seconds_of(fault, self.settings.prompt_s))
         else:
             await asyncio.sleep(self.settings.pays_after_s)
         await self._end_push(push, fault)
@@ -228,8 +228,7 @@ class WalletStk:
         name = fault.name if fault else ""
         result = EXPIRED_PROMPT if name == "prompt_expires" else STK_RESULTS.get(name, DONE)
         if name == "query_lag":
-            lag_s = self.settings.query_lag_s if fault is None or fault.seconds is None else fault.seconds
-            push.lagging_until = time.monotonic() + lag_s
+            push.lagging_until = time.monotonic() + seconds_of(fault, self.settings.query_lag_s)
         self.book.execute(push, result)
         if name == "callback_contrary":
             await self._call(push.callback_url, wire.push_callback(push, result=CANCELLED))
@@ -290,7 +289,7 @@ class WalletStk:
 
     async def _reverse(self, reversal: Reversal, fault: Fault | None) -> None:
         if fault is not None and fault.name == "late":
-            await asyncio.sleep(self.settings.reversal_late_s if fault.seconds is None else fault.seconds)
+            await asyncio.sleep(seconds_of(fault, self.settings.reversal_late_s))
         if fault is not None and fault.name == "queue_timeout":
             await self._call(reversal.timeout_url, wire.timed_out(reversal))
             return
@@ -335,8 +334,10 @@ class WalletStk:
             return _unavailable()
         elif name == "garbage":
             return web.Response(body=b'\xff\xfe<html>OK {"ResponseCode": [', status=plain.status)
+        elif name == "nested":
+            return json_response(NESTED, plain.status)
         elif name == "slow":
-            await asyncio.sleep(self.settings.slow_s if fault is None or fault.seconds is None else fault.seconds)
+            await asyncio.sleep(seconds_of(fault, self.settings.slow_s))
         elif name == "reset":
             return await _torn(request, plain)
         return plain
@@ -347,8 +348,7 @@ class WalletStk:
         if name == "callback_lost":
             return
         if name == "callback_late":
-            late_s = self.settings.callback_late_s if fault is None or fault.seconds is None else fault.seconds
-            await asyncio.sleep(late_s)
+            await asyncio.sleep(seconds_of(fault, self.settings.callback_late_s))
         if name == "wrong_token":
             url = url[:-1] + ("0" if url[-1] != "0" else "1")
         for _ in range(2 if name == "callback_twice" else 1):

@@ -77,7 +77,7 @@ def parse(body: bytes, fields: dict[str, re.Pattern[str]]) -> dict[str, str]:
     """The fields as text, each in its form. Numbers may be written as numbers."""
     try:
         asked = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError((400, "400.002.05", "Invalid Request Payload")) from error
     if not isinstance(asked, dict):
         raise RequestError((400, "400.002.05", "Invalid Request Payload"))

@@ -16,6 +16,8 @@ LOOPBACK = "127.0.0.1"
 BODY_BYTES_MAX = 1 << 20
 # Nobody waits this long; a client that gives up cancels the handler before.
 HANG_S = 3600.0
+# JSON of which no parser sees the end: it goes deeper than they follow.
+NESTED = b'{"nested":' + 50_000 * b"["
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 

@@ -6,8 +6,8 @@ from typing import Final
 from urllib.parse import unquote
 
 from carriers import base
-from carriers.http import parse_amount
-from carriers.opbill.wire import Error, Fault, Order, PaymentAmount, Rest, Said, Transaction, read
+from carriers.http import parse_amount, read
+from carriers.opbill.wire import Error, Fault, Order, PaymentAmount, Rest, Said, Transaction
 from gateway.core.payment import Reason
 from gateway.http_client import HttpAnswer
 
@@ -34,7 +34,7 @@ Judged = base.HoldInquiryResult | base.Unsent
 
 
 def judge_order(answer: HttpAnswer, order: Order) -> Judged:
-    said = read(answer.body)
+    said = read(answer.body, Said)
     if said is None:
         return base.Unknown(detail=f"HTTP {answer.status} without a body that we can read")
     shown = said.about(order.family)
@@ -55,7 +55,7 @@ def judge_order(answer: HttpAnswer, order: Order) -> Judged:
 
 def judge_inquiry(answer: HttpAnswer, order: Order) -> base.HoldInquiryResult:
     """An error that the inquiry itself met says nothing about the order, except that nobody knows the order."""
-    said = read(answer.body)
+    said = read(answer.body, Said)
     shown = None if said is None else said.about(order.family)
     if said is not None and shown is not None:
         judged = _judge(answer.status, said, shown, order)
@@ -69,7 +69,7 @@ def judge_inquiry(answer: HttpAnswer, order: Order) -> base.HoldInquiryResult:
 
 def rest_in(answer: HttpAnswer) -> Rest | None:
     """What is still held after a capture; None: nothing, or the operator does not say."""
-    said = read(answer.body)
+    said = read(answer.body, Said)
     shown = None if said is None else said.reservation
     hold_id = None if shown is None else _hold_id(shown)
     if shown is None or hold_id is None or not shown.amount.reserved:

@@ -185,12 +185,4 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-_decode = msgspec.json.Decoder(Said).decode
 encode = msgspec.json.Encoder().encode
-
-
-def read(body: bytes) -> Said | None:
-    try:
-        return _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None

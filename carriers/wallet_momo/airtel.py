@@ -128,8 +128,9 @@ class Airtel:
         if not self._is_about(transaction, order):
             return MISMATCH
         if transaction.status == "TS" and transaction.airtel_money_id:
-            # It names no amount: the id, under which we ordered this amount once, is what stands for it.
-            return base.Charged(carrier_reference=transaction.airtel_money_id, amount=order.amount)
+            # It names no amount: that the id took what we ordered under it, only the provider's file proves.
+            amount = None if transaction.amount is None else order.amount
+            return base.Charged(carrier_reference=transaction.airtel_money_id, amount=amount)
         if transaction.status in ("TF", "TE"):
             reason = Reason.EXPIRED if transaction.status == "TE" else Reason.CARRIER_DECLINED
             return _refusal(code) or base.Declined(reason=reason, detail=transaction.status)
@@ -151,7 +152,7 @@ class Airtel:
             code = said.status.response_code
             return base.Declined(reason=Reason.CARRIER_DECLINED, detail=code) if code else otherwise("refund", answer)
         if said.status.success is True and transaction.status == "SUCCESS" and transaction.airtel_money_id:
-            return base.Charged(carrier_reference=transaction.airtel_money_id, amount=order.amount)
+            return base.Charged(carrier_reference=transaction.airtel_money_id)
         return otherwise("refund", answer, said.status.response_code)
 
     def _is_about(self, seen: _Transaction, order: Order) -> bool:

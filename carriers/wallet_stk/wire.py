@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from carriers import base
+from carriers.http import read
 from gateway.core.money import Money, exponent
 from gateway.http_client import HttpAnswer
 
@@ -139,9 +140,6 @@ class Said(
 
 SAID_NOTHING: Final = Said()
 encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Said).decode
-_decode_push = msgspec.json.Decoder(_PushCallback).decode
-_decode_reversal = msgspec.json.Decoder(_ReversalResult).decode
 TOKEN_FORM: Final = re.compile(r"[!-~]{1,4096}")
 _CODE_FORM: Final = re.compile(r"[A-Za-z0-9._]{1,48}")
 RESULT_FORM: Final = re.compile(r"[A-Za-z0-9_]{1,16}")
@@ -152,10 +150,10 @@ _DECIMAL: Final = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,2})0*)?")
 
 def push_told(body: bytes) -> Told | None:
     """The phone's number is not compared: M-Pesa asked the one that we named, and hides it in many callbacks."""
-    try:
-        callback = _decode_push(body).body.callback
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    called = read(body, _PushCallback)
+    if called is None:
         return None
+    callback = called.body.callback
     if not callback.id.startswith("ws_CO_") or not ID_FORM.fullmatch(callback.id):
         return None
     values = {item.name: _text(item.raw) for item in callback.metadata.items}
@@ -166,10 +164,10 @@ def push_told(body: bytes) -> Told | None:
 
 
 def reversal_told(body: bytes) -> Told | None:
-    try:
-        result = _decode_reversal(body).result
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    called = read(body, _ReversalResult)
+    if called is None:
         return None
+    result = called.result
     code, items = str(result.result_code), result.parameters.parameters
     if not ID_FORM.fullmatch(result.conversation_id) or not RESULT_FORM.fullmatch(code):
         return None
@@ -190,10 +188,7 @@ def nothing_told(_: bytes) -> Told | None:
 
 
 def read_answer(body: bytes) -> Said:
-    try:
-        return _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return SAID_NOTHING
+    return read(body, Said) or SAID_NOTHING
 
 
 def _text(raw: msgspec.Raw) -> str:

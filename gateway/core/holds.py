@@ -54,7 +54,7 @@ def held(payment: Payment, event: Held, rules: Rules) -> Decision:
 
 
 def _holding(payment: Payment, event: Held, rules: Rules) -> Payment:
-    expires_at_ms = event.at_ms + rules.hold_ms if event.expires_at_ms is None else event.expires_at_ms
+    expires_at_ms = event.at_ms + rules.hold_ms
     return replace(
         payment,
         carrier_reference=event.carrier_reference,

@@ -291,7 +291,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """The carrier sets money aside and takes it later."""
     partial_capture: bool = False
     hold_ms: int = 7 * 24 * 3600 * 1000
-    """How long a hold stands where the carrier does not say it."""
+    """How long a hold stands: no carrier says it of each."""
     hold_margin_ms: int = 60_000
     """So long before its end a hold is released by us: what is captured in the last minute may come too late."""
     escrow_ship_within_ms: int = 7 * 24 * 3600 * 1000
@@ -433,7 +433,6 @@ class Held(MoneyFact, frozen=True, kw_only=True):
     """The money is set aside."""
 
     carrier_reference: str
-    expires_at_ms: int | None = None
 
 
 class HoldEnded(MoneyFact, frozen=True, kw_only=True):

@@ -231,12 +231,7 @@ class OrderDone:
             case base.Charged():
                 return charged(at_ms, attempt_id, result)
             case base.Held():
-                return Held(
-                    at_ms=at_ms,
-                    attempt_id=attempt_id,
-                    carrier_reference=result.carrier_reference,
-                    expires_at_ms=result.expires_at_ms,
-                )
+                return Held(at_ms=at_ms, attempt_id=attempt_id, carrier_reference=result.carrier_reference)
             case base.Released():
                 return HoldEnded(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
             case base.Declined():

@@ -15,12 +15,14 @@ from gateway.core.ids import first_id_at
 from gateway.core.money import Money
 from gateway.http_client import HttpAnswer, HttpClient
 from simulators.camara_wire import REFUNDS
-from simulators.faults import Scripted
-from tests.carriers.camara_bench import KEY, CamaraBench, a_bench
+from tests.carriers.benches import KEY, CamaraBench
 from tests.carriers.conformance import PRICE, charge_order, reverse_order, word
-from tests.carriers.hold_conformance import word as told
 
-bench = pytest.fixture(a_bench)
+
+@pytest.fixture
+def biller() -> str:
+    return "camara"
+
 
 BASE = "http://operator.example/carrier-billing/v0.5"
 STATIC: dict[str, Any] = {"base_url": BASE, "refund_url": "http://operator.example/refund/v0.3", "token": "t"}
@@ -128,7 +130,7 @@ ANSWERS = [
 @pytest.mark.parametrize(("said", "charge", "inquiry"), ANSWERS)
 async def test_only_an_explicit_yes_or_no_is_final(said: tuple[int, Any], charge: str, inquiry: str) -> None:
     status, body = said
-    order = charge_order(CamaraBench())
+    order = charge_order()
     assert word(await a_biller(Script(answer(status, body))).charge(order)) == charge
     known = msgspec.structs.replace(order, carrier_reference="PAY1")
     shown = answer(200 if status == 201 else status, body)
@@ -154,7 +156,7 @@ REFUND_ANSWERS = [
 @pytest.mark.parametrize(("said", "expected"), REFUND_ANSWERS)
 async def test_only_an_explicit_answer_ends_a_refund(said: tuple[int, Any], expected: str) -> None:
     biller = a_biller(Script(answer(200, payment()), answer(*said)))
-    order = reverse_order(CamaraBench(), reference="PAY1")
+    order = reverse_order(reference="PAY1")
     assert word(await biller.reverse(order)) == expected
 
 
@@ -191,14 +193,14 @@ async def test_a_step_is_done_when_the_payment_says_so(
     said: tuple[int, Any], then: str, capture: str, release: str
 ) -> None:
     answers = (answer(*said), answer(200, payment(paymentStatus=then)))
-    assert told(await a_biller(Script(*answers)).capture(HOLD)) == capture
-    assert told(await a_biller(Script(*answers)).release(HOLD)) == release
+    assert word(await a_biller(Script(*answers)).capture(HOLD)) == capture
+    assert word(await a_biller(Script(*answers)).release(HOLD)) == release
 
 
 async def test_a_charge_says_our_id_the_exact_amount_and_that_tax_is_in_it() -> None:
     client = Script(answer(201, payment()))
     biller = a_biller(client, callback_base_url="https://pay.example", callback_key=KEY)
-    result = await biller.charge(charge_order(CamaraBench(), amount=Money(10_005, "KES")))
+    result = await biller.charge(charge_order(amount=Money(10_005, "KES")))
     [(method, url, headers, body)] = client.asked
     assert (method, url) == ("POST", f"{BASE}/payments")
     assert (headers["x-correlator"], headers["Authorization"]) == ("att_1", "Bearer t")
@@ -215,45 +217,45 @@ async def test_a_charge_says_our_id_the_exact_amount_and_that_tax_is_in_it() -> 
 @pytest.mark.parametrize(("amount", "is_total"), [(PRICE, True), (Money(1, "KES"), False)])
 async def test_a_refund_of_the_whole_is_total_and_of_a_part_names_it(amount: Money, is_total: bool) -> None:
     client = Script(answer(200, payment()), answer(201, refund()))
-    await a_biller(client).reverse(reverse_order(CamaraBench(), reference="PAY1", amount=amount))
+    await a_biller(client).reverse(reverse_order(reference="PAY1", amount=amount))
     said = msgspec.json.decode(client.asked[-1][3])
     assert (said["type"] == "total", said["amountTransaction"]["refundAmount"] == {}) == (is_total, is_total)
 
 
 async def test_parts_are_given_back_until_nothing_remains(bench: CamaraBench) -> None:
-    charged = await bench.biller.charge(charge_order(bench))
+    charged = await bench.biller.charge(charge_order())
     assert isinstance(charged, base.Charged)
     for number, part in enumerate((100, 20_000, PRICE.amount_minor - 20_100)):
         amount = Money(part, "KES")
-        order = reverse_order(bench, f"rev_{number}", amount=amount, reference=charged.carrier_reference)
+        order = reverse_order(f"rev_{number}", amount=amount, reference=charged.carrier_reference)
         assert word(await bench.biller.reverse(order), amount) == "charged"
-    url = f"{bench.camara.server.url}{REFUNDS}/payments/{charged.carrier_reference}/refunds/remaining-amount"
+    url = f"{bench.simulator.server.url}{REFUNDS}/payments/{charged.carrier_reference}/refunds/remaining-amount"
     headers = {"Authorization": "Bearer operator-token"}
     async with aiohttp.ClientSession() as client, client.get(url, headers=headers) as left:
         assert (await left.json())["amount"] == 0
-    late = reverse_order(bench, "rev_9", amount=Money(1, "KES"), reference=charged.carrier_reference)
+    late = reverse_order("rev_9", amount=Money(1, "KES"), reference=charged.carrier_reference)
     assert word(await bench.biller.reverse(late)) == "declined carrier_declined"
 
 
 async def test_a_refund_of_another_phones_payment_is_not_sent() -> None:
     client = Script(answer(200, payment(transaction={"phoneNumber": "+254712345101"})))
-    assert word(await a_biller(client).reverse(reverse_order(CamaraBench(), reference="PAY1"))) == "unsent"
+    assert word(await a_biller(client).reverse(reverse_order(reference="PAY1"))) == "unsent"
     assert len(client.asked) == 1
 
 
 async def test_nothing_is_given_back_where_the_operator_has_no_refunds() -> None:
     biller = a_biller(Script(), refund_url="")
     assert not biller.capabilities.refund
-    order = reverse_order(CamaraBench(), reference="PAY1")
+    order = reverse_order(reference="PAY1")
     assert word(await biller.reverse(order)) == word(await biller.inquire_reverse(order)) == "declined carrier_declined"
 
 
 async def test_a_lost_order_is_found_on_a_later_page_of_the_list(bench: CamaraBench) -> None:
     for number in range(120):
-        await bench.biller.charge(charge_order(bench, f"att_other_{number}"))
+        await bench.biller.charge(charge_order(f"att_other_{number}"))
     bench.strike("charge", "error_after")
-    assert word(await bench.biller.charge(charge_order(bench))) == "unknown"
-    found = await bench.biller.inquire(charge_order(bench))
+    assert word(await bench.biller.charge(charge_order())) == "unknown"
+    found = await bench.biller.inquire(charge_order())
     assert word(found) == "charged"
     # The rest of the page is none of this order's business.
     assert found.trace is not None and b"att_other" not in found.trace.received
@@ -261,7 +263,7 @@ async def test_a_lost_order_is_found_on_a_later_page_of_the_list(bench: CamaraBe
 
 async def test_the_list_is_read_from_when_the_attempt_was_made() -> None:
     client = Script(answer(200, []))
-    order = charge_order(CamaraBench(), first_id_at("att_", NOW_MS))
+    order = charge_order(first_id_at("att_", NOW_MS))
     assert word(await a_biller(client, clock_margin_s=60).inquire(order)) == "not found"
     [(_, url, _, _)] = client.asked
     assert "paymentCreationDate.gte=2025-11-24T15%3A59%3A00Z&order=asc&page=1" in url
@@ -270,54 +272,56 @@ async def test_the_list_is_read_from_when_the_attempt_was_made() -> None:
 async def test_a_short_page_is_not_the_last_one_and_a_list_without_end_is_given_up() -> None:
     other = payment(transaction={"clientCorrelator": "att_2"})
     client = Script(answer(200, [other]), answer(200, [payment()]))
-    assert word(await a_biller(client).inquire(charge_order(CamaraBench()))) == "charged"
+    assert word(await a_biller(client).inquire(charge_order())) == "charged"
     endless = Script(answer(200, [other]))
-    assert word(await a_biller(endless).inquire(charge_order(CamaraBench()))) == "unknown"
+    assert word(await a_biller(endless).inquire(charge_order())) == "unknown"
     assert len(endless.asked) == 40
 
 
 @pytest.mark.parametrize("item", [payment(transaction={"clientCorrelator": None}), {"unheard": "of"}])
 async def test_an_item_that_may_be_ours_keeps_an_order_from_being_not_found(item: dict[str, Any]) -> None:
     client = Script(answer(200, [item]), answer(200, []))
-    assert word(await a_biller(client).inquire(charge_order(CamaraBench()))) == "unknown"
+    assert word(await a_biller(client).inquire(charge_order())) == "unknown"
 
 
 async def test_a_token_is_got_once_and_renewed_when_it_is_refused(bench: CamaraBench) -> None:
-    await asyncio.gather(*(bench.biller.charge(charge_order(bench, f"att_{number}")) for number in range(5)))
-    assert len(bench.camara._tokens) == 1
-    bench.camara._tokens.clear()
-    assert word(await bench.biller.charge(charge_order(bench, "att_9"))) == "charged"
+    await asyncio.gather(*(bench.biller.charge(charge_order(f"att_{number}")) for number in range(5)))
+    assert len(bench.simulator._tokens) == 1
+    bench.simulator._tokens.clear()
+    assert word(await bench.biller.charge(charge_order("att_9"))) == "charged"
 
 
-@pytest.mark.parametrize("knob", ["error_before", "garbage", "timeout_lost", "refused"])
-async def test_without_a_token_nothing_is_sent(bench: CamaraBench, knob: str) -> None:
-    bench.plan.add(Scripted(point="camara.token", fault=knob, every=1))
-    assert word(await bench.hasty.charge(charge_order(bench))) == "unsent"
-    assert word(await bench.hasty.inquire(charge_order(bench))) == "unknown"
+async def test_a_reservation_that_wants_a_code_leaves_nothing_open(bench: CamaraBench) -> None:
+    bench.strike("reserve", "pending_validation")
+    bench.strike("release", "error_before")
+    assert word(await bench.biller.reserve(charge_order())) == "unknown"
+    # Whoever asks later learns that nothing can come of it.
+    assert word(await bench.biller.inquire_hold(charge_order())) == "declined carrier_declined"
     assert bench.executed() == (0, 0)
+    assert bench.a_biller(hold_s=900).capabilities.hold_s == 900
 
 
 async def test_a_token_that_lasts_is_taken_instead(bench: CamaraBench) -> None:
     none = {"token_url": "", "client_id": "", "client_secret": ""}
-    assert word(await bench.a_biller(**none, token="operator-token").charge(charge_order(bench))) == "charged"
-    assert word(await bench.a_biller(**none, token="wrong").charge(charge_order(bench, "att_2"))) == "unsent"
+    assert word(await bench.a_biller(**none, token="operator-token").charge(charge_order())) == "charged"
+    assert word(await bench.a_biller(**none, token="wrong").charge(charge_order("att_2"))) == "unsent"
 
 
 async def test_no_callback_is_asked_for_without_an_address(bench: CamaraBench) -> None:
     biller = bench.a_biller(callback_base_url="")
     assert biller.routes() == ()
-    await biller.charge(charge_order(bench))
-    assert bench.camara.book.transactions["att_1"].order.sink is None
+    await biller.charge(charge_order())
+    assert bench.simulator.book.transactions["att_1"].order.sink is None
 
 
 async def test_an_amount_that_cannot_be_said_is_not_sent() -> None:
     client = Script(answer(201, payment()))
     biller = a_biller(client, currency_exponents={"KES": 0})
-    assert word(await biller.charge(charge_order(CamaraBench(), amount=Money(1, "ZZZ")))) == "unsent"
-    order = charge_order(CamaraBench(), amount=Money(1_250_50, "KES"))
+    assert word(await biller.charge(charge_order(amount=Money(1, "ZZZ")))) == "unsent"
+    order = charge_order(amount=Money(1_250_50, "KES"))
     assert word(await biller.charge(order)) == "declined carrier_declined"
     assert client.asked == []
-    await biller.charge(charge_order(CamaraBench()))
+    await biller.charge(charge_order())
     assert b'"amount":1250,' in client.asked[0][3]
 
 
@@ -332,22 +336,22 @@ async def test_a_client_of_its_own_is_closed_at_the_end() -> None:
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
-    assert "closed" in str(await biller.charge(charge_order(CamaraBench())))
+    assert "closed" in str(await biller.charge(charge_order()))
 
 
 @pytest.mark.parametrize("action", ["charge", "reversal"])
 async def test_the_failpoints_stand_around_the_order(
     bench: CamaraBench, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await bench.biller.charge(charge_order(bench))
+    await bench.biller.charge(charge_order())
     passed: list[str] = []
     monkeypatch.setattr("carriers.camara.door.hit", passed.append)
-    await bench.biller.inquire(charge_order(bench))
+    await bench.biller.inquire(charge_order())
     assert passed == []
     if action == "charge":
-        await bench.biller.charge(charge_order(bench, "att_2"))
+        await bench.biller.charge(charge_order("att_2"))
     else:
-        await bench.biller.reverse(reverse_order(bench))
+        await bench.biller.reverse(reverse_order())
     assert passed == [f"{action}.{place}" for place in ("before_first_byte", "after_first_byte", "after_answer")]
     assert failpoints.NAMES.issuperset(passed)
 

@@ -1,4 +1,4 @@
-"""The carrier without a network: the common suites, and what is its own."""
+"""The carrier without a network: the suite of bearers, and what is its own."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,13 +9,13 @@ import msgspec
 import pytest
 
 from carriers import base
-from carriers.loopback import Bearer, Biller, Settings
+from carriers.loopback import Bearer, Settings
 from gateway.core.asks import load_catalogues
+from tests.carriers.benches import LoopbackBench
 from tests.carriers.conformance import (
     PRICE,
     WAIT_S,
     BearerConformance,
-    BillerConformance,
     an_ask,
     charge_order,
     reverse_order,
@@ -27,20 +27,6 @@ NOW_MS = 1_767_225_600_000
 CATALOGUES = load_catalogues(
     {path.stem: path.read_text() for path in (ROOT / "gateway" / "core" / "catalogues").glob("*.toml")}
 )
-
-
-class BookBench:
-    """The loopback's biller is its own other side, so its book is read."""
-
-    msisdn = "+254712345100"
-
-    def __init__(self, **settings: Any) -> None:
-        self.biller = Biller("loop", Settings(**settings), now_ms=lambda: NOW_MS)
-
-    def executed(self) -> tuple[int, int]:
-        done = [order for order, result in self.biller._book.values() if isinstance(result, base.Charged)]
-        charges = sum(isinstance(order, base.ChargeOrder) for order in done)
-        return charges, len(done) - charges
 
 
 class PhoneBench:
@@ -77,12 +63,6 @@ async def phones(**settings: Any) -> AsyncIterator[PhoneBench]:
     await bench.go_down()
 
 
-class TestBiller(BillerConformance):
-    @pytest.fixture
-    def bench(self) -> BookBench:
-        return BookBench()
-
-
 class TestBearer(BearerConformance):
     @pytest.fixture
     async def bench(self) -> AsyncIterator[PhoneBench]:
@@ -92,17 +72,17 @@ class TestBearer(BearerConformance):
 
 @pytest.mark.parametrize("charges", ["insufficient_funds", "limit_exceeded", "not_subscriber", "carrier_declined"])
 async def test_charges_are_declined_as_configured(charges: str) -> None:
-    bench = BookBench(charges=charges)
-    assert word(await bench.biller.charge(charge_order(bench))) == f"declined {charges}"
-    assert word(await bench.biller.inquire(charge_order(bench))) == f"declined {charges}"
-    assert word(await bench.biller.reverse(reverse_order(bench))) == "declined carrier_declined"
+    bench = LoopbackBench(charges=charges)
+    assert word(await bench.biller.charge(charge_order())) == f"declined {charges}"
+    assert word(await bench.biller.inquire(charge_order())) == f"declined {charges}"
+    assert word(await bench.biller.reverse(reverse_order())) == "declined carrier_declined"
 
 
 async def test_the_book_forgets_the_oldest_orders() -> None:
-    bench = BookBench(orders_max=2)
+    bench = LoopbackBench(orders_max=2)
     for number in range(3):
-        await bench.biller.charge(charge_order(bench, f"att_{number}"))
-    found = [word(await bench.biller.inquire(charge_order(bench, f"att_{number}"))) for number in range(3)]
+        await bench.biller.charge(charge_order(f"att_{number}"))
+    found = [word(await bench.biller.inquire(charge_order(f"att_{number}"))) for number in range(3)]
     assert found == ["not found", "charged", "charged"]
 
 

@@ -1,241 +1,78 @@
-"""Operator billing: the common suite against the simulator's socket, and what only this dialect can get wrong."""
+"""Operator billing: what only this dialect can get wrong."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
-import aiohttp
 import msgspec
 import pytest
-from aiohttp import web
 
 from carriers import base
 from carriers.opbill.adapter import Biller, Settings
 from gateway import failpoints
 from gateway.core.money import Money
-from gateway.http_client import HttpAnswer, HttpClient, Limits
-from simulators.billing import Billing, BillingSettings
+from gateway.http_client import HttpAnswer, HttpClient
 from simulators.billing_book import DECLINES
-from simulators.faults import BILLING_FAULTS, FAULTS, FaultPlan, Scripted
-from simulators.journal import Journals, Record
-from simulators.web import HttpServer
-from tests.carriers import hold_conformance
-from tests.carriers.conformance import (
-    PRICE,
-    WAIT_S,
-    FaultyBillerConformance,
-    charge_order,
-    reverse_order,
-    word,
-)
-
-MOVEMENTS = {
-    "held.reserve": "held",
-    "executed.charge": "captured",
-    "released": "released",
-    "expired": "expired",
-}
-KEY = "00112233445566778899aabbccddeeff"
-HASTY_S = 0.3
-
-
-class OperatorBench:
-    """The adapter, the simulator on its socket, and a web server that mounts the adapter's routes."""
-
-    msisdn = "+254712345100"
-
-    def __init__(self) -> None:
-        self.heard: asyncio.Queue[base.Callback] = asyncio.Queue()
-        self.is_overloaded = False
-        self.plan = FaultPlan(seed=1, use_magic=False)
-        self.journals = Journals(None)
-        self.records: list[Record] = []
-        self.journals.listeners.append(lambda _, record: self.records.append(record))
-        settings = BillingSettings(
-            hold_short_s=3600.0, late_after_s=None, slow_s=0.01, callback_late_s=0.01, inquiry_lag_s=3600.0
-        )
-        self.billing = Billing(settings, self.plan, self.journals.billing)
-        self.gateway = HttpServer(self.answer)
-        self.client = HttpClient(Limits(sweep_s=0.01))
-        self.biller: Biller
-        self.hasty: Biller
-        self.holding: Biller
-        self.hasty_holding: Biller
-
-    async def start(self) -> None:
-        await self.billing.start()
-        await self.gateway.start()
-        self.biller, self.hasty = self.a_biller(), self.a_biller(timeout_s=HASTY_S)
-        self.holding, self.hasty_holding = self.biller, self.hasty
-        self.running = asyncio.create_task(self.biller.run(self.sink))
-        await asyncio.sleep(0)
-
-    def a_biller(self, **more: Any) -> Biller:
-        chosen = {
-            "base_url": f"{self.billing.server.url}/oneapi/1/",
-            "user": "gateway",
-            "password": "secret",
-            "timeout_s": 30.0,
-            "callback_base_url": self.gateway.url,
-            "callback_key": KEY,
-            **more,
-        }
-        return Biller("op", msgspec.convert(chosen, Settings), now_ms=lambda: 0, client=self.client)
-
-    async def stop(self) -> None:
-        self.running.cancel()
-        await asyncio.gather(self.running, return_exceptions=True)
-        await self.client.close()
-        await self.billing.stop()
-        await self.gateway.stop()
-        self.journals.close()
-
-    async def sink(self, thing: object) -> None:
-        assert isinstance(thing, base.Callback)
-        if self.is_overloaded:
-            raise base.Overloaded
-        self.heard.put_nowait(thing)
-
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        [route] = self.biller.routes()
-        assert request.method == route.method
-        asked = base.Request(method=request.method, path=request.path, query={}, headers={}, body=await request.read())
-        answered = await route.answer(asked)
-        return web.Response(status=answered.status, body=answered.body)
-
-    def executed(self) -> tuple[int, int]:
-        executions = self.billing.book.executions
-        return executions["charge"], executions["refund"]
-
-    def strike(self, point: str, knob: str) -> None:
-        self.plan.add(Scripted(point=f"billing.{point}", fault=knob, at=1))
-
-    def settle(self, attempt_id: str) -> None:
-        """Whatever is left to happen to it happens: it is executed, seen, or has lapsed."""
-        if self.billing.execute_late(attempt_id):
-            return
-        transaction = self.billing.book.transactions[attempt_id]
-        seen = transaction.reservation or transaction
-        if not seen.lagging_until:
-            self.billing.expire(attempt_id)
-        seen.lagging_until = 0.0
-
-    def expire(self, attempt_id: str) -> None:
-        assert self.billing.expire(attempt_id)
-
-    def moved(self) -> list[hold_conformance.Moved]:
-        reserved = {one["correlator"] for one in self.records if one["kind"] == "held.reserve"}
-        return [
-            hold_conformance.Moved(MOVEMENTS[one["kind"]], one["correlator"], Decimal(one["amount"]))
-            for one in self.records
-            if one["kind"] in MOVEMENTS and one["correlator"] in reserved
-        ]
-
-    async def stop_listening(self) -> None:
-        await self.billing.server.stop()
-
-    async def call_back(self, attempt_id: str, token: str) -> int:
-        url = self.billing.book.transactions[attempt_id].order.notify_url
-        assert url is not None
-        if token == "wrong":
-            url = url[:-1] + ("0" if url[-1] != "0" else "1")
-        elif token == "another":
-            url = url.replace(attempt_id, "att_2")
-        async with aiohttp.ClientSession() as client, client.post(url, json={"amountTransaction": {}}) as answer:
-            return answer.status
+from tests.carriers.benches import KEY, OpbillBench
+from tests.carriers.conformance import PRICE, charge_order, reverse_order, word
 
 
 @pytest.fixture
-async def bench() -> AsyncIterator[OperatorBench]:
-    bench = OperatorBench()
-    await bench.start()
-    yield bench
-    await bench.stop()
+def biller() -> str:
+    return "opbill"
 
 
-class TestBiller(FaultyBillerConformance):
-    knobs: ClassVar = BILLING_FAULTS
-    inquiry_knobs: ClassVar = FAULTS["billing.inquiry"]
-
-
-class TestHolds(hold_conformance.HoldingBillerConformance):
-    reserve_knobs: ClassVar = FAULTS["billing.reserve"]
-    capture_knobs: ClassVar = FAULTS["billing.capture"]
-    release_knobs: ClassVar = FAULTS["billing.release"]
-
-
-async def test_a_reservation_lapses_by_itself(bench: OperatorBench) -> None:
-    bench.plan.add(Scripted(point="billing.reserve", fault="hold_expires", seconds=0.01, at=1))
-    lapsed = asyncio.Event()
-    bench.journals.listeners.append(lambda _, record: lapsed.set() if record["kind"] == "expired" else None)
-    held = await hold_conformance.hold(bench)
-    await asyncio.wait_for(lapsed.wait(), WAIT_S)
-    assert hold_conformance.word(await bench.biller.inquire_hold(charge_order(bench))) == "released"
-    order = hold_conformance.hold_order(bench, "cap_1", held)
-    assert hold_conformance.word(await bench.biller.capture(order)) == "unknown"
-    assert [one.what for one in bench.moved()] == ["held", "expired"]
-
-
-async def test_an_operator_without_reservations_holds_nothing(bench: OperatorBench) -> None:
+async def test_an_operator_without_reservations_holds_nothing(bench: OpbillBench) -> None:
     capabilities = bench.a_biller(holds=False).capabilities
     assert (capabilities.holds, capabilities.partial_capture) == (False, False)
 
 
-async def test_a_bearer_token_is_taken_instead_of_user_and_password(bench: OperatorBench) -> None:
+async def test_a_bearer_token_is_taken_instead_of_user_and_password(bench: OpbillBench) -> None:
     biller = bench.a_biller(user="", password="", token="operator-token")
-    assert word(await biller.charge(charge_order(bench))) == "charged"
+    assert word(await biller.charge(charge_order())) == "charged"
 
 
-async def test_refused_credentials_begin_nothing_and_may_be_mended(bench: OperatorBench) -> None:
+async def test_refused_credentials_begin_nothing_and_may_be_mended(bench: OpbillBench) -> None:
     biller = bench.a_biller(password="wrong")
-    assert word(await biller.charge(charge_order(bench))) == "unsent"
+    assert word(await biller.charge(charge_order())) == "unsent"
     # An inquiry with wrong credentials learns nothing.
-    assert word(await biller.inquire(charge_order(bench))) == "unknown"
+    assert word(await biller.inquire(charge_order())) == "unknown"
     assert bench.executed() == (0, 0)
 
 
-async def test_no_callback_is_asked_for_without_an_address(bench: OperatorBench) -> None:
+async def test_no_callback_is_asked_for_without_an_address(bench: OpbillBench) -> None:
     biller = bench.a_biller(callback_base_url="")
     assert biller.routes() == ()
-    await biller.charge(charge_order(bench))
-    assert bench.billing.book.transactions["att_1"].order.notify_url is None
+    await biller.charge(charge_order())
+    assert bench.simulator.book.transactions["att_1"].order.notify_url is None
 
 
-async def test_the_phones_bill_shows_what_was_bought_and_the_reference(bench: OperatorBench) -> None:
-    await bench.biller.charge(charge_order(bench))
-    order = bench.billing.book.transactions["att_1"].order
+async def test_the_phones_bill_shows_what_was_bought_and_the_reference(bench: OpbillBench) -> None:
+    await bench.biller.charge(charge_order())
+    order = bench.simulator.book.transactions["att_1"].order
     assert (order.description, order.reference, order.amount_text) == ("2 goats", "7K2M4Q9A", "1250.00")
 
 
-async def test_an_operator_that_counts_otherwise_gets_its_own_decimal_places(bench: OperatorBench) -> None:
+async def test_an_operator_that_counts_otherwise_gets_its_own_decimal_places(bench: OpbillBench) -> None:
     biller = bench.a_biller(currency_exponents={"KES": 0, "UGX": 2})
     for number, amount in enumerate((Money(125_000, "KES"), Money(500, "UGX"), Money(1_001, "TND"))):
-        assert word(await biller.charge(charge_order(bench, f"att_{number}", amount)), amount) == "charged"
-    transactions = bench.billing.book.transactions.values()
+        assert word(await biller.charge(charge_order(f"att_{number}", amount)), amount) == "charged"
+    transactions = bench.simulator.book.transactions.values()
     assert [one.order.amount_text for one in transactions] == ["1250", "500.00", "1.001"]
 
 
-async def test_an_amount_that_the_operator_cannot_write_is_declined_and_not_sent(bench: OperatorBench) -> None:
+async def test_an_amount_that_the_operator_cannot_write_is_declined_and_not_sent(bench: OpbillBench) -> None:
     biller = bench.a_biller(currency_exponents={"KES": 0})
-    order = charge_order(bench, amount=Money(125_050, "KES"))
+    order = charge_order(amount=Money(125_050, "KES"))
     assert word(await biller.charge(order)) == "declined carrier_declined"
-    assert bench.billing.book.transactions == {}
+    assert bench.simulator.book.transactions == {}
 
 
-async def test_a_currency_that_nobody_knows_is_not_sent(bench: OperatorBench) -> None:
-    assert word(await bench.biller.charge(charge_order(bench, amount=Money(1, "XXX")))) == "unsent"
+async def test_a_currency_that_nobody_knows_is_not_sent(bench: OpbillBench) -> None:
+    assert word(await bench.biller.charge(charge_order(amount=Money(1, "XXX")))) == "unsent"
 
 
-async def test_a_callback_before_the_gateway_listens_is_put_off(bench: OperatorBench) -> None:
-    await bench.biller.charge(charge_order(bench))
-    bench.running.cancel()
-    await asyncio.gather(bench.running, return_exceptions=True)
-    assert await bench.call_back("att_1", "right") == 503
-
-
-async def test_two_carriers_have_different_callback_tokens(bench: OperatorBench) -> None:
+async def test_two_carriers_have_different_callback_tokens(bench: OpbillBench) -> None:
     one = bench.a_biller()
     two = Biller("other", one._settings, now_ms=lambda: 0, client=bench.client)
     assert one._token("att_1") != two._token("att_1") != one._token("att_2")
@@ -252,22 +89,22 @@ async def test_a_client_of_its_own_is_closed_at_the_end() -> None:
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
-    order = charge_order(OperatorBench())
+    order = charge_order()
     assert "closed" in str(await biller.charge(order))
 
 
 @pytest.mark.parametrize("action", ["charge", "reversal"])
 async def test_the_failpoints_stand_around_the_order(
-    bench: OperatorBench, action: str, monkeypatch: pytest.MonkeyPatch
+    bench: OpbillBench, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passed: list[str] = []
     monkeypatch.setattr("carriers.opbill.adapter.hit", passed.append)
-    await bench.biller.inquire(charge_order(bench))
+    await bench.biller.inquire(charge_order())
     assert passed == []
     if action == "charge":
-        await bench.biller.charge(charge_order(bench))
+        await bench.biller.charge(charge_order())
     else:
-        await bench.biller.reverse(reverse_order(bench))
+        await bench.biller.reverse(reverse_order())
     assert passed == [f"{action}.{place}" for place in ("before_first_byte", "after_first_byte", "after_answer")]
     assert failpoints.NAMES.issuperset(passed)
 

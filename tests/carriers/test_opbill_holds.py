@@ -10,7 +10,7 @@ from carriers.opbill.adapter import Biller, Settings
 from gateway.core.money import Money
 from gateway.http_client import HttpAnswer
 from simulators.billing_book import DECLINES
-from tests.carriers.hold_conformance import word
+from tests.carriers.conformance import word
 from tests.carriers.test_opbill import Canned, error
 
 WHERE = "http://operator.example/oneapi/1/payment/tel%3A%2B254712345100/transactions"

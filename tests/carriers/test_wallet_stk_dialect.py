@@ -14,8 +14,7 @@ from carriers import base
 from carriers.wallet_stk.adapter import Biller, Settings
 from carriers.wallet_stk.judgement import BAD_REQUEST, NOT_BEGUN, REFUSALS
 from gateway.http_client import HttpAnswer, HttpClient
-from tests.carriers.conformance import PRICE
-from tests.carriers.keyless_conformance import word
+from tests.carriers.conformance import PRICE, word
 
 KEY = "00112233445566778899aabbccddeeff"
 NOON_MS = 1_795_597_200_000  # 2026-11-25T09:00:00Z, which is noon in Nairobi.
@@ -261,8 +260,8 @@ def queried(code: str | int, **changes: Any) -> bytes:
 
 
 QUERY_ANSWERS = [
-    pytest.param(200, queried("0"), "charged", id="yes"),
-    pytest.param(200, queried(0), "charged", id="yes by number"),
+    pytest.param(200, queried("0"), "charged untold", id="yes"),
+    pytest.param(200, queried(0), "charged untold", id="yes by number"),
     pytest.param(200, queried("1032"), "declined refused", id="cancelled"),
     pytest.param(200, queried("4999"), "pending", id="still running"),
     pytest.param(200, queried("00"), "unknown", id="a code nobody knows"),
@@ -370,7 +369,7 @@ async def test_a_callback_tells_what_only_the_wallet_knows(about: str, body: byt
     [
         ("AG_1", "pending"),
         ("AG_1/0/MJ561H6X5O/125000/NLJ7RT61SV", "charged"),
-        ("AG_1/0/MJ561H6X5O", "charged"),
+        ("AG_1/0/MJ561H6X5O", "charged untold"),
         ("AG_1/0/MJ561H6X5O/100", "charged otherwise"),
         ("AG_1/0/MJ561H6X5O/125000/NLJ7RT61SW", "unknown"),
         ("AG_1/R000002", "declined carrier_declined"),

@@ -31,7 +31,7 @@ AMOUNTS = (Money(125_000, "KES"), Money(1, "KES"), Money(100_05, "KES"), Money(5
 BREAKAGES = frozenset(
     {
         *("timeout_charged", "timeout_declined", "timeout_lost", "timeout_done", "late", "inquiry_lag"),
-        *("error_before", "error_after", "garbage", "reset"),
+        *("error_before", "error_after", "garbage", "nested", "reset"),
     }
 )
 WAIT_S = 10.0

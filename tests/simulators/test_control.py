@@ -15,6 +15,7 @@ from simulators.faults import MAGIC, Scripted
 from simulators.handsets import MAGIC_BEHAVIOURS, HandsetSettings
 from simulators.journal import NAMES, read
 from simulators.smsc_settings import SmscSettings
+from simulators.web import NESTED
 from simulators.world import World, WorldSettings
 from tests.simulators.esme import ASK, SHORT_CODE, Esme
 from tests.simulators.test_billing import BASIC, order
@@ -75,6 +76,15 @@ async def test_a_phone_is_shown_and_set(remote: Remote) -> None:
     await remote.post("phones/%2B254712345100", {"behaviour": "refuses", "balance": "12.50"})
     shown = await remote.get("phones/254712345100")
     assert (shown["behaviour"], shown["balance"]) == ("refuses", "12.50")
+    world = remote.world
+    books = world.billing.book, world.wallet.book, world.camara.book, world.stk.book
+    assert [str(book.balance(PLAIN)) for book in books] == ["12.50", "12.50", "12.50", "12"]
+
+
+async def test_a_body_deeper_than_any_parser_follows_is_refused(remote: Remote) -> None:
+    for server in (remote.world.control.server, remote.world.merchant.server):
+        async with remote.client.post(f"{server.url}/sim/v1/faults", data=NESTED) as answer:
+            assert answer.status == (400 if server is remote.world.control.server else 200)
 
 
 async def test_a_behaviour_that_was_set_is_what_the_phone_does(remote: Remote) -> None:
