@@ -154,6 +154,12 @@ class Wallets(AsynchronousBillerConformance):
         await asyncio.wait_for(bench.heard.get(), WAIT_S)
         assert word(await biller.inquire(whole)) == "charged"
 
+    async def test_no_trace_has_the_number_with_or_without_its_country(self, bench: WalletBench) -> None:
+        order = charge_order(bench)
+        for result in (await bench.biller.charge(order), await bench.biller.inquire(order)):
+            assert result.trace is not None
+            assert bench.msisdn[-9:].encode() not in result.trace.sent + result.trace.received
+
 
 class TestMtn(Wallets):
     dialect = "mtn"
