@@ -137,7 +137,9 @@ class Wallet:
         """Call about a transaction now; the status of the answer, None if there was none."""
         dialect = self._dialects[transaction.order.correlator]
         wire = self.wires[dialect]
-        url = transaction.order.notify_url or (self.notice_url if dialect == "airtel" else "")
+        # Airtel says in its answer what became of a refund, and does not call about it.
+        is_noticed = dialect == "airtel" and transaction.order.kind == "charge"
+        url = transaction.order.notify_url or (self.notice_url if is_noticed else "")
         if not url:
             return None
         body = wire.callback(self._shown(transaction, status=status or transaction.status))

@@ -2,34 +2,20 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from simulators.camara_wire import PAYMENTS, REFUNDS, TOKEN_PATH
-from simulators.world import World
+from tests.journeys.billers import camara
 from tests.journeys.house import House, a_number, house
 
 pytestmark = pytest.mark.journey
 
 
-def camara(world: World) -> dict[str, Any]:  # Any: TOML of a biller.
-    at = world.camara.server.url
-    return {
-        "type": "camara",
-        "base_url": f"{at}{PAYMENTS}",
-        "refund_url": f"{at}{REFUNDS}",
-        "token_url": f"{at}{TOKEN_PATH}",
-        "client_id": "gateway",
-        "client_secret": "secret",
-        "timeout_s": 0.8,
-        "max_processing_s": 0.5,
-    }
-
-
 @pytest.fixture
 async def home(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with house(database_url, tmp_path / "journal", called_back=True, wallet="camara", biller=camara) as opened:
+    async with house(
+        database_url, tmp_path / "journal", called_back=True, wallets=("camara",), biller=camara
+    ) as opened:
         yield opened
 
 

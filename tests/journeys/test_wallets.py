@@ -2,56 +2,24 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from simulators.world import World
+from tests.journeys.billers import mtn, stk
 from tests.journeys.house import House, a_number, house
 
 pytestmark = pytest.mark.journey
 
 
-def stk(world: World) -> dict[str, Any]:  # Any: TOML of a biller.
-    settings = world.stk.settings
-    return {
-        "type": "wallet_stk",
-        "base_url": world.stk.server.url,
-        "consumer_key": settings.consumer_key,
-        "consumer_secret": settings.consumer_secret,
-        "short_code": settings.short_code,
-        "passkey": settings.passkey,
-        "initiator": settings.initiator,
-        "security_credential": settings.security_credential,
-        "callback_base_url": "http://127.0.0.1:1",
-        "callback_key": "ab" * 16,
-        "timeout_s": 0.8,
-    }
-
-
-def mtn(world: World) -> dict[str, Any]:  # Any: TOML of a biller.
-    return {
-        "type": "wallet_momo",
-        "dialect": "mtn",
-        "base_url": f"{world.wallet.server.url}/mtn",
-        "user": "gateway",
-        "password": "secret",
-        "subscription_key": "subscription",
-        "target_environment": "sandbox",
-        "timeout_s": 0.8,
-        "max_processing_s": 1.0,
-    }
-
-
 @pytest.fixture
 async def mpesa(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with house(database_url, tmp_path / "journal", called_back=True, wallet="stk", biller=stk) as opened:
+    async with house(database_url, tmp_path / "journal", called_back=True, wallets=("stk",), biller=stk) as opened:
         yield opened
 
 
 @pytest.fixture
 async def momo(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with house(database_url, tmp_path / "journal", called_back=True, wallet="wallet", biller=mtn) as opened:
+    async with house(database_url, tmp_path / "journal", called_back=True, wallets=("wallet",), biller=mtn) as opened:
         yield opened
 
 
