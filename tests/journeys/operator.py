@@ -54,14 +54,17 @@ async def carriers_file(home: House, folder: Path, *, carrier: str = "acme", **k
     return path
 
 
-def written_by_hand(folder: Path, carrier: str, rows: Iterable[tuple[str, str, str]]) -> Path:
-    """A file of yesterday with what the carrier said about some orders: of each its id, its amount, what came of it."""
+def written_by_hand(folder: Path, carrier: str, rows: Iterable[tuple[str, str, str]], *, paid: str = "") -> Path:
+    """A file of yesterday with what the carrier said about some orders: of each its id, its amount, what came of it.
+
+    *paid*: what it pays for all of them.
+    """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEAD)
     at = datetime.now(UTC).isoformat(timespec="seconds")
     told = [(at, order, "", amount, "KES", result, "") for order, amount, result in rows]
-    writer.writerows([*told, ("TRAILER", len(told), "", "")])
+    writer.writerows([*told, ("TRAILER", len(told), "", paid)])
     path = named(folder, carrier, days_ago=1)
     path.write_text(text.getvalue(), encoding="utf-8")
     return path
