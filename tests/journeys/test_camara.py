@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.journeys.billers import camara
-from tests.journeys.house import House, a_number, house
+from tests.journeys.house import House, a_number, house, together
 
 pytestmark = pytest.mark.journey
 
@@ -34,17 +34,19 @@ OUTCOMES = {
 
 
 @pytest.mark.money
-async def test_a_payment_ends_as_the_operator_says_once_it_says_so(home: House) -> None:
-    for ending, outcome in OUTCOMES.items():
+async def test_a_payment_or_a_hold_ends_as_the_operator_says_once_it_says_so(home: House) -> None:
+    async def ends(ending: str) -> None:
         phone = a_number(ending)
         asked = await home.shop.ask(phone)
         found = await home.shop.until_final(asked["id"])
-        assert (found["status"], found["reason"]) == outcome, ending
+        assert (found["status"], found["reason"]) == OUTCOMES[ending], ending
         assert len(home.evidence.charges(phone)) == (found["status"] == "succeeded"), ending
 
+    held = _held_captured_and_given_back_in_parts(home), _held_and_let_go(home)
+    await together(*(ends(ending) for ending in OUTCOMES), *held)
 
-@pytest.mark.money
-async def test_what_is_held_is_captured_and_given_back_in_parts(home: House) -> None:
+
+async def _held_captured_and_given_back_in_parts(home: House) -> None:
     phone = a_number()
     asked = await home.shop.ask(phone, capture="manual", hold="required")
     held = await home.shop.until(asked["id"], lambda payment: payment["status"] == "authorized")
@@ -64,13 +66,11 @@ async def _refunded(home: House, refund_id: str) -> None:
     await home.shop.until_event(lambda one: one["data"]["id"] == refund_id and one["type"] == "refund.succeeded")
 
 
-@pytest.mark.money
-async def test_what_is_held_is_let_go(home: House) -> None:
+async def _held_and_let_go(home: House) -> None:
     phone = a_number()
     asked = await home.shop.ask(phone, capture="manual", hold="required")
     await home.shop.until(asked["id"], lambda payment: payment["status"] == "authorized")
     await home.shop.call("POST", f"/v1/payments/{asked['id']}/cancel")
     assert (await home.shop.until_final(asked["id"]))["status"] == "failed"
-    await home.settled()
     assert home.evidence.charges(phone) == []
     assert [one["kind"] for one in home.evidence.records("camara", "released")] == ["released"]

@@ -53,8 +53,8 @@ async def test_a_morning_with_a_missing_an_extra_and_a_wrong_row(home: House, de
     await together(*(pays() for _ in range(4)))
     await home.until_rows("SELECT id FROM break WHERE kind = 'unknown_outcome'")
     assert (await home.shop.payment(lost))["status"] == "processing"
-    knobs = {"drop": [await attempt_of(home, paid[0])], "wrong_amount": [await attempt_of(home, paid[1])], "extra": 1}
-    path = await carriers_file(home, tmp_path, **knobs)
+    dropped, wrong = await attempt_of(home, paid[0]), await attempt_of(home, paid[1])
+    path = await carriers_file(home, tmp_path, drop=[dropped], wrong_amount=[wrong], extra=1)
     taken, again, listed = await desk.type(("reconcile", path), ("reconcile", path), ("breaks", "list"))
     assert taken.out.splitlines()[1:] == [
         "state      taken",

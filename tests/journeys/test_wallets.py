@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.billers import mtn, stk
-from tests.journeys.house import House, a_number, house
+from tests.journeys.billers import stk
+from tests.journeys.house import House, a_number, house, together
 
 pytestmark = pytest.mark.journey
 
@@ -14,12 +14,6 @@ pytestmark = pytest.mark.journey
 @pytest.fixture
 async def mpesa(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
     async with house(database_url, tmp_path / "journal", called_back=True, wallets=("stk",), biller=stk) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def momo(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with house(database_url, tmp_path / "journal", called_back=True, wallets=("wallet",), biller=mtn) as opened:
         yield opened
 
 
@@ -32,7 +26,6 @@ async def ended(home: House, ending: str) -> tuple[str, str | None]:
 # The last three digits are those of docs/simulators.md.
 OF_THE_PROMPT = {
     "555": ("succeeded", None),
-    "970": ("failed", "insufficient_funds"),
     "971": ("failed", "limit_exceeded"),
     "972": ("failed", "refused"),
     "973": ("failed", "unreachable"),
@@ -46,37 +39,28 @@ OF_THE_PROMPT = {
 
 @pytest.mark.money
 async def test_a_prompted_wallet_pays_or_says_why_not(mpesa: House) -> None:
-    for ending, outcome in OF_THE_PROMPT.items():
-        if ending == "970":
-            continue  # Asked a second time; the story of its own is below.
-        assert await ended(mpesa, ending) == outcome, ending
+    async def ends(ending: str) -> None:
+        assert await ended(mpesa, ending) == OF_THE_PROMPT[ending], ending
 
+    async def is_pending_and_not_unknown() -> None:
+        phone = a_number()
+        asked = await mpesa.shop.ask(phone)
+        paid = await mpesa.shop.until_final(asked["id"])
+        assert (paid["status"], paid["outcome_unknown"]) == ("succeeded", False)
+        [row] = mpesa.evidence.rows("SELECT carrier_reference FROM payment WHERE id = :id", id=asked["id"])
+        assert row.carrier_reference.startswith("ws_CO_")
+        assert len(mpesa.evidence.charges(phone)) == 1
+        assert not [text for text in await mpesa.texts(phone) if "do not know yet" in text]
 
-@pytest.mark.money
-async def test_an_accepted_push_is_pending_and_not_unknown(mpesa: House) -> None:
-    phone = a_number()
-    asked = await mpesa.shop.ask(phone)
-    paid = await mpesa.shop.until_final(asked["id"])
-    assert (paid["status"], paid["outcome_unknown"]) == ("succeeded", False)
-    [row] = mpesa.evidence.rows("SELECT carrier_reference FROM payment WHERE id = :id", id=asked["id"])
-    assert row.carrier_reference.startswith("ws_CO_")
-    assert len(mpesa.evidence.charges(phone)) == 1
-    assert not [text for text in await mpesa.texts(phone) if "do not know yet" in text]
+    async def is_not_pushed_again_and_the_callback_tells() -> None:
+        phone = a_number("980")
+        asked = await mpesa.shop.ask(phone)
+        assert (await mpesa.shop.until_final(asked["id"]))["status"] == "succeeded"
+        prompts = [one for one in mpesa.evidence.records("stk", "prompt") if one["msisdn"].lstrip("+") == phone[1:]]
+        assert (len(prompts), len(mpesa.evidence.charges(phone))) == (1, 1)
 
-
-@pytest.mark.money
-async def test_a_push_whose_answer_was_lost_is_not_pushed_again_and_the_callback_tells(mpesa: House) -> None:
-    phone = a_number("980")
-    asked = await mpesa.shop.ask(phone)
-    assert (await mpesa.shop.until_final(asked["id"]))["status"] == "succeeded"
-    prompts = [one for one in mpesa.evidence.records("stk", "prompt") if one["msisdn"].lstrip("+") == phone[1:]]
-    assert (len(prompts), len(mpesa.evidence.charges(phone))) == (1, 1)
-
-
-@pytest.mark.money
-async def test_a_client_keyed_wallet_pays(momo: House) -> None:
-    assert await ended(momo, "555") == ("succeeded", None)
-
-
-async def test_a_client_keyed_wallet_declines(momo: House) -> None:
-    assert await ended(momo, "911") == ("failed", "limit_exceeded")
+    await together(
+        *(ends(ending) for ending in OF_THE_PROMPT),
+        is_pending_and_not_unknown(),
+        is_not_pushed_again_and_the_callback_tells(),
+    )
