@@ -132,6 +132,19 @@ class Billing:
         found = self.book.transactions.get(correlator)
         return found is not None and self.book.expire(found)
 
+    def overturn(self, correlator: str) -> bool:
+        """Charge now what was denied for lack of funds, and call back, as some operators do once there are funds.
+
+        False: that was not denied.
+        """
+        transaction = self.book.transactions.get(correlator)
+        if transaction is None or transaction.status != "Denied":
+            return False
+        transaction.status, transaction.error = "Processing", None
+        self.book.execute(transaction)
+        self._call_back(transaction)
+        return True
+
     async def call_back(self, correlator: str) -> None:
         """Call about a transaction once more, now; return when the call is answered."""
         await self._post_callback(self.book.transactions[correlator])

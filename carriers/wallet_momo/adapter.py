@@ -118,13 +118,13 @@ class Biller:
         except (NoToken, NotSent) as error:
             return base.Unsent(detail=str(error))
         except NoAnswer as error:
-            return base.Unknown(detail=str(error), trace=self._trace(ask, None, at_ms))
+            return base.Unknown(detail=str(error), trace=self._trace(ask, None, order, at_ms))
         hit(f"{action}.after_answer")
         if _is_unauthorized(answer):
             result: base.ChargeResult = base.Unsent(detail="the provider refused our access token")
         else:
             result = self._dialect.judge_order(answer, order)
-        return msgspec.structs.replace(result, trace=self._trace(ask, answer, at_ms))
+        return msgspec.structs.replace(result, trace=self._trace(ask, answer, order, at_ms))
 
     async def _inquire(self, order: Order) -> base.InquiryResult:
         deadline, asked = self._deadline(), self._dialect.inquiry(order)
@@ -135,12 +135,12 @@ class Biller:
             try:
                 answer = await self._authorized(ask, deadline)
             except NoAnswer as error:
-                return base.Unknown(detail=str(error), trace=self._trace(ask, None, at_ms))
+                return base.Unknown(detail=str(error), trace=self._trace(ask, None, order, at_ms))
             except (NoToken, NotSent) as error:
                 return base.Unknown(detail=str(error))
             found = self._dialect.judge_inquiry(ask, answer, order)
             if not isinstance(found, Ask):
-                return msgspec.structs.replace(found, trace=self._trace(ask, answer, at_ms))
+                return msgspec.structs.replace(found, trace=self._trace(ask, answer, order, at_ms))
             asked = found
         return base.Unknown(detail="too many questions") if isinstance(asked, Ask) else asked
 
@@ -199,8 +199,14 @@ class Biller:
     def _url(self, ask: Ask) -> str:
         return f"{self._settings.base_url.rstrip('/')}{ask.path}"
 
-    def _trace(self, ask: Ask, answer: HttpAnswer | None, at_ms: int) -> base.Trace:
-        return trace(ask.method, self._url(ask), ask.body, answer, at_ms)
+    def _trace(self, ask: Ask, answer: HttpAnswer | None, order: Order, at_ms: int) -> base.Trace:
+        """Without the phone's number, also where the dialect leaves out its country."""
+        seen = trace(ask.method, self._url(ask), ask.body, answer, at_ms)
+        number = order.msisdn.removeprefix(f"+{self._settings.country_code}").removeprefix("+").encode()
+        hidden = b"*" * len(number)
+        return msgspec.structs.replace(
+            seen, sent=seen.sent.replace(number, hidden), received=seen.received.replace(number, hidden)
+        )
 
     def _callback_url(self, attempt_id: str) -> str:
         if not self._settings.callback_base_url:

@@ -26,7 +26,7 @@ from gateway.core.holds import (
     start_capture,
     start_release,
 )
-from gateway.core.inquiries import is_believable, is_believed, rung
+from gateway.core.inquiries import is_believable, is_believed, rung, sent_again
 from gateway.core.payment import (
     AskDeclined,
     AskDelivered,
@@ -94,6 +94,7 @@ from gateway.core.steps import (
     ask_the_carrier,
     captured,
     end,
+    in_full,
     is_current,
     noted,
     reference_learned,
@@ -239,7 +240,7 @@ def _charged(payment: Payment, event: Charged, rules: Rules) -> Decision:
     if payment.operation is not None and payment.operation.kind is OperationKind.RESERVE:
         return _unlisted(payment, event)  # It was asked to hold the money, and nobody has asked it to take any.
     if payment.cancel_requested:
-        charged = replace(payment, carrier_reference=event.carrier_reference)
+        charged = replace(payment, carrier_reference=in_full(payment, event))
         return start_reversal(charged, event, State.REVERSING)
     return captured(payment, event, rules)
 
@@ -385,7 +386,7 @@ def _reversal_again(payment: Payment, event: ReverseUnsent | ReverseNotFound, ru
         return noted(payment, event, rules)
     if isinstance(event, ReverseNotFound) and not is_believed(operation, event.at_ms, rules):
         return ask_the_carrier(payment, event, rules, found=not is_believable(operation, event.at_ms, rules))
-    waiting = replace(operation, unsent=operation.unsent + 1, not_found=0, not_found_at_ms=None, unknown_since_ms=None)
+    waiting = sent_again(operation, rules)
     again = Reverse(
         attempt_id=operation.attempt_id,
         charge_attempt_id=operation.charge_attempt_id,

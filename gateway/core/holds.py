@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from gateway.core.inquiries import is_believable, is_believed, rung
+from gateway.core.inquiries import is_believable, is_believed, rung, sent_again
 from gateway.core.payment import (
     BreakKind,
     CaptureRequested,
@@ -35,7 +35,7 @@ from gateway.core.payment import (
     SendText,
     State,
 )
-from gateway.core.steps import ask_the_carrier, captured, end, is_current, noted, start_reversal
+from gateway.core.steps import ask_the_carrier, captured, end, in_full, is_current, noted, start_reversal
 
 TEXTS: Final = {Reason.CANCELLED: "cancelled", Reason.EXPIRED: "expired", Reason.REFUSED: "refused"}
 
@@ -124,7 +124,7 @@ def capture_done(payment: Payment, event: Charged, rules: Rules) -> Decision:
         return Decision(payment, (OpenBreak(kind=BreakKind.MISMATCH, detail=detail),))
     hold_ended_post = _post(payment, EntryKind.HOLD_ENDED)
     if payment.cancel_requested:
-        charged = replace(payment, carrier_reference=event.carrier_reference)
+        charged = replace(payment, carrier_reference=in_full(payment, event))
         reversal = start_reversal(charged, replace(event, amount_minor=payment.ordered_minor), State.REVERSING)
         return replace(reversal, effects=(hold_ended_post, *reversal.effects))
     return captured(payment, event, rules, hold_ended_post)
@@ -150,7 +150,7 @@ def captured_in_vain(payment: Payment, event: Charged, rules: Rules) -> Decision
     """It was to be released, and an earlier capture had been carried out: the money goes back by a Reversal."""
     if not is_current(payment, event):
         return _unexpected(payment, f"attempt {event.attempt_id} succeeded beside attempt {payment.attempt_id}")
-    charged = replace(payment, carrier_reference=event.carrier_reference, cancel_requested=True)
+    charged = replace(payment, carrier_reference=in_full(payment, event), cancel_requested=True)
     reversal = start_reversal(charged, event, State.REVERSING)
     return replace(reversal, effects=(_post(payment, EntryKind.HOLD_ENDED), *reversal.effects))
 
@@ -201,7 +201,7 @@ def hold_order_again(payment: Payment, event: HoldOrderUnsent | HoldOrderNotDone
         return ask_the_carrier(payment, event, rules, found=not is_believable(operation, event.at_ms, rules))
     if operation.kind is OperationKind.CAPTURE and payment.cancel_requested:
         return start_release(payment, Reason.CANCELLED)
-    waiting = replace(operation, unsent=operation.unsent + 1, not_found=0, not_found_at_ms=None, unknown_since_ms=None)
+    waiting = sent_again(operation, rules)
     delay_ms = rung(rules.resend_ladder_ms, operation.unsent)
     again = EndHold(attempt_id=operation.attempt_id, kind=operation.kind, delay_ms=delay_ms)
     return Decision(replace(payment, operation=waiting), (again,))

@@ -33,6 +33,22 @@ def _not_found_so_far(operation: Operation, at_ms: int, rules: Rules) -> int:
     return operation.not_found + is_new
 
 
+def sent_again(operation: Operation, rules: Rules) -> Operation:
+    """*operation* as it goes out once more, under the same id.
+
+    Its questions begin anew; those about an order that is lost again and again climb on, to a person.
+    """
+    is_new = operation.unsent < len(rules.resend_ladder_ms)
+    return replace(
+        operation,
+        unsent=operation.unsent + 1,
+        inquiries=0 if is_new else operation.inquiries,
+        not_found=0,
+        not_found_at_ms=None,
+        unknown_since_ms=None,
+    )
+
+
 def ask_again(
     operation: Operation, at_ms: int, rules: Rules, *, found: bool, is_pending: bool = False
 ) -> tuple[Operation, list[Effect]]:

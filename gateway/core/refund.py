@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from gateway.core.inquiries import ask_again, is_believable, is_believed, rung
+from gateway.core.inquiries import ask_again, is_believable, is_believed, rung, sent_again
 from gateway.core.money import Money
 from gateway.core.payment import (
     BreakKind,
@@ -40,6 +40,7 @@ from gateway.core.payment import (
     StillPending,
 )
 from gateway.core.public import rfc3339
+from gateway.core.steps import longer
 
 
 class RefundState(StrEnum):
@@ -224,11 +225,6 @@ def _reference_learned(refund: Refund, payment: Payment, event: ReferenceLearned
     return RefundDecision(replace(refund, operation=named))
 
 
-def longer(known: str | None, told: str) -> str:
-    """What an order is called: a carrier's later word holds its earlier one, and may come before it."""
-    return known if known is not None and known.startswith(told) else told
-
-
 def _unsent(refund: Refund, payment: Payment, event: ReverseUnsent, rules: Rules) -> RefundDecision:
     assert refund.operation is not None
     if refund.operation.outcome_unknown:
@@ -250,7 +246,7 @@ def _again(refund: Refund, payment: Payment, operation: Operation, at_ms: int, r
     if payment.state is State.REVERSED:
         gone = ReverseDeclined(at_ms=at_ms, attempt_id=refund.id, detail="the carrier took the charge back before it")
         return _failed(refund, payment, gone, rules)
-    waiting = replace(operation, unsent=operation.unsent + 1, not_found=0, not_found_at_ms=None, unknown_since_ms=None)
+    waiting = sent_again(operation, rules)
     pending = replace(refund, state=RefundState.PENDING, operation=waiting)
     return RefundDecision(pending, (_order(waiting, rung(rules.resend_ladder_ms, operation.unsent)),))
 

@@ -84,12 +84,13 @@ def ask_the_carrier(
 def start_reversal(payment: Payment, event: Charged, state: State) -> Decision:
     # One Reversal a charge, so its attempt id can be derived: no chance is needed here and a repeat finds the same id.
     reversal_id = "rev_" + event.attempt_id.removeprefix("att_")
+    reference = in_full(payment, event)
     taken_minor = payment.amount.amount_minor if event.amount_minor is None else event.amount_minor
     operation = Operation(
         attempt_id=reversal_id,
         kind=OperationKind.REVERSE,
         charge_attempt_id=event.attempt_id,
-        carrier_reference=event.carrier_reference,
+        carrier_reference=reference,
         amount_minor=taken_minor,
     )
     reversing = replace(payment, state=state, operation=operation, reversed_attempt_id=event.attempt_id)
@@ -101,7 +102,7 @@ def start_reversal(payment: Payment, event: Charged, state: State) -> Decision:
             Reverse(
                 attempt_id=reversal_id,
                 charge_attempt_id=event.attempt_id,
-                carrier_reference=event.carrier_reference,
+                carrier_reference=reference,
             ),
         ),
     )
@@ -148,6 +149,20 @@ def _other_reference(payment: Payment, attempt_id: str, reference: str) -> Decis
     return Decision(payment, (OpenBreak(kind=BreakKind.MISMATCH, detail=detail),))
 
 
+def longer(known: str | None, told: str) -> str:
+    """What an order is called: a carrier's later word holds its earlier one, and may come before it."""
+    return known if known is not None and known.startswith(told) else told
+
+
+def in_full(payment: Payment, event: Charged) -> str:
+    """What the carrier calls the charge. This yes may answer a question of before a callback told more."""
+    operation = payment.operation
+    if operation is not None and operation.attempt_id == event.attempt_id:
+        return longer(operation.reference, event.carrier_reference)
+    known = payment.carrier_reference if payment.attempt_id == event.attempt_id else None
+    return longer(known, event.carrier_reference)
+
+
 def captured(payment: Payment, event: Charged, rules: Rules, *before: Effect) -> Decision:
     """The money is taken and the merchant may deliver; in escrow it waits for the buyer's word."""
     taken = replace(
@@ -155,7 +170,7 @@ def captured(payment: Payment, event: Charged, rules: Rules, *before: Effect) ->
         state=State.CAPTURED,
         operation=None,
         deadline_at_ms=None,
-        carrier_reference=event.carrier_reference,
+        carrier_reference=in_full(payment, event),
         ended_at_ms=event.at_ms,
         captured_minor=payment.ordered_minor,
     )

@@ -18,7 +18,7 @@ CODE_KEY = "ab" * 16
 LIMIT_S = 30.0
 DRY_RUN = """
 [gateway]
-database = "sqlite:///{database}"
+database = "{database}"
 listen = "{listen}"
 
 [carriers.acme]
@@ -33,10 +33,11 @@ biller = {{ type = "loopback" }}
 """
 
 
-def dry_run(folder: Path, *, database: Path, listen: str = "127.0.0.1:0", mode: str = "test") -> Path:
-    """A configuration file for a gateway without a network."""
+def dry_run(folder: Path, *, database: Path | str, listen: str = "127.0.0.1:0", mode: str = "test") -> Path:
+    """A configuration file for a gateway without a network. *database*: a file of SQLite, or a URL."""
     path = folder / "gateway.toml"
-    path.write_text(DRY_RUN.format(database=database, listen=listen, mode=mode), encoding="utf-8")
+    url = database if isinstance(database, str) else f"sqlite:///{database}"
+    path.write_text(DRY_RUN.format(database=url, listen=listen, mode=mode), encoding="utf-8")
     return path
 
 

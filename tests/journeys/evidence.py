@@ -5,7 +5,7 @@ gateway.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -34,9 +34,9 @@ WITHOUT_REF = ("You refused", "Too many wrong codes")
 class Evidence:
     """Reads the journals of *world* and the database."""
 
-    def __init__(self, world: World, engine: Engine, folder: Path, *, wallet: str = "") -> None:
+    def __init__(self, world: World, engine: Engine, folder: Path, *, wallets: Sequence[str] = ()) -> None:
         self._world = world
-        self._wallet = wallet
+        self._wallets = wallets
         self._engine = engine
         self._folder = folder
         self._printed: list[tuple[str, str]] = []
@@ -68,7 +68,8 @@ class Evidence:
         return [one for one in self._executed("refund") if msisdn in (None, one.msisdn)]
 
     def _executed(self, kind: str) -> list[Executed]:
-        return [one for one in journal.executed(self._folder, self._wallet or "billing") if one.kind == kind]
+        names = self._wallets or ("billing",)
+        return [one for name in names for one in journal.executed(self._folder, name) if one.kind == kind]
 
     def asks(self) -> Counter[tuple[str, str]]:
         """How often each phone was asked for each code. The first text with a code asks, later ones may remind."""
@@ -101,7 +102,7 @@ class Evidence:
         assert sorted(row.kind for row in found) == sorted(breaks), found
         assert not (given_up := self.rows("SELECT job, error FROM quarantine")), given_up
 
-    def _judge_wallet(self) -> None:
+    def _judge_wallets(self) -> None:
         """A wallet names orders by itself, so each phone's money is compared: what it paid and what it has back."""
         moved: Counter[str] = Counter()
         for one in (*self.charges(), *self.refunds()):
@@ -115,8 +116,8 @@ class Evidence:
         assert {row.msisdn.lstrip("+"): int(row.minor) for row in booked} == {k: v for k, v in moved.items() if v}
 
     def _judge_money(self) -> None:
-        if self._wallet:
-            self._judge_wallet()
+        if self._wallets:
+            self._judge_wallets()
             return
         charges, refunds = self.charges(), self.refunds()
         posted = {kind: self._sources(kind) for kind in ("capture", "late_charge", "reversal")}
@@ -179,7 +180,7 @@ class Evidence:
         told = [number for number in numbers if number in descriptions]
         untold = [number for number in numbers if number not in descriptions]
         searched = Secrets(numbers=untold, codes=codes, keys=self._keys | secrets)
-        found = leaks(searched, self._engine, printed, except_in=CARRIERS_NAMES if self._wallet == "stk" else ())
+        found = leaks(searched, self._engine, printed, except_in=CARRIERS_NAMES if "stk" in self._wallets else ())
         found += leaks(Secrets(numbers=told, codes=(), keys=()), self._engine, printed, except_in=MERCHANTS_WORDS)
         assert not found, found[:20]
 
@@ -260,10 +261,10 @@ def _kind(text: str, codes: Collection[str], ref: str, without_ref: tuple[str, .
 
 
 @contextmanager
-def evidence(world: World, database: str, folder: Path, *, wallet: str = "") -> Iterator[Evidence]:
-    """Open it over *database* and the journals in *folder*; *wallet* names the one that says what money moved."""
+def evidence(world: World, database: str, folder: Path, *, wallets: Sequence[str] = ()) -> Iterator[Evidence]:
+    """Open it over *database* and the journals in *folder*; *wallets*: those that say what money moved."""
     engine = connect(database, read_only=True)
     try:
-        yield Evidence(world, engine, folder, wallet=wallet)
+        yield Evidence(world, engine, folder, wallets=wallets)
     finally:
         engine.dispose()

@@ -10,7 +10,7 @@ import itertools
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,14 @@ from gateway.config import ApiSection, CarrierSection, Config, EngineSection, Ga
 from gateway.engine.clock import Clock
 from merchants.keys import Merchant
 from simulators.billing import BillingSettings
+from simulators.camara import CamaraSettings
 from simulators.handsets import HandsetSettings
 from simulators.reading import codes_in
 from simulators.smsc_settings import SmscSettings
+from simulators.wallet_momo import WalletSettings
 from simulators.wallet_stk import WalletStkSettings
 from simulators.world import World, WorldSettings
+from tests.journeys.billers import BILLERS, opbill
 from tests.journeys.evidence import CODE_KEY, Evidence, evidence
 
 SHORT_CODE = "22345"
@@ -46,9 +49,9 @@ PATIENCE_MS = 2_000
 _numbers = itertools.count(100)
 
 
-def a_number(ending: str = "555") -> str:
+def a_number(ending: str = "555", prefix: str = "+2547") -> str:
     """A number that no other payment of this run has; its last three digits may be magic."""
-    return f"+2547{next(_numbers):05d}{ending}"
+    return f"{prefix}{next(_numbers) % 10 ** (10 - len(prefix)):0{10 - len(prefix)}d}{ending}"
 
 
 def config_for(database: str, world: World, **carrier: Any) -> Config:  # Any: settings of a carrier.
@@ -65,14 +68,7 @@ def config_for(database: str, world: World, **carrier: Any) -> Config:  # Any: s
         "not_found_gap_s": 0.1,
         "resend_ladder_s": (0.1, 0.2, 0.5),
         "bearer": smsc_settings(world),
-        "biller": {
-            "type": "opbill",
-            "base_url": world.billing.server.url,
-            "user": "gateway",
-            "password": "secret",
-            "timeout_s": 1.0,
-            "max_processing_s": 1.0,
-        },
+        "biller": {**opbill(world), "timeout_s": 1.0, "max_processing_s": 1.0},
     }
     return Config(
         gateway=GatewaySection(database=database, listen="127.0.0.1:0", development=True),
@@ -102,10 +98,18 @@ def world_settings(folder: Path | None, **changes: Any) -> WorldSettings:  # Any
     settings = WorldSettings(
         journal=folder,
         short_code=SHORT_CODE,
-        smsc=SmscSettings(late_response_s=1.0, retry_delay_s=0.1, receipt_late_s=0.5, freeze_s=1.0),
+        smsc=SmscSettings(
+            accounts=dict.fromkeys(("gateway", *BILLERS), "secret"),
+            late_response_s=1.0,
+            retry_delay_s=0.1,
+            receipt_late_s=0.5,
+            freeze_s=1.0,
+        ),
         billing=BillingSettings(late_after_s=None, slow_s=0.5, inquiry_lag_s=0.5, callback_late_s=0.5),
         handsets=HandsetSettings(reply_delay_s=0.02, late_reply_s=3600.0, inbox_max=100),
+        wallet=WalletSettings(late_after_s=None, slow_s=0.5, inquiry_lag_s=0.5, callback_late_s=0.5),
         stk=WalletStkSettings(pays_after_s=0.05, prompt_s=0.3, query_lag_s=0.5, callback_late_s=0.3),
+        camara=CamaraSettings(late_after_s=None, slow_s=0.5, inquiry_lag_s=0.5, callback_late_s=0.5),
     )
     return replace(settings, **changes)
 
@@ -277,11 +281,10 @@ class House:
 
 def hurry(world: World) -> dict[str, Any]:  # Any: settings of a carrier.
     """Even shorter waits, for journeys in which nothing else happens on the machine's account."""
-    biller = {"type": "opbill", "base_url": world.billing.server.url, "user": "gateway", "password": "secret"}
     return {
         "inquiry_ladder_s": (0.1, 0.2, 0.3, 0.4, 0.5),
         "bearer": {**smsc_settings(world), "response_timeout_s": 0.6},
-        "biller": {**biller, "timeout_s": 0.8, "max_processing_s": 0.5},
+        "biller": opbill(world),
     }
 
 
@@ -299,19 +302,24 @@ async def house(
     folder: Path,
     *,
     called_back: bool = False,
-    wallet: str = "",
+    wallets: Sequence[str] = (),
     biller: Callable[[World], dict[str, Any]] | None = None,
+    beside: Callable[[World, CarrierSection], dict[str, CarrierSection]] | None = None,
     **carrier: Any,
 ) -> AsyncIterator[House]:  # Any: settings of the carrier.
     """Open it, and at the end hold the journals against the books. *called_back*: the biller calls about charges.
 
-    *biller*: its settings instead of the operator's; *wallet*: the journal that then says what truly moved.
+    *biller*: its settings instead of the operator's; *wallets*: the journals that then say what truly moved; *beside*:
+    further carriers, made after the first one.
     """
     async with World(world_settings(folder)) as world, aiohttp.ClientSession() as http:
         merchant = a_shop(database)
         chosen = hurry(world) if biller is None else {**hurry(world), "biller": biller(world)}
-        gateway = await _started(config_for(database, world, **chosen, **carrier), called_back=called_back)
-        with evidence(world, database, folder, wallet=wallet) as seen, logged() as log:
+        config = config_for(database, world, **chosen, **carrier)
+        if beside is not None:
+            config = replace(config, carriers={**config.carriers, **beside(world, config.carriers["acme"])})
+        gateway = await _started(config, called_back=called_back)
+        with evidence(world, database, folder, wallets=wallets) as seen, logged() as log:
             opened = House(world, gateway, Shop(http, gateway.url, merchant.test_key), seen)
             try:
                 await open_webhooks(opened.shop, world)
@@ -360,13 +368,14 @@ def _with_callbacks(config: Config) -> Config:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         listen = f"127.0.0.1:{free.getsockname()[1]}"
-    acme = config.carriers["acme"]
+    called = {name: replace(one, biller=_calling(one.biller, listen)) for name, one in config.carriers.items()}
+    return replace(config, gateway=replace(config.gateway, listen=listen), carriers=called)
+
+
+def _calling(biller: dict[str, Any], listen: str) -> dict[str, Any]:  # Any: settings of a biller.
     # CAMARA takes no other; its simulator calls the loopback without a certificate all the same.
-    scheme = "https" if acme.biller["type"] == "camara" else "http"
-    biller = {**acme.biller, "callback_base_url": f"{scheme}://{listen}", "callback_key": CALLBACK_KEY}
-    return replace(
-        config, gateway=replace(config.gateway, listen=listen), carriers={"acme": replace(acme, biller=biller)}
-    )
+    scheme = "https" if biller["type"] == "camara" else "http"
+    return {**biller, "callback_base_url": f"{scheme}://{listen}", "callback_key": CALLBACK_KEY}
 
 
 async def open_webhooks(shop: Shop, world: World) -> None:

@@ -34,7 +34,13 @@ MERCHANTS_WORDS: Final = frozenset({("payment", "description"), ("event", "body"
 """Where a shop's own words stand, so that a number which it put into a description is found there."""
 
 
-CARRIERS_NAMES: Final = frozenset({("attempt", "carrier_reference"), ("payment", "carrier_reference")})
+CARRIERS_NAMES: Final = frozenset(
+    {
+        *(("attempt", "carrier_reference"), ("payment", "carrier_reference")),
+        # The same of an order that is under way.
+        *(("payment", "operation"), ("refund", "operation"), ("outbox", "body")),
+    }
+)
 """Where M-Pesa's name of a push stands, which ends in digits of the number; it is what it can be asked by."""
 
 

@@ -2,34 +2,20 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from simulators.camara_wire import PAYMENTS, REFUNDS, TOKEN_PATH
-from simulators.world import World
-from tests.journeys.house import House, a_number, house
+from tests.journeys.billers import camara
+from tests.journeys.house import House, a_number, house, together
 
 pytestmark = pytest.mark.journey
 
 
-def camara(world: World) -> dict[str, Any]:  # Any: TOML of a biller.
-    at = world.camara.server.url
-    return {
-        "type": "camara",
-        "base_url": f"{at}{PAYMENTS}",
-        "refund_url": f"{at}{REFUNDS}",
-        "token_url": f"{at}{TOKEN_PATH}",
-        "client_id": "gateway",
-        "client_secret": "secret",
-        "timeout_s": 0.8,
-        "max_processing_s": 0.5,
-    }
-
-
 @pytest.fixture
 async def home(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with house(database_url, tmp_path / "journal", called_back=True, wallet="camara", biller=camara) as opened:
+    async with house(
+        database_url, tmp_path / "journal", called_back=True, wallets=("camara",), biller=camara
+    ) as opened:
         yield opened
 
 
@@ -48,17 +34,19 @@ OUTCOMES = {
 
 
 @pytest.mark.money
-async def test_a_payment_ends_as_the_operator_says_once_it_says_so(home: House) -> None:
-    for ending, outcome in OUTCOMES.items():
+async def test_a_payment_or_a_hold_ends_as_the_operator_says_once_it_says_so(home: House) -> None:
+    async def ends(ending: str) -> None:
         phone = a_number(ending)
         asked = await home.shop.ask(phone)
         found = await home.shop.until_final(asked["id"])
-        assert (found["status"], found["reason"]) == outcome, ending
+        assert (found["status"], found["reason"]) == OUTCOMES[ending], ending
         assert len(home.evidence.charges(phone)) == (found["status"] == "succeeded"), ending
 
+    held = _held_captured_and_given_back_in_parts(home), _held_and_let_go(home)
+    await together(*(ends(ending) for ending in OUTCOMES), *held)
 
-@pytest.mark.money
-async def test_what_is_held_is_captured_and_given_back_in_parts(home: House) -> None:
+
+async def _held_captured_and_given_back_in_parts(home: House) -> None:
     phone = a_number()
     asked = await home.shop.ask(phone, capture="manual", hold="required")
     held = await home.shop.until(asked["id"], lambda payment: payment["status"] == "authorized")
@@ -78,13 +66,11 @@ async def _refunded(home: House, refund_id: str) -> None:
     await home.shop.until_event(lambda one: one["data"]["id"] == refund_id and one["type"] == "refund.succeeded")
 
 
-@pytest.mark.money
-async def test_what_is_held_is_let_go(home: House) -> None:
+async def _held_and_let_go(home: House) -> None:
     phone = a_number()
     asked = await home.shop.ask(phone, capture="manual", hold="required")
     await home.shop.until(asked["id"], lambda payment: payment["status"] == "authorized")
     await home.shop.call("POST", f"/v1/payments/{asked['id']}/cancel")
     assert (await home.shop.until_final(asked["id"]))["status"] == "failed"
-    await home.settled()
     assert home.evidence.charges(phone) == []
     assert [one["kind"] for one in home.evidence.records("camara", "released")] == ["released"]

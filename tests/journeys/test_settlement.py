@@ -3,7 +3,13 @@
 The captures are a day old; all else is what operators do: commands, a file, a bank over HTTP, its report.
 """
 
+import csv
+import io
+import itertools
+import re
+import zlib
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,14 +17,14 @@ import aiohttp
 import msgspec
 import pytest
 
-from gateway.store.merchant_reads import Owner
-from gateway.store.statements import statement, statements
-from merchants.statement_files import as_csv, as_pdf
+from gateway.app import Gateway
+from gateway.config import read
 from simulators.bank import Bank
-from tests.cli.commands import Finished, Here, dry_run
+from tests.cli.commands import CODE_KEY, Finished, Here, dry_run
+from tests.journeys.operator import files_of, written_by_hand
+from tests.journeys.processes import toml
 from tests.store.bench import a_captured_payment, rows
 from tests.store.settling_bench import a_store_later
-from tests.stores import reading
 
 pytestmark = pytest.mark.money
 
@@ -39,26 +45,36 @@ class Day:
     def __init__(self, gateway: Here, folder: Path, url: str, bank: Bank) -> None:
         self._gateway = gateway
         self._folder = folder
-        self._config = dry_run(folder, database=Path(url.removeprefix("sqlite:///")))
+        self._config = dry_run(folder, database=url)
+        files = toml(msgspec.to_builtins(files_of("acme")), "carriers.acme.files")
+        self._config.write_text(f"{self._config.read_text()}\n{files}\n", encoding="utf-8")
+        self._runs = itertools.count(1)
         self.url = url
         self.bank = bank
         self.merchant_id = ""
+        self.key = ""
 
     def run(self, *words: str, code: int = 0) -> Finished:
         finished = self._gateway(*words, "--config", str(self._config))
         assert finished.code == code, finished
         return finished
 
-    def open(self, account: str, *, payments: int = 2) -> None:
-        """A shop with terms, and captures of yesterday."""
-        self.run("merchant", "add", "--name", "Asha Mboga Ltd", "--shop", "Mama Asha", "--keyword", "ASHA")
-        terms = ("--zone", "Africa/Nairobi", "--wait", "*=0", "--account-name", "Asha", "--account", account)
-        self.run("merchant", "terms", "--merchant", "ASHA", *terms)
+    def open(self, account: str, *terms: str, fee_schedule: str | None = None) -> None:
+        """A shop with terms, and two captures of yesterday."""
+        added = self.run("merchant", "add", "--name", "Asha Mboga Ltd", "--shop", "Mama Asha", "--keyword", "ASHA").out
+        self.key = added.partition("test key")[2].split()[0]
+        self.agree(account, *(terms or ("--wait", "*=0")))
         [row] = rows(self.url, "SELECT id FROM merchant")
         self.merchant_id = row.id
         with a_store_later(self.url, days=-1.5) as store:
-            for n in range(payments):
-                a_captured_payment(store, f"k-{n}", merchant_id=row.id, msisdn=f"+2547111{n:05d}")
+            for n in range(2):
+                fields = {"merchant_id": row.id, "msisdn": f"+2547111{n:05d}", "fee_schedule": fee_schedule}
+                a_captured_payment(store, f"k-{n}", **fields)
+
+    def agree(self, account: str, *terms: str) -> None:
+        """On these terms, money goes to *account*."""
+        whose = ("--merchant", "ASHA", "--zone", "Africa/Nairobi", "--account-name", "Asha", "--account", account)
+        self.run("merchant", "terms", *whose, *terms)
 
     def payout(self, state: str) -> str:
         """The id of the only payout in *state*."""
@@ -71,9 +87,21 @@ class Day:
         payout_id = self.payout("draft")
         for by in ("amina", "joseph"):
             self.run("payouts", "approve", payout_id, "--by", by)
-        out = self._folder / "run.xml"
+        out = self._folder / f"run-{next(self._runs)}.xml"
         said = self.run("payouts", "submit", str(out), *DEBTOR).out
         return said.partition(":")[0], out.read_bytes()
+
+    @asynccontextmanager
+    async def served(self) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
+        """A gateway on this database, and whom to ask it with."""
+        config, secrets = read(self._config, {"GATEWAY_CODE_KEY": CODE_KEY})
+        gateway = Gateway(config, secrets)
+        await gateway.start()
+        try:
+            async with aiohttp.ClientSession() as http:
+                yield http, gateway.url
+        finally:
+            await gateway.stop()
 
     async def hand_over(self, content: bytes) -> str:
         async with aiohttp.ClientSession() as http, http.post(f"{self.bank.server.url}/files", data=content) as answer:
@@ -89,57 +117,123 @@ class Day:
 
 
 @pytest.fixture
+def day_of_both(
+    database_url: str, tmp_path: Path, bank: Bank, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Day:
+    return Day(Here(monkeypatch, capsys), tmp_path, database_url, bank)
+
+
+@pytest.fixture
 def day(
     sqlite_url: str, tmp_path: Path, bank: Bank, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Day:
     return Day(Here(monkeypatch, capsys), tmp_path, sqlite_url, bank)
 
 
-@pytest.mark.parametrize("form", ["json", "csv"])
-async def test_captures_become_a_paid_payout_and_a_statement(day: Day, form: str) -> None:
-    day.open("1100223344")
+FEES = """name = "standard"
+[[rates]]
+currency = "KES"
+carrier_share_basis_points = 2400
+vat_basis_points = 1600
+withholding_basis_points = 300
+[[rates.tiers]]
+basis_points = 150
+"""
+# Of two captures of KES 1,250.00; a tenth of what is left is kept back.
+LINES = {
+    **{"opening": 0, "gross": 250_000, "carrier_share": -60_000, "fees": -3_750, "vat": -600, "withholding": -5_570},
+    **{"reserve": -18_008, "payout": -162_072, "closing": 0},
+}
+
+
+def remittance(day: Day, folder: Path) -> Path:
+    """The carrier's file about all that was captured; it pays what is not its share."""
+    captures = rows(day.url, "SELECT id FROM attempt ORDER BY id")
+    return written_by_hand(folder, "acme", [(row.id, "1250.00", "Charged") for row in captures], paid="1900.00")
+
+
+def numbers_in(pdf: bytes) -> list[str]:
+    """The amounts on its page, top-down."""
+    streams = re.findall(rb"stream\n(.*?)\nendstream", pdf, re.DOTALL)
+    words = b" ".join(zlib.decompress(stream) for stream in streams if stream.startswith(b"\x78"))
+    return [found.decode() for found in re.findall(rb"\((-?[0-9.]+) KES\)", words)]
+
+
+async def test_captures_become_a_paid_payout_and_a_statement(day_of_both: Day, tmp_path: Path) -> None:
+    day = day_of_both
+    form = "csv" if day.url.startswith("postgresql") else "json"
+    path = tmp_path / "fees.toml"
+    path.write_text(FEES, encoding="utf-8")
+    fee_schedule = day.run("fees", "add", str(path)).out.split()[0]
+    kept = ("--wait", "*=after_remittance", "--reserve-percent", "10", "--reserve-days", "30")
+    day.open("1100223344", *kept, fee_schedule=fee_schedule)
+    assert "0 settlements, 0 payouts" in day.run("settle").out, "the carrier has not paid yet"
+    assert "KES 1,900.00, booked\n" in day.run("reconcile", str(remittance(day, tmp_path))).out
     file_id, content = day.submit()
     assert await day.hand_over(content) == await day.hand_over(content) == file_id
-    assert list(day.bank.paid.values()) == [Decimal("2500.00")]
+    assert list(day.bank.paid.values()) == [Decimal("1620.72")]
     await day.report(file_id, form=form)
     payout_id = day.payout("paid")
     assert list(day.bank.paid) == [payout_id]
-    with reading(day.url) as conn:
-        [told] = statements(conn, Owner(day.merchant_id, "test"), limit=2, older_than=None)
-        assert statement(conn, Owner(day.merchant_id, "live"), told.id) is None
-    assert told.lines == (("opening", 0), ("gross", 250_000), ("payout", -250_000))
-    assert (told.closing_minor, told.payout_id) == (0, payout_id)
-    assert b"payout,-250000,2\r\n" in as_csv(told)
-    assert as_pdf(told).startswith(b"%PDF-") and as_pdf(told) == as_pdf(told)
+    await _judge_statement(day, payout_id)
     day.run("ledger", "verify")
 
 
-async def test_a_rejected_payout_is_available_again_and_drafted_anew(day: Day) -> None:
-    day.open("1100223901")
-    file_id, content = day.submit()
-    await day.hand_over(content)
-    assert day.bank.paid == {}
-    await day.report(file_id)
-    assert rows(day.url, "SELECT detail FROM payout")[0].detail == "RJCT AC01"
-    first = day.payout("failed")
-    day.run("settle")
-    assert day.payout("draft") != first
-    day.run("ledger", "verify")
+async def _judge_statement(day: Day, payout_id: str) -> None:
+    """JSON, CSV and PDF say the same, and the ledger says it as well."""
+    async with day.served() as (http, url):
+
+        async def get(path: str) -> bytes:
+            async with http.get(f"{url}/v1/statements{path}", headers={"Authorization": f"Bearer {day.key}"}) as answer:
+                assert answer.status == 200, await answer.text()
+                return await answer.read()
+
+        [listed] = msgspec.json.decode(await get(""))["data"]
+        told = msgspec.json.decode(await get(f"/{listed['id']}"))
+        table, page = await get(f"/{listed['id']}/csv"), await get(f"/{listed['id']}/pdf")
+    assert told["payout"] == payout_id and listed["lines"] == told["lines"]
+    lines = {one["line"]: one["amount"] for one in told["lines"]}
+    assert lines == LINES and sum(lines.values()) == lines["closing"] == 0
+    assert {row["line"]: int(row["amount"]) for row in csv.DictReader(io.StringIO(table.decode()))} == LINES
+    assert numbers_in(page) == [f"{Decimal(amount) / 100:.2f}" for amount in LINES.values()]
+    legs = rows(day.url, "SELECT account, sum(amount_minor) AS n FROM leg GROUP BY account")
+    left = {row.account.replace(day.merchant_id, "ASHA"): int(row.n) for row in legs if row.n}
+    # What the carrier brought less what was paid out: the reserve, our fee, and the taxes.
+    assert left == {
+        "bank:main": 190_000 - 162_072,
+        "merchant:ASHA:reserve": -18_008,
+        "fee": -3_750,
+        "tax:vat": -600,
+        "tax:wht": -5_570,
+    }
 
 
-async def test_a_returned_payout_comes_back_after_it_was_paid(day: Day) -> None:
-    day.open("1100223902")
+@pytest.mark.parametrize(
+    ("account", "state", "why"), [("1100223901", "failed", "RJCT AC01"), ("1100223902", "returned", "RTRN AC04")]
+)
+async def test_money_that_came_back_goes_out_again_once(day_of_both: Day, account: str, state: str, why: str) -> None:
+    day = day_of_both
+    day.open(account)
     file_id, content = day.submit()
     await day.hand_over(content)
     await day.report(file_id)
-    day.payout("paid")
-    day.bank.return_some(file_id)
-    await day.report(file_id)
-    await day.report(file_id)
-    day.payout("returned")
+    if state == "returned":
+        day.payout("paid")
+        day.bank.return_some(file_id)
+        await day.report(file_id)
+        await day.report(file_id)
+    first = day.payout(state)
     assert day.bank.paid == {}
-    [at_bank] = rows(day.url, "SELECT sum(amount_minor) AS n FROM leg WHERE account = 'bank:main'")
+    [at_bank] = rows(day.url, "SELECT coalesce(sum(amount_minor), 0) AS n FROM leg WHERE account = 'bank:main'")
     assert at_bank.n == 0
+    assert rows(day.url, "SELECT detail FROM payout")[0].detail == why
+    day.agree("1100223344", "--wait", "*=0")
+    file_id, content = day.submit()
+    await day.hand_over(content)
+    await day.report(file_id)
+    again = day.payout("paid")
+    assert again != first and day.bank.paid == {again: Decimal("2500.00")}
+    assert "0 settlements, 0 payouts" in day.run("settle").out
     day.run("ledger", "verify")
 
 
