@@ -24,6 +24,8 @@ from gateway.store.unit import Needs
 # An attempt may be this much older than its end: unknown outcomes take a day and more.
 OPEN_FOR_MS = 7 * 24 * 3600 * 1000
 MISSING_PAGE = 1_000
+_TURNS = 7_366_001
+"""Of advisory locks: the carriers' turns."""
 
 
 class CarrierFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +47,12 @@ class CarrierFile(msgspec.Struct, frozen=True, kw_only=True):
     """`none`, `open` or `posted`."""
     detail: str
     at_ms: int
+
+
+def take_turn(conn: Connection, carrier: str) -> None:
+    """Until the commit nobody else writes of *carrier*'s files: what is read from now on is all that they have told."""
+    if conn.dialect.name == "postgresql":  # On SQLite whoever writes is alone.
+        conn.execute(text("SELECT pg_advisory_xact_lock(:n, hashtext(:carrier))"), {"n": _TURNS, "carrier": carrier})
 
 
 def by_hash(conn: Connection, carrier: str, sha256: str) -> CarrierFile | None:
