@@ -72,6 +72,14 @@ class OnlyTried(Exception):
         """The orders that the rows are about."""
 
 
+class Registered(Exception):
+    """Raised in place of writing: *file* has the same content, or was taken for the same date and number."""
+
+    def __init__(self, file: CarrierFile) -> None:
+        super().__init__(f"{file.name} is registered")
+        self.file = file
+
+
 @dataclass(slots=True)
 class RegisterFile:
     """Put a file into the registry, and open a break for each that should have come before it."""
@@ -87,8 +95,14 @@ class RegisterFile:
         return Needs()
 
     def run(self, unit: Unit) -> Found:
+        """Raise Registered if the registry has it, or another in its place."""
         found, file = Found(), self.file
-        carrier_files.hold(unit.conn, file.carrier)
+        carrier_files.take_turn(unit.conn, file.carrier)
+        here = carrier_files.by_hash(unit.conn, file.carrier, file.sha256) or carrier_files.in_its_place(
+            unit.conn, file.carrier, file.business_date, file.sequence
+        )
+        if here is not None:
+            raise Registered(here)
         breaks = [] if file.state == "refused" else [(BreakKind.FILE_MISSING, words) for words in self._gaps(unit)]
         if file.state == "refused":
             breaks.append((BreakKind.CONTROL_TOTAL, f"{file.carrier} file {file.name}: {file.detail}"))
@@ -161,6 +175,7 @@ class MatchRows:
 
     def run(self, unit: Unit) -> Found:
         found = Found()
+        carrier_files.take_turn(unit.conn, self.file.carrier)
         ids, references = carrier_files.names(self.rows)
         by_id, by_reference, of_payment = carrier_files.named_orders(unit.conn, self.file.carrier, ids, references)
         every = {order.id for orders in of_payment.values() for order in orders}
@@ -312,7 +327,13 @@ class MissRows:
 
     def run(self, unit: Unit) -> Found:
         found = Found()
+        carrier_files.take_turn(unit.conn, self.file.carrier)
+        # Another file may have told of them since they were looked up.
+        before = carrier_files.matched(unit.conn, {order.id for order in self.orders})
+        told = {attempt_id for attempt_id, said in before if said != Said.FAILED}
         for order in self.orders:
+            if order.id in told:
+                continue
             # What was given back and no file has is nothing that the carrier owes us.
             owed_minor = -order.amount_minor if order.kind in _GIVES_BACK else order.amount_minor
             unit.effects.open_break(

@@ -84,7 +84,7 @@ class FileWatch:
         return [one for missed, one in words.items() if missed not in known]
 
     def _miss(self, carrier: str, unit: Unit) -> list[str]:
-        carrier_files.hold(unit.conn, carrier)
+        carrier_files.take_turn(unit.conn, carrier)
         missed = self._missed(carrier, unit.conn)
         for words in missed:
             unit.effects.open_break(BreakKind.FILE_MISSING, None, words)

@@ -26,7 +26,7 @@ from gateway.core.carrier_files import (
     read_rows,
     window_ms,
 )
-from gateway.engine.file_jobs import EndFile, Found, MatchRows, MissRows, OnlyTried, RegisterFile
+from gateway.engine.file_jobs import EndFile, Found, MatchRows, MissRows, OnlyTried, Registered, RegisterFile
 from gateway.store import carrier_files
 from gateway.store.apply import Job, RetryBatch, Store
 from gateway.store.carrier_files import CarrierFile
@@ -134,21 +134,23 @@ class Reconciler:
             raise Refused(f"{path.name}: expected a name like {terms.files.pattern}")
         with self._reads.connect() as conn:
             known = carrier_files.by_hash(conn, terms.carrier, sums.sha256)
-            day = name.business_date.isoformat()
-            other = carrier_files.in_its_place(conn, terms.carrier, day, name.sequence)
-        if known is not None and known.state == "taken" and known.remittance != "open":
+        if known is None:
+            file = self._new_file(path, sums, name.business_date, name.sequence)
+            try:
+                found = self._apply(RegisterFile(file, terms.files, dry_run))
+            except Registered as registered:
+                known = registered.file
+            else:
+                if file.state == "refused":
+                    raise Refused(f"{path.name}: {file.detail}; nothing of it counts")
+                return file, found
+        if known.sha256 != sums.sha256:
+            raise Refused(f"{path.name}: {known.name} was taken for that date and number, with another content")
+        if known.state == "taken" and known.remittance != "open":
             raise Refused(f"{path.name}: known; its content was taken as {known.name}")
-        if known is not None and known.state == "refused":
+        if known.state == "refused":
             raise Refused(f"{path.name}: known, and refused before: {known.detail}")
-        if known is not None:  # Its reader was stopped, or the sums of its remittance did not agree.
-            return known, Found()
-        if other is not None:
-            raise Refused(f"{path.name}: {other.name} was taken for that date and number, with another content")
-        file = self._new_file(path, sums, name.business_date, name.sequence)
-        found = self._apply(RegisterFile(file, terms.files, dry_run))
-        if file.state == "refused":
-            raise Refused(f"{path.name}: {file.detail}; nothing of it counts")
-        return file, found
+        return known, Found()  # Its reader was stopped or is at it, or the sums of its remittance did not agree.
 
     def _new_file(self, path: Path, sums: Sums, day: date, sequence: int | None) -> CarrierFile:
         remitted_minor = None if sums.trailer is None else sums.trailer.remitted_minor

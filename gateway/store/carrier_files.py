@@ -24,6 +24,8 @@ from gateway.store.unit import Needs
 # An attempt may be this much older than its end: unknown outcomes take a day and more.
 OPEN_FOR_MS = 7 * 24 * 3600 * 1000
 MISSING_PAGE = 1_000
+_TURNS = 7_366_001
+"""Of advisory locks: the carriers' turns."""
 
 
 class CarrierFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +49,12 @@ class CarrierFile(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
+def take_turn(conn: Connection, carrier: str) -> None:
+    """Until the commit nobody else writes of *carrier*'s files: what is read from now on is all that they have told."""
+    if conn.dialect.name == "postgresql":  # On SQLite whoever writes is alone.
+        conn.execute(text("SELECT pg_advisory_xact_lock(:n, hashtext(:carrier))"), {"n": _TURNS, "carrier": carrier})
+
+
 def by_hash(conn: Connection, carrier: str, sha256: str) -> CarrierFile | None:
     """The file with just this content."""
     file = tables.carrier_file
@@ -67,13 +75,6 @@ def locked(conn: Connection, file_id: str) -> CarrierFile:
     """The file as it is now; whoever changes what is owed for it waits for its turn."""
     file = tables.carrier_file
     return CarrierFile(**conn.execute(select(file).where(file.c.id == file_id).with_for_update()).one()._mapping)
-
-
-def hold(conn: Connection, carrier: str) -> None:
-    """Wait for whoever registers or misses a file of *carrier* just now. Its first file's row is the lock."""
-    file = tables.carrier_file
-    first = select(file.c.id).where(file.c.carrier == carrier).order_by(file.c.id).limit(1)
-    conn.execute(first.with_for_update()).first()
 
 
 def of_break(conn: Connection, break_id: str) -> str | None:

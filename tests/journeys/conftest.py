@@ -8,6 +8,7 @@ import pytest
 
 from simulators.world import World
 from tests.journeys.house import House, house, hurry
+from tests.journeys.pair import Pair, two_processes
 from tests.journeys.processes import Nursery, nursery
 
 LONGEST = "test_a_frozen_owner_charges_nobody_twice_and_starts_nothing_when_it_thaws"
@@ -46,4 +47,11 @@ async def without_holds(database_url: str, tmp_path: Path) -> AsyncIterator[Hous
 def processes() -> Iterator[Nursery]:
     """Starts gateways as processes of their own, quickly."""
     with nursery() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def pair(postgres_url: str, tmp_path: Path, processes: Nursery) -> AsyncIterator[Pair]:
+    """Two gateway processes on one PostgreSQL."""
+    async with two_processes(postgres_url, tmp_path, processes) as opened:
         yield opened

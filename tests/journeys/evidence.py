@@ -102,12 +102,13 @@ class Evidence:
         assert sorted(row.kind for row in found) == sorted(breaks), found
         assert not (given_up := self.rows("SELECT job, error FROM quarantine")), given_up
 
-    def _judge_wallets(self) -> None:
-        """A wallet names orders by itself, so each phone's money is compared: what it paid and what it has back."""
+    def judge_each_phone(self) -> None:
+        """What each phone has paid and has back, by the operator and by the books; never more back than it has paid."""
         moved: Counter[str] = Counter()
         for one in (*self.charges(), *self.refunds()):
             minor = int(one.amount * 100)
             moved[one.msisdn.lstrip("+")] += minor if one.kind == "charge" else -minor
+        assert min(moved.values(), default=0) >= 0, moved
         booked = self.rows(
             "SELECT c.msisdn, sum(l.amount_minor) AS minor FROM entry e JOIN leg l ON l.entry_id = e.id"
             " JOIN payment p ON p.id = e.payment_id JOIN consumer c ON c.id = p.consumer_id"
@@ -117,7 +118,7 @@ class Evidence:
 
     def _judge_money(self) -> None:
         if self._wallets:
-            self._judge_wallets()
+            self.judge_each_phone()  # A wallet names orders by itself.
             return
         charges, refunds = self.charges(), self.refunds()
         posted = {kind: self._sources(kind) for kind in ("capture", "late_charge", "reversal")}

@@ -129,6 +129,9 @@ class Answered(msgspec.Struct, frozen=True):
 class Shop:
     """A merchant's side: one key, one base address."""
 
+    pause_s = 0.01
+    """Between two looks at what it waits for."""
+
     def __init__(self, http: aiohttp.ClientSession, base: str, key: str) -> None:
         self._http = http
         self._base = base
@@ -160,7 +163,10 @@ class Shop:
         return created
 
     async def payment(self, payment_id: str) -> dict[str, Any]:  # Any: JSON of the API.
-        answer = await self.call("GET", f"/v1/payments/{payment_id}")
+        return await self._shown(f"/v1/payments/{payment_id}")
+
+    async def _shown(self, path: str) -> dict[str, Any]:  # Any: JSON of the API.
+        answer = await self.call("GET", path)
         assert answer.status == 200, answer.body
         found: dict[str, Any] = answer.body
         return found
@@ -169,11 +175,20 @@ class Shop:
         self, payment_id: str, reached: Callable[[dict[str, Any]], bool], limit_s: float = WAIT_S
     ) -> dict[str, Any]:  # Any: JSON of the API.
         """The payment, once *reached* holds."""
+        return await self._until(f"/v1/payments/{payment_id}", reached, limit_s)
+
+    async def _until(
+        self, path: str, reached: Callable[[dict[str, Any]], bool], limit_s: float
+    ) -> dict[str, Any]:  # Any: JSON of the API.
         ends_s = time.monotonic() + limit_s
-        while not reached(found := await self.payment(payment_id)):
+        while not reached(found := await self._shown(path)):
             assert time.monotonic() < ends_s, f"still {found}"
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(self.pause_s)
         return found
+
+    async def until_refunded(self, refund_id: str) -> dict[str, Any]:  # Any: JSON of the API.
+        """The refund, once it has ended."""
+        return await self._until(f"/v1/refunds/{refund_id}", lambda refund: refund["status"] in FINAL, WAIT_S)
 
     async def until_final(self, payment_id: str) -> dict[str, Any]:  # Any: JSON of the API.
         return await self.until(payment_id, lambda payment: payment["status"] in FINAL)

@@ -82,23 +82,24 @@ def nursery() -> Iterator[Nursery]:
             opened.close()
 
 
-class GatewayProcess:
-    """One `gateway serve`. Fresh: it has a port of its own each time."""
+class CommandProcess:
+    """One `gateway` command in a process of its own, with a configuration file of its own."""
 
     _numbers = itertools.count(1)
 
-    def __init__(self, nursery: Nursery, config: Config, folder: Path, *, failpoint: str = "") -> None:
-        name = f"{config.gateway.process_name or 'gateway'}-{next(self._numbers)}"
-        self.url = ""
-        """Where it listens, once it does."""
+    def __init__(
+        self, nursery: Nursery, name: str, config: Config, folder: Path, *arguments: str, failpoint: str = ""
+    ) -> None:
+        name = f"{name}-{next(self._numbers)}"
         self._out = folder / f"{name}.out"
         self._errors = folder / f"{name}.log"
         self._nursery = nursery
+        self._errors.touch()
         path = folder / f"{name}.toml"
         path.write_text(toml(msgspec.to_builtins(config)), encoding="utf-8")
         self.pid = nursery.start(
             Wanted(
-                arguments=["serve", "--config", str(path)],
+                arguments=[*arguments, "--config", str(path)],
                 environment={"GATEWAY_CODE_KEY": CODE_KEY.hex(), "GATEWAY_FAILPOINT": failpoint},
                 out=str(self._out),
                 errors=str(self._errors),
@@ -111,16 +112,6 @@ class GatewayProcess:
         status = self._nursery.statuses.get(self.pid)
         return None if status is None else os.waitstatus_to_exitcode(status)
 
-    async def serving(self) -> None:
-        """Wait until it listens."""
-        await until(lambda: self._said() or self.returncode is not None, START_LIMIT_S, "a gateway that serves")
-        assert self.returncode is None, self.log()
-        self.url = self._said().removeprefix("serving ").strip()
-
-    def _said(self) -> str:
-        text = self._out.read_text() if self._out.exists() else ""
-        return text if text.endswith("\n") else ""
-
     async def ended(self, limit_s: float) -> int:
         """Its return code, once it has ended."""
         await until(lambda: self.returncode is not None, limit_s, f"the end of process {self.pid}")
@@ -131,14 +122,38 @@ class GatewayProcess:
         assert self.returncode is None, f"process {self.pid} has ended with {self.returncode}"
         os.kill(self.pid, number)
 
+    def out(self) -> str:
+        return self._out.read_text(encoding="utf-8")
+
+    def log(self) -> str:
+        return self._errors.read_text(encoding="utf-8")
+
+
+class GatewayProcess(CommandProcess):
+    """One `gateway serve`. Fresh: it has a port of its own each time."""
+
+    def __init__(self, nursery: Nursery, config: Config, folder: Path, *, failpoint: str = "") -> None:
+        super().__init__(
+            nursery, config.gateway.process_name or "gateway", config, folder, "serve", failpoint=failpoint
+        )
+        self.url = ""
+        """Where it listens, once it does."""
+
+    async def serving(self) -> None:
+        """Wait until it listens."""
+        await until(lambda: self._said() or self.returncode is not None, START_LIMIT_S, "a gateway that serves")
+        assert self.returncode is None, self.log()
+        self.url = self._said().removeprefix("serving ").strip()
+
+    def _said(self) -> str:
+        text = self._out.read_text() if self._out.exists() else ""
+        return text if text.endswith("\n") else ""
+
     async def stop(self, limit_s: float = 15.0) -> None:
         """Tell it to stop, and expect that it does so cleanly."""
         self.send(signal.SIGTERM)
         code = await self.ended(limit_s)
         assert code == 0, f"ended with {code}: {self.log()}"
-
-    def log(self) -> str:
-        return self._errors.read_text(encoding="utf-8")
 
     def troubles(self) -> list[str]:
         """Its log lines of the levels error and above."""

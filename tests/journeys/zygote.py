@@ -14,10 +14,10 @@ from typing import NoReturn
 import msgspec
 
 from gateway import adapters, cli
-from gateway.cli import commands, serve
+from gateway.cli import commands, ledger, reconcile, serve
 
-# What a gateway loads only when it is told to serve.
-LOADED = (commands, serve, adapters.kinds("Bearer"), adapters.kinds("Biller"))
+# What a gateway loads only when it is told to serve, to take a file or to verify its books.
+LOADED = (commands, serve, reconcile, ledger, adapters.kinds("Bearer"), adapters.kinds("Biller"))
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,10 +82,12 @@ def _become(wanted: Wanted) -> NoReturn:
 
 def _bury() -> None:
     for pid in tuple(_children):
-        buried, status = os.waitpid(pid, os.WNOHANG)
-        if buried:
-            _children.discard(pid)
-            _say(Said(pid=pid, status=status))
+        # A signal may interrupt this very loop, and then another has buried it.
+        with contextlib.suppress(ChildProcessError):
+            buried, status = os.waitpid(pid, os.WNOHANG)
+            if buried:
+                _children.discard(pid)
+                _say(Said(pid=pid, status=status))
 
 
 def _say(said: Said) -> None:
