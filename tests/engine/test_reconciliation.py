@@ -126,6 +126,14 @@ def test_the_same_content_is_taken_once_whatever_its_name(bench: Bench) -> None:
     assert (count(bench.url, "carrier_file"), count(bench.url, "carrier_match")) == (1, 1)
 
 
+def test_two_quiet_days_are_two_files(bench: Bench) -> None:
+    for name in (named(0, 1), named(1, 2)):
+        assert bench.take(bench.file(name=name)).file.rows == 0
+    with pytest.raises(Refused, match="known"):
+        bench.take(bench.file(name=named(1, 2)))
+    assert bench.breaks() == {}
+
+
 @pytest.mark.money
 @pytest.mark.parametrize(
     ("trailer", "why"),
