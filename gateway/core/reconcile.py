@@ -58,7 +58,7 @@ def meant(row: Row, named: Ours, siblings: Collection[Ours], told: Collection[st
     """The order that *row* is about, out of the one that it names and the others of the same payment.
 
     Carriers tell a capture and what was given back under the reservation's or the charge's id or reference. *told*:
-    the orders of which another row has said the same; of two equal refunds each row means another.
+    the orders of which another row has said it; of two equal refunds each row means another.
     """
     of_charge = [one for one in siblings if one.charge_attempt_id == named.charge_attempt_id and one is not named]
     if row.said in (Said.REVERSED, Said.REFUNDED) and named.kind in ("charge", "reserve", "capture"):
@@ -66,7 +66,9 @@ def meant(row: Row, named: Ours, siblings: Collection[Ours], told: Collection[st
         # Who has one word for both means whatever we ordered.
         found = [one for one in of_charge if one.kind in ("reverse", "refund")]
         found.sort(key=lambda one: (one.amount_minor != row.amount_minor, one.kind != wanted, one.id in told))
-        return found[0] if found else _taken(named, of_charge)
+        # Told already, and of another amount: the carrier gives back what nobody had ordered.
+        is_other = not found or (found[0].id in told and found[0].amount_minor != row.amount_minor)
+        return _taken(named, of_charge) if is_other else found[0]
     if row.said in (Said.CHARGED, Said.FAILED) and named.kind == "reserve":
         return _taken(named, of_charge)
     return named

@@ -2,16 +2,23 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from gateway.core.fees import FeeSchedule, Rates
+from gateway.core.payment import Capture, ChargeTakenBack
 from gateway.engine import reconciliation
 from gateway.engine.reconciliation import Refused
 from gateway.engine.write_offs import WriteOff
 from gateway.store.apply import Store
+from gateway.store.engine import begin_write
+from gateway.store.fee_schedules import add_schedule
+from gateway.store.unit import Needs
 from tests.engine.file_bench import BY_REFERENCE, LINES, ZONE, Bench, a_bench, today
-from tests.store.bench import applied, count, rows
+from tests.store.bench import Odd, a_captured_payment, applied, count, rows
+from tests.store.refund_bench import done, refunded
 
 
 @pytest.fixture
@@ -225,6 +232,48 @@ def test_what_the_carrier_takes_back_later_it_keeps_of_a_later_payment(bench: Be
     report = bench.take(bench.file(*lines, trailer="T,2,0.00,0.00", name=named(1, 2)))
     assert report.file.remittance == "posted"
     assert rows(bench.url, "SELECT count(*) AS n FROM remitted_attempt")[0].n == 2
+
+
+@pytest.mark.money
+@pytest.mark.parametrize("is_one_file", [True, False], ids=["one file", "a file each"])
+@pytest.mark.parametrize(
+    ("returned", "paid"), [(("carrier_share",), (95_000, -53_200)), ((), (95_000, -70_000))], ids=["returned", "kept"]
+)
+def test_of_what_is_refunded_out_of_escrow_the_carrier_gives_its_share_back(
+    bench: Bench, returned: tuple[str, ...], paid: tuple[int, int], is_one_file: bool
+) -> None:
+    rates = Rates(currency="KES", carrier_share_basis_points=2_400, returned=returned)  # type: ignore[arg-type]
+    with begin_write(bench.store._engine) as conn:
+        fees = add_schedule(conn, FeeSchedule(name="standard", rates=(rates,)), 1).id
+    payment = a_captured_payment(bench.store, capture=Capture.ESCROW, fee_schedule=fees)
+    order = refunded(bench.store, payment, 70_000)
+    applied(bench.store, done(order))
+    charge = f"{payment.attempt_id},SR1,1250.00,KES,OK,"
+    refund = f"{order.body['attempt_id']},SR9,-700.00,KES,REFUND,"
+    if is_one_file:
+        files = [bench.file(charge, refund, trailer=f"T,2,550.00,{Decimal(sum(paid)) / 100}")]
+    else:
+        files = [
+            bench.file(line, name=named(0, n), trailer=f"T,1,,{Decimal(minor) / 100}")
+            for n, (line, minor) in enumerate(zip((charge, refund), paid, strict=True), start=1)
+        ]
+    assert {bench.take(file).file.remittance for file in files} == {"posted"}
+
+
+@pytest.mark.money
+@pytest.mark.parametrize("said", ["REV", "REFUND"])
+def test_what_a_carrier_gives_back_beside_a_refund_is_no_part_of_it(bench: Bench, said: str) -> None:
+    """The carrier tells both under the charge; only the words are others."""
+    payment = a_captured_payment(bench.store)
+    order = refunded(bench.store, payment, 30_000)
+    applied(bench.store, done(order))
+    event = ChargeTakenBack(at_ms=payment.updated_at_ms, attempt_id=payment.attempt_id or "")
+    applied(bench.store, Odd(lambda unit: unit.decide(payment.id, event), Needs(payment_ids=(payment.id,))))
+    lines = [f"{payment.attempt_id},SR1,1250.00,KES,OK,", f"{order.body['attempt_id']},SR9,-300.00,KES,{said},"]
+    last = f"{payment.attempt_id},SR1,-950.00,KES,REV,"
+    report = bench.take(bench.file(*lines, last, trailer="T,3,0.00,0.00"))
+    # What is less than the charge a person looks at; the sums agree.
+    assert (report.file.remittance, bench.breaks()) == ("posted", {"amount": 30_000})
 
 
 @pytest.mark.money
