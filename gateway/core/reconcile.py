@@ -66,9 +66,12 @@ def meant(row: Row, named: Ours, siblings: Collection[Ours], told: Collection[st
         # Who has one word for both means whatever we ordered.
         found = [one for one in of_charge if one.kind in ("reverse", "refund")]
         found.sort(key=lambda one: (one.amount_minor != row.amount_minor, one.kind != wanted, one.id in told))
-        # Told already, and of another amount: the carrier gives back what nobody had ordered.
-        is_other = not found or (found[0].id in told and found[0].amount_minor != row.amount_minor)
-        return _taken(named, of_charge) if is_other else found[0]
+        taken = _taken(named, of_charge)
+        if not found:
+            return taken
+        # Not what was ordered, and either that is told or this is the whole charge: the carrier gave back unasked.
+        is_unasked = found[0].id in told or row.amount_minor == taken.amount_minor
+        return taken if found[0].amount_minor != row.amount_minor and is_unasked else found[0]
     if row.said in (Said.CHARGED, Said.FAILED) and named.kind == "reserve":
         return _taken(named, of_charge)
     return named

@@ -368,6 +368,7 @@ class EndFile:
             # The words name no sum: it may change while breaks are settled, and it stays one break.
             at_risk = Money(taken_minor - share_minor - remitted_minor, file.currency)
             words = f"{file.carrier} file {file.name}"
+            _tell_sum(unit, missed, at_risk)
             unit.effects.open_break(BreakKind.REMITTANCE, None, words, at_risk=at_risk, carrier_file_id=file.id)
             found.note_break(BreakKind.REMITTANCE, abs(at_risk.amount_minor))
             return "open"
@@ -376,6 +377,14 @@ class EndFile:
         carrier_files.mark_remitted(unit.conn, file.id, unit.now_ms)
         settle_breaks(unit, [missed], "the sums agree now")
         return "posted"
+
+
+def _tell_sum(unit: Unit, missed: str, at_risk: Money) -> None:
+    """The break is known, and this is what it is about now. Who would have written off another sum is asked again."""
+    of = tables.open_break
+    stale = (of.c.id == missed) & of.c.resolved_at_ms.is_(None) & (of.c.amount_minor != at_risk.amount_minor)
+    changed = {"amount_minor": at_risk.amount_minor, "proposed_by": "", "proposal": ""}
+    unit.conn.execute(update(of).where(stale).values(**changed))
 
 
 def _remittance(file: CarrierFile, mode: str, bank: str, taken_minor: int, share_minor: int) -> ledger.Entry:

@@ -18,7 +18,7 @@ from gateway.store.fee_schedules import add_schedule
 from gateway.store.unit import Needs
 from tests.engine.file_bench import BY_REFERENCE, LINES, ZONE, Bench, a_bench, today
 from tests.store.bench import Odd, a_captured_payment, applied, count, rows
-from tests.store.refund_bench import done, refunded
+from tests.store.refund_bench import declined, done, refunded
 
 
 @pytest.fixture
@@ -294,6 +294,29 @@ def test_a_difference_is_a_break_until_two_persons_give_it_up(bench: Bench) -> N
     assert bench.entries("remittance") == [("bank:main", 120_000), ("carrier:acme:receivable", -120_000)]
     with pytest.raises(ValueError, match="was resolved before, by juma"):
         applied(bench.store, WriteOff(found.id, "ali", "me too"))
+
+
+@pytest.mark.money
+def test_a_difference_is_written_off_as_it_is_now(bench: Bench) -> None:
+    payment = a_captured_payment(bench.store)
+    order = refunded(bench.store, payment, 30_000)
+    event = ChargeTakenBack(at_ms=payment.updated_at_ms, attempt_id=payment.attempt_id or "")
+    applied(bench.store, Odd(lambda unit: unit.decide(payment.id, event), Needs(payment_ids=(payment.id,))))
+    lines = (
+        f"{payment.attempt_id},SR1,{amount},KES,{said}," for amount, said in (("1250.00", "OK"), ("-1250.00", "REV"))
+    )
+    path = bench.file(*lines, trailer="T,2,0.00,-50.00")
+    bench.take(path)
+    assert bench.breaks() == {"remittance": 35_000}, "the refund may still be carried out"
+    [found] = rows(bench.url, 'SELECT id FROM "break"')
+    applied(bench.store, WriteOff(found.id, "asha", "their rounding"))
+    applied(bench.store, declined(order))
+    assert bench.take(path).file.remittance == "open"
+    assert bench.breaks() == {"remittance": 5_000}
+    applied(bench.store, WriteOff(found.id, "juma", "agreed"))
+    assert bench.entries("write_off") == [], "nobody has agreed to this sum yet"
+    applied(bench.store, WriteOff(found.id, "asha", "still"))
+    assert bench.take(path).file.remittance == "posted"
 
 
 def test_a_name_of_another_layout_is_refused(bench: Bench) -> None:
