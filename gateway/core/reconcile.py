@@ -58,15 +58,25 @@ def meant(row: Row, named: Ours, siblings: Collection[Ours], told: Collection[st
     """The order that *row* is about, out of the one that it names and the others of the same payment.
 
     Carriers tell a capture and what was given back under the reservation's or the charge's id or reference. *told*:
-    the orders of which another row has said the same; of two equal refunds each row means another.
+    the orders of which another row has said it; of two equal refunds each row means another.
     """
     of_charge = [one for one in siblings if one.charge_attempt_id == named.charge_attempt_id and one is not named]
     if row.said in (Said.REVERSED, Said.REFUNDED) and named.kind in ("charge", "reserve", "capture"):
-        wanted = "reverse" if row.said is Said.REVERSED else "refund"
-        # Who has one word for both means whatever we ordered.
-        found = [one for one in of_charge if one.kind in ("reverse", "refund")]
+        wanted, taken = "reverse" if row.said is Said.REVERSED else "refund", _taken(named, of_charge)
+        is_whole = row.amount_minor == taken.amount_minor
+        # Who has one word for both means whatever we ordered; but not what was refused to us, if all has gone back.
+        found = [
+            one
+            for one in of_charge
+            if one.kind == "reverse"
+            or (one.kind == "refund" and not (one.status == "failed" and is_whole and row.said is Said.REVERSED))
+        ]
         found.sort(key=lambda one: (one.amount_minor != row.amount_minor, one.kind != wanted, one.id in told))
-        return found[0] if found else _taken(named, of_charge)
+        if not found:
+            return taken
+        # Not what was ordered, and either that is told or this is the whole charge: the carrier gave back unasked.
+        is_unasked = found[0].amount_minor != row.amount_minor and (found[0].id in told or is_whole)
+        return taken if is_unasked else found[0]
     if row.said in (Said.CHARGED, Said.FAILED) and named.kind == "reserve":
         return _taken(named, of_charge)
     return named

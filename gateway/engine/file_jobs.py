@@ -186,8 +186,8 @@ class MatchRows:
                 self._unknown(unit, row, found)
             else:
                 siblings = of_payment[named.payment_id]
-                here, said = (self.file.id, row.line), row.said.value
-                told = {one.id for one in siblings if before.get((one.id, said), here) != here}
+                here, words = (self.file.id, row.line), _same_words(row.said)
+                told = {one.id for one in siblings for said in words if before.get((one.id, said), here) != here}
                 self._known(unit, row, meant(row, named, siblings, told), before, found)
         if self.dry_run:
             raise OnlyTried(found, {attempt_id for attempt_id, said in before if said != Said.FAILED})
@@ -277,6 +277,12 @@ class MatchRows:
         payment_id = None if order is None else order.payment_id
         unit.effects.open_break(kind, payment_id, detail, at_risk=at_risk, carrier_file_id=self.file.id)
         found.note_break(kind, abs(at_risk.amount_minor))
+
+
+def _same_words(said: Said) -> tuple[Said, ...]:
+    """What carriers mean the same by."""
+    gives_back = (Said.REVERSED, Said.REFUNDED)
+    return gives_back if said in gives_back else (said,)
 
 
 _GIVES_BACK: Final = ("reverse", "refund")

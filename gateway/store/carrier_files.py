@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, func, select, text
 
 from gateway.core.carrier_files import Row as Told
 from gateway.core.carrier_files import Said
-from gateway.core.fees import fees_on
+from gateway.core.fees import Fees, fees_on, given_back, returnable
 from gateway.core.ids import first_id_at
 from gateway.core.money import Money
 from gateway.core.payment import Capture
@@ -72,9 +72,11 @@ def in_its_place(conn: Connection, carrier: str, business_date: str, sequence: i
 
 
 def locked(conn: Connection, file_id: str) -> CarrierFile:
-    """The file as it is now; whoever changes what is owed for it waits for its turn."""
+    """The file as it is now; whoever changes what is owed for it, or for another of its carrier, waits for its turn."""
     file = tables.carrier_file
-    return CarrierFile(**conn.execute(select(file).where(file.c.id == file_id).with_for_update()).one()._mapping)
+    of = select(file).where(file.c.id == file_id)
+    take_turn(conn, conn.execute(of).one().carrier)
+    return CarrierFile(**conn.execute(of).one()._mapping)
 
 
 def of_break(conn: Connection, break_id: str) -> str | None:
@@ -249,14 +251,49 @@ def told_sums(conn: Connection, carrier: str, file_id: str) -> tuple[int, int]:
     }
     sums = {row.account: int(row.amount_minor) for row in conn.execute(_TOLD_SUMS, values)}
     # Until it is released, and its fees are posted, `share_payable` is what the carrier has kept too early.
-    in_escrow = sum(_share_by_schedule(conn, row) for row in conn.execute(_TOLD_ESCROW, values))
+    in_escrow = _shares_of_escrow(conn, file_id)
     written_off: int = conn.execute(_WRITTEN_OFF, values).scalar_one()
     return sums.get(values["receivable"], 0) + int(written_off), in_escrow - sums.get(values["share"], 0)
 
 
+def _shares_of_escrow(conn: Connection, file_id: str) -> int:
+    """What the carrier keeps, with this file, of charges that go into escrow, less what it gives back of it.
+
+    It does both as soon as it charges and refunds; we post nothing of it before the release, and then of less.
+    """
+    told = conn.execute(_TOLD_ESCROW, {"file_id": file_id}).all()
+    kept_minor = 0
+    for payment_id in {row.id for row in told}:
+        mine = [row for row in told if row.id == payment_id]
+        kept_minor += _kept(conn, mine) - _kept(conn, [row for row in mine if row.carrier_file_id < file_id])
+    return kept_minor
+
+
+def _kept(conn: Connection, told: Sequence[Row[Any]]) -> int:  # Any: rows of `_TOLD_ESCROW`.
+    """The carrier's share of one payment after what it has *told* of it."""
+    if not told:
+        return 0
+    captured_minor: int = told[0].captured_minor
+    share_minor = _share_by_schedule(conn, told[0])
+    back_minor = 0
+    for row in told:
+        if row.said != "charged":
+            back_minor += row.back_minor if row.kind == "refund" else captured_minor
+    returned = Fees(carrier_share_minor=share_minor)
+    if told[0].fee_schedule is not None:
+        returned = returnable(schedule(conn, told[0].fee_schedule), told[0].carrier, told[0].currency, returned)
+    gone = given_back(returned, captured_minor, 0, min(back_minor, captured_minor))
+    return share_minor * any(row.said == "charged" for row in told) - gone.carrier_share_minor
+
+
+# All that this file and those before it tell of payments in escrow that it tells of.
 _TOLD_ESCROW = text(
-    "SELECT p.* FROM carrier_match m JOIN attempt a ON a.id = m.attempt_id JOIN payment p ON p.id = a.payment_id"
-    " WHERE m.carrier_file_id = :file_id AND m.said = 'charged' AND p.capture = 'escrow' AND p.captured_minor > 0"
+    "SELECT p.id, p.carrier, p.currency, p.fee_schedule, p.captured_minor, m.said, m.carrier_file_id, a.kind,"
+    " a.amount_minor AS back_minor FROM payment p JOIN attempt a ON a.payment_id = p.id"
+    " JOIN carrier_match m ON m.attempt_id = a.id AND m.said <> 'failed' AND m.carrier_file_id <= :file_id"
+    " WHERE p.capture = 'escrow' AND p.captured_minor > 0 AND a.charge_attempt_id = p.attempt_id"
+    " AND p.id IN (SELECT b.payment_id FROM carrier_match n JOIN attempt b ON b.id = n.attempt_id"
+    " WHERE n.carrier_file_id = :file_id)"
 )
 
 # Two persons gave up what the carrier will not pay for orders that the file tells of.
@@ -272,12 +309,14 @@ _TOLD_SUMS = text(
     "SELECT l.account, sum(l.amount_minor) AS amount_minor FROM carrier_match m JOIN attempt a ON a.id = m.attempt_id"
     " JOIN entry e ON e.payment_id = a.payment_id AND ("
     " m.said = 'charged' AND e.kind IN ('capture', 'late_charge') AND e.source_id = a.charge_attempt_id"
-    " OR m.said = 'reversed' AND a.kind <> 'reverse' AND e.kind = 'clawback'"
+    " OR m.said = 'reversed' AND a.kind NOT IN ('reverse', 'refund') AND e.kind = 'clawback'"
     " OR m.said IN ('reversed', 'refunded') AND a.kind = 'reverse' AND e.kind = 'reversal'"
     " AND e.source_id = a.charge_attempt_id"
     " OR m.said IN ('reversed', 'refunded') AND a.kind = 'refund' AND e.kind = 'refund_succeeded'"
     " AND e.source_id = a.id)"
     " JOIN leg l ON l.entry_id = e.id AND l.account IN (:receivable, :share)"
+    # The share of what goes into escrow is reckoned apart.
+    " JOIN payment p ON p.id = a.payment_id AND (p.capture <> 'escrow' OR l.account = :receivable)"
     " WHERE m.carrier_file_id = :file_id GROUP BY l.account"
 )
 

@@ -73,6 +73,7 @@ RESERVE = ours(id="att_2", kind="reserve", charge_attempt_id="att_2")
 CAPTURE = ours(id="att_3", kind="capture", charge_attempt_id="att_2", amount_minor=400)
 REVERSE = ours(id="rev_1", kind="reverse")
 REFUNDS = [ours(id=f"ref_{n}", kind="refund", amount_minor=minor) for n, minor in enumerate((300, 300, 400))]
+REFUSED = ours(id="ref_9", kind="refund", status="failed")
 MEANT = [
     pytest.param(row(), CHARGE, [CHARGE, REVERSE], (), "att_1", id="the charge itself"),
     pytest.param(row("reversed"), CHARGE, [CHARGE, REVERSE], (), "rev_1", id="its reversal"),
@@ -80,6 +81,10 @@ MEANT = [
     pytest.param(row("reversed"), CHARGE, [CHARGE], (), "att_1", id="nothing of ours"),
     pytest.param(row("refunded", amount_minor=400), CHARGE, [CHARGE, *REFUNDS], (), "ref_2", id="by its amount"),
     pytest.param(row("refunded", amount_minor=300), CHARGE, [CHARGE, *REFUNDS], ("ref_0",), "ref_1", id="the second"),
+    pytest.param(row("reversed", amount_minor=700), CHARGE, [CHARGE, REFUNDS[0]], ("ref_0",), "att_1", id="the rest"),
+    pytest.param(row("reversed"), CHARGE, [CHARGE, REFUNDS[0]], (), "att_1", id="all, and no part that we ordered"),
+    pytest.param(row("reversed"), CHARGE, [CHARGE, REFUSED], (), "att_1", id="all, after a refusal to refund it"),
+    pytest.param(row("refunded"), CHARGE, [CHARGE, REFUSED], (), "ref_9", id="a refund after all"),
     pytest.param(row(), RESERVE, [RESERVE, CAPTURE], (), "att_3", id="its capture"),
     pytest.param(row("reversed"), RESERVE, [RESERVE, CAPTURE], (), "att_3", id="its capture, taken back"),
     pytest.param(row("failed"), RESERVE, [RESERVE], (), "att_2", id="no capture"),

@@ -3,20 +3,25 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
+from decimal import Decimal
 from itertools import permutations
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from gateway.core.fees import FeeSchedule, Rates
+from gateway.core.payment import Capture, ChargeTakenBack
 from gateway.engine import reconciliation
 from gateway.engine.reconciliation import Refused
 from gateway.engine.write_offs import WriteOff
 from gateway.store.apply import Store
 from gateway.store.engine import begin_write
+from gateway.store.fee_schedules import add_schedule
+from gateway.store.unit import Needs
 from tests.engine.file_bench import BY_REFERENCE, LINES, ZONE, Bench, a_bench, today
-from tests.store.bench import an_engine, applied, count, rows
-from tests.store.refund_bench import a_refund, done
+from tests.store.bench import Odd, a_captured_payment, an_engine, applied, count, rows
+from tests.store.refund_bench import a_refund, declined, done, refunded
 
 
 @pytest.fixture
@@ -131,6 +136,14 @@ def test_the_same_content_is_taken_once_whatever_its_name(bench: Bench) -> None:
     assert (count(bench.url, "carrier_file"), count(bench.url, "carrier_match")) == (1, 1)
 
 
+def test_two_quiet_days_are_two_files(bench: Bench) -> None:
+    for name in (named(0, 1), named(1, 2)):
+        assert bench.take(bench.file(name=name)).file.rows == 0
+    with pytest.raises(Refused, match="known"):
+        bench.take(bench.file(name=named(1, 2)))
+    assert bench.breaks() == {}
+
+
 @pytest.mark.money
 @pytest.mark.parametrize(
     ("trailer", "why"),
@@ -222,6 +235,48 @@ def test_what_the_carrier_takes_back_later_it_keeps_of_a_later_payment(bench: Be
     report = bench.take(bench.file(*lines, trailer="T,2,0.00,0.00", name=named(1, 2)))
     assert report.file.remittance == "posted"
     assert rows(bench.url, "SELECT count(*) AS n FROM remitted_attempt")[0].n == 2
+
+
+@pytest.mark.money
+@pytest.mark.parametrize("is_one_file", [True, False], ids=["one file", "a file each"])
+@pytest.mark.parametrize(
+    ("returned", "paid"), [(("carrier_share",), (95_000, -53_200)), ((), (95_000, -70_000))], ids=["returned", "kept"]
+)
+def test_of_what_is_refunded_out_of_escrow_the_carrier_gives_its_share_back(
+    bench: Bench, returned: tuple[str, ...], paid: tuple[int, int], is_one_file: bool
+) -> None:
+    rates = Rates(currency="KES", carrier_share_basis_points=2_400, returned=returned)  # type: ignore[arg-type]
+    with begin_write(bench.store._engine) as conn:
+        fees = add_schedule(conn, FeeSchedule(name="standard", rates=(rates,)), 1).id
+    payment = a_captured_payment(bench.store, capture=Capture.ESCROW, fee_schedule=fees)
+    order = refunded(bench.store, payment, 70_000)
+    applied(bench.store, done(order))
+    charge = f"{payment.attempt_id},SR1,1250.00,KES,OK,"
+    refund = f"{order.body['attempt_id']},SR9,-700.00,KES,REFUND,"
+    if is_one_file:
+        files = [bench.file(charge, refund, trailer=f"T,2,550.00,{Decimal(sum(paid)) / 100}")]
+    else:
+        files = [
+            bench.file(line, name=named(0, n), trailer=f"T,1,,{Decimal(minor) / 100}")
+            for n, (line, minor) in enumerate(zip((charge, refund), paid, strict=True), start=1)
+        ]
+    assert {bench.take(file).file.remittance for file in files} == {"posted"}
+
+
+@pytest.mark.money
+@pytest.mark.parametrize("said", ["REV", "REFUND"])
+def test_what_a_carrier_gives_back_beside_a_refund_is_no_part_of_it(bench: Bench, said: str) -> None:
+    """The carrier tells both under the charge; only the words are others."""
+    payment = a_captured_payment(bench.store)
+    order = refunded(bench.store, payment, 30_000)
+    applied(bench.store, done(order))
+    event = ChargeTakenBack(at_ms=payment.updated_at_ms, attempt_id=payment.attempt_id or "")
+    applied(bench.store, Odd(lambda unit: unit.decide(payment.id, event), Needs(payment_ids=(payment.id,))))
+    lines = [f"{payment.attempt_id},SR1,1250.00,KES,OK,", f"{order.body['attempt_id']},SR9,-300.00,KES,{said},"]
+    last = f"{payment.attempt_id},SR1,-950.00,KES,REV,"
+    report = bench.take(bench.file(*lines, last, trailer="T,3,0.00,0.00"))
+    # What is less than the charge a person looks at; the sums agree.
+    assert (report.file.remittance, bench.breaks()) == ("posted", {"amount": 30_000})
 
 
 @pytest.mark.money
@@ -365,6 +420,29 @@ def test_nothing_of_a_file_is_given_up_before_it_is_read(bench: Bench) -> None:
         conn.execute(text("UPDATE carrier_file SET state = 'reading'"))
     with pytest.raises(ValueError, match="is not read to its end; give it to `gateway reconcile` first"):
         gives_up(bench, break_of(bench, "amount", 5_000))
+
+
+@pytest.mark.money
+def test_a_difference_is_written_off_as_it_is_now(bench: Bench) -> None:
+    payment = a_captured_payment(bench.store)
+    order = refunded(bench.store, payment, 30_000)
+    event = ChargeTakenBack(at_ms=payment.updated_at_ms, attempt_id=payment.attempt_id or "")
+    applied(bench.store, Odd(lambda unit: unit.decide(payment.id, event), Needs(payment_ids=(payment.id,))))
+    lines = (
+        f"{payment.attempt_id},SR1,{amount},KES,{said}," for amount, said in (("1250.00", "OK"), ("-1250.00", "REV"))
+    )
+    path = bench.file(*lines, trailer="T,2,0.00,-50.00")
+    bench.take(path)
+    assert bench.breaks() == {"remittance": 35_000}, "the refund may still be carried out"
+    [found] = rows(bench.url, 'SELECT id FROM "break"')
+    applied(bench.store, WriteOff(found.id, "asha", "their rounding"))
+    applied(bench.store, declined(order))
+    assert bench.take(path).file.remittance == "open"
+    assert bench.breaks() == {"remittance": 5_000}
+    applied(bench.store, WriteOff(found.id, "juma", "agreed"))
+    assert bench.entries("write_off") == [], "nobody has agreed to this sum yet"
+    applied(bench.store, WriteOff(found.id, "asha", "still"))
+    assert rows(bench.url, "SELECT remittance FROM carrier_file")[0].remittance == "posted"
 
 
 def test_a_name_of_another_layout_is_refused(bench: Bench) -> None:
