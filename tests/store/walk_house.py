@@ -86,6 +86,7 @@ _ODD: Final = Rates(
     carrier_share_basis_points=2_437,
     vat_basis_points=1_650,
     withholding_basis_points=333,
+    dispute_minor=1_501,
     tiers=(Tier(up_to_minor=60_000, basis_points=515, min_minor=777), Tier(fixed_minor=333, basis_points=215)),
 )
 WORLDS: Final = (
