@@ -19,7 +19,7 @@ from tests.journeys.evidence import DOUBT
 from tests.journeys.house import House, Shop, a_number
 
 AMOUNT: Final = "1250.00"
-LIMIT_S: Final = 40.0
+LIMIT_S: Final = 60.0
 # Where the outcome stays open until a person or a file ends it, the carrier's questions side fails, if it has to.
 MUTE: Final = {"billing": "billing.inquiry", "wallet": "wallet.inquiry", "stk": "stk.query"}
 PREFIXES: Final = {name: f"+2547{n}" for n, name in enumerate(BILLERS)}

@@ -78,14 +78,17 @@ def ways() -> list[Path]:
 
 
 def carriers(world: World, acme: CarrierSection) -> dict[str, CarrierSection]:
-    """One carrier a biller, each with a bind, a short code and numbers of its own."""
+    """One carrier a biller, each with a bind, a short code and numbers of its own.
+
+    So many payments at once may be slow: what counts as lost is lost.
+    """
     return {
         name: replace(
             acme,
             prefixes=(PREFIXES[name],),
             short_code=f"2235{n}",
-            bearer={**acme.bearer, "system_id": name, "source_addr": f"2235{n}"},
-            biller=biller.settings(world),
+            bearer={**acme.bearer, "system_id": name, "source_addr": f"2235{n}", "response_timeout_s": 5.0},
+            biller={**biller.settings(world), "timeout_s": 2.5},
             files=files_of(name),
             # Three questions in a hurry; who has not said it by then has to call.
             inquiry_ladder_s=(0.1, 0.2, 0.4, PAST_THE_LADDER_S - 1),
