@@ -1,328 +1,179 @@
-"""A random walk of payments through the real store, held against the carrier's truth and the books.
+"""A random walk through the real store: payments, fees, refunds, disputes, files, settlement, payouts, dying processes.
 
-Every job is the one that production runs; only the carrier is played. `WALK_STEPS` makes the walk longer than a test
-run has time for: `make nightly`.
+Every job is the one that production runs; only carrier, bank and phones are played. `WALK_STEPS` makes the walk longer
+than a test run has time for: `make nightly`. What must hold, and who looks (`verify`: as in production, after the walks
+1, 2, 4, 8 ... and at the end; `check_books`: every 20 steps and at each walk's end; `check_end`: at each walk's end):
+
+I1   an entry sums to zero                                      `verify`, `check_books`
+I2   balances are the sums of their legs                        `check_books`
+I3   escrow is what payments have in escrow                     `verify`, `check_books`
+I4   refund_clearing is what open refunds are about             `verify`, `check_books`
+I5   dispute_held is what open disputes are about               `verify`, `check_books`
+I6   suspense is what is being given back                       `check_books`
+I7   payouts: transit, approvals, each entry once               `verify`, `check_books`, `Bank`, `check_end`
+I8   what is held is what carriers hold                         `check_books`
+I9   gone <= captured <= amount; phones paid what we say        the database, `check_books`, `Carrier`, `check_end`
+I10  captured means exactly one capture                         `verify`
+I11  no order before its attempt is on disk; one live charge    the database, `Carrier`, `check_end`
+I12  steps of the table, versions by one, each told once        `verify`, `check_books`
+I13  what was written stays; the chain holds                    `verify` with the heads of before, `check_books`
+I14  whatever is open wakes up                                  `check_books`, and each walk comes to its end
+I15  limit counters are what their payments use                 `check_books`
+I16  consent before charge, for the same money                  `verify`, `check_books`, `Carrier`
+I17  the carrier owes nothing once it has paid for all          `check_end`
+I18  parts are rounded by their rules and sum to the whole      `verify`, `check_books` (reckoned by hand)
+I19  the same key: one payment, the same bytes; else 422        `PaymentRules`, `check_end`
+I20  a lost commit or a dead process loses and doubles nothing  `Carrier`, `check_books`, `check_end`
 """
 
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
-from typing import Any, Final
+from contextlib import closing
+from pathlib import Path
+from typing import Final
 from zoneinfo import ZoneInfo
 
-import msgspec
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from msgspec.structs import replace
-from sqlalchemy import text
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import invariant, run_state_machine_as_test
 
-from carriers import base
 from gateway.app.parts import catalogues
 from gateway.consumer.keywords import Keywords
-from gateway.core.codes import choose_code
 from gateway.core.dispute import Act
-from gateway.core.payment import Capture, ChargeTakenBack, Payment, Rules, State
-from gateway.core.reply import Meaning
-from gateway.engine.carrier_jobs import CallbackRead, DeadlineReached, OrderDone
-from gateway.engine.inbox import KeywordHandler
-from gateway.engine.merchant_jobs import CancelPayment, CapturePayment, ChangePayment, FulfilPayment
-from gateway.engine.refund_jobs import CreateRefund, RefundDone
-from gateway.store.apply import Job, Store
-from gateway.store.engine import connect
-from gateway.store.outbox import OutboxRow
-from gateway.store.queries import payment_from_row
+from gateway.core.payment import EntryKind
+from gateway.engine.dispute_jobs import DecideDispute
+from gateway.store.balances import count_sealed
+from gateway.store.heads import anchors, publish
 from gateway.store.seal import seal_next
-from gateway.store.unit import Needs, Policy, Unit
-from gateway.store.verify import verify
-from tests.store.bench import CARRIERS, CODE_KEY, POLICY, Odd, a_create, a_text, applied
-from tests.store.walk_truth import ANSWERS, CLAWBACK, Answer, Truth
+from gateway.store.unit import Unit
+from gateway.store.verify import examine
+from tests.store.bench import CARRIERS
+from tests.store.walk_checks import Checks
+from tests.store.walk_house import House, pick
+from tests.store.walk_payments import DAY_MIN
+from tests.store.walk_truth import MOODS, Mood
 
 STEPS_EACH: Final = 50
+PORTION: Final = 20
 STEPS: Final = int(os.environ.get("WALK_STEPS", "2000"))
-PHONES: Final = ("+254700000001", "+254700000002", "+254700000003")
-HOLDING: Final = Rules(holds=True, partial_capture=True, hold_ms=3_600_000, max_processing_ms=1_000)
-WALKING: Final[Policy] = replace(POLICY, rules=dict.fromkeys(CARRIERS, HOLDING))
-PRICE_MINOR: Final = 125_000
-PART_MINOR: Final = 100_000
-WAITING: Final = "state IN ('created', 'awaiting_consent')"
+LOOK_EVERY: Final = 20
 ROUNDS_MAX: Final = 40
-ORDERS: Final = "('charge', 'reserve', 'capture', 'release', 'reverse', 'refund', 'inquire')"
+PAGE: Final = 10_000
 
 
-class House:
-    """A store and its carrier, for one walk or for many after each other."""
-
-    def __init__(self, url: str, keywords: dict[Meaning, KeywordHandler]) -> None:
-        self.engine = connect(url)
-        self.offset_ms = 0
-        self.store = Store(self.engine, WALKING, clock_offset_ms=lambda: self.offset_ms)
-        self.truth = Truth()
-        self.keywords = keywords
-        self.created = 0
-        self.steps = 0
-
-    def rows(self, statement: str, **values: object) -> list[Any]:  # Any: rows of the walk's own questions.
-        with self.engine.connect() as conn:
-            return list(conn.execute(text(statement), values))
-
-    def payments(self, where: str) -> list[Payment]:
-        return [payment_from_row(row) for row in self.rows(f"SELECT * FROM payment WHERE {where} ORDER BY id")]  # noqa: S608
-
-
-class Walk(RuleBasedStateMachine):
-    """Some payments of three phones and one merchant; each step is one batch."""
-
-    house: House
+class Walk(Checks):
+    """Each step is a batch or two."""
 
     def __init__(self) -> None:
         super().__init__()
-        # What walks before this one have left is nobody's business any more.
-        self.first = self.house.rows("SELECT coalesce(max(id), '') AS id FROM payment")[0].id
-
-    def _mine(self, condition: str = "1 = 1") -> list[Payment]:
-        return self.house.payments(f"id > '{self.first}' AND {condition}")
-
-    def _orders(self) -> list[OutboxRow]:
-        found = self.house.rows(
-            f"SELECT o.*, c.msisdn FROM outbox o JOIN consumer c ON c.id = o.consumer_id"  # noqa: S608
-            f" WHERE o.kind IN {ORDERS} AND o.payment_id > :first ORDER BY o.id",
-            first=self.first,
-        )
-        return [OutboxRow(**{**row._mapping, "body": msgspec.json.decode(row.body)}) for row in found]
-
-    @rule(
-        capture=st.sampled_from([Capture.AUTOMATIC, Capture.MANUAL, Capture.ESCROW]),
-        phone=st.sampled_from(PHONES),
-        confirms=st.sampled_from([True, True, True, False]),
-    )
-    def merchant_asks(self, capture: Capture, phone: str, confirms: bool) -> None:
-        self.house.created += 1
-        key = f"{self.first}-{self.house.created}"
-        applied(self.house.store, a_create(key, capture=capture, msisdn=phone))
-        if confirms:
-            self._text(self._mine()[-1], self._code_of(self._mine()[-1]))
-
-    def _one(self, found: list[Payment], which: int) -> Payment | None:
-        return found[which % len(found)] if found else None
-
-    @precondition(lambda self: self._mine(WAITING))
-    @rule(which=st.integers(0, 9), word=st.sampled_from(["code", "code", "code", "code", "0", "1234"]))
-    def phone_answers(self, which: int, word: str) -> None:
-        payment = self._one(self._mine(WAITING), which)
-        assert payment is not None
-        self._text(payment, self._code_of(payment) if word == "code" else word)
-
-    def _code_of(self, payment: Payment) -> str:
-        return choose_code(CODE_KEY, payment.id, payment.code_digits, (), payment.code_n)[0]
-
-    @precondition(lambda self: self._mine("escrow = 'held'"))
-    @rule(which=st.integers(0, 9))
-    def buyer_has_the_goods(self, which: int) -> None:
-        payment = self._one(self._mine("escrow = 'held'"), which)
-        if payment is not None:
-            self._text(payment, f"OK {payment.ref}")
-
-    def _text(self, payment: Payment, words: str) -> None:
-        msisdn = self.house.rows("SELECT msisdn FROM consumer WHERE id = :id", id=payment.consumer_id)[0].msisdn
-        read_at_ms = payment.created_at_ms + 1
-        job = a_text(words, msisdn=msisdn, read_at_ms=read_at_ms)
-        job.keywords = self.house.keywords
-        applied(self.house.store, job)
-
-    @precondition(lambda self: self._mine())
-    @rule(
-        which=st.integers(0, 9),
-        kind=st.sampled_from([CapturePayment, CancelPayment, FulfilPayment, FulfilPayment]),
-    )
-    def merchant_changes(self, which: int, kind: type[ChangePayment]) -> None:
-        payment = self._one(self._mine(), which)
-        assert payment is not None
-        self._change(payment, kind)
-
-    @precondition(lambda self: self._mine("state = 'authorized'"))
-    @rule(which=st.integers(0, 9), part=st.sampled_from([None, None, PART_MINOR, 1, PRICE_MINOR + 1]))
-    def merchant_captures(self, which: int, part: int | None) -> None:
-        payment = self._one(self._mine("state = 'authorized'"), which)
-        assert payment is not None
-        self._change(payment, CapturePayment, amount_minor=part)
-
-    @precondition(lambda self: self._mine("state = 'captured'"))
-    @rule(which=st.integers(0, 9), part=st.sampled_from([None, 1, 30_000, 60_000, PRICE_MINOR]))
-    def merchant_refunds(self, which: int, part: int | None) -> None:
-        payment = self._one(self._mine("state = 'captured'"), which)
-        assert payment is not None
-        self.house.created += 1
-        job = CreateRefund(
-            merchant_id="mer_1",
-            mode="test",
-            payment_id=payment.id,
-            amount_minor=part,
-            reason="",
-            key=f"{self.first}-r{self.house.created}",
-            body_hash="a hash",
-        )
-        applied(self.house.store, job)
-
-    @precondition(lambda self: self._mine("state = 'captured'"))
-    @rule(which=st.integers(0, 9))
-    def buyer_disputes(self, which: int) -> None:
-        payment = self._one(self._mine("state = 'captured'"), which)
-        assert payment is not None
-        self._text(payment, f"DISPUTE {payment.ref}")
-
-    @precondition(lambda self: self._disputes())
-    @rule(which=st.integers(0, 9), act=st.sampled_from([Act.ACCEPT, Act.WIN, Act.LOSE]))
-    def dispute_is_decided(self, which: int, act: Act) -> None:
-        disputes = self._disputes()
-        self._decide(disputes[which % len(disputes)], act)
-
-    def _disputes(self) -> list[str]:
-        open_ones = "SELECT id FROM dispute WHERE state IN ('open', 'under_review') AND payment_id > :first ORDER BY id"
-        return [row.id for row in self.house.rows(open_ones, first=self.first)]
-
-    def _decide(self, dispute_id: str, act: Act) -> None:
-        def run(unit: Unit) -> None:
-            dispute = unit.disputes.get(dispute_id)
-            assert dispute is not None
-            unit.disputes.act(dispute, act)
-
-        applied(self.house.store, Odd(run))
-
-    @precondition(lambda self: self._mine("state = 'captured'"))
-    @rule(which=st.integers(0, 30))
-    def carrier_takes_the_money_back(self, which: int) -> None:
-        """Seldom, or there would be nothing left to walk on."""
-        payment = self._one(self._mine("state = 'captured'"), which)
-        if which or payment is None or payment.attempt_id is None:
-            return
-        order = self.house.truth.orders[payment.attempt_id]
-        order.given_back[CLAWBACK] = order.kept_minor
-        event = ChargeTakenBack(at_ms=payment.updated_at_ms, attempt_id=payment.attempt_id)
-        wants = Needs(payment_ids=(payment.id,))
-        applied(self.house.store, Odd(lambda unit: unit.decide(payment.id, event), wants))
-
-    def _change(self, payment: Payment, kind: type[ChangePayment], **words: Any) -> None:  # Any: fields of the job.
-        job = kind(merchant_id="mer_1", mode="test", payment_id=payment.id, key=None, body_hash="a hash", **words)
-        applied(self.house.store, job)
-
-    @precondition(lambda self: self._orders())
-    @rule(which=st.integers(0, 9), answer=st.sampled_from(ANSWERS))
-    def order_leaves(self, which: int, answer: Answer) -> None:
-        orders = self._orders()
-        row = orders[which % len(orders)]
-        self.house.offset_ms += max(0, row.due_at_ms - row.created_at_ms) % 60_000
-        if row.kind in ("charge", "reserve") and self._is_too_old(row):
-            answer = "unsent"
-        applied(self.house.store, self._done(row, answer))
-
-    def _done(self, row: OutboxRow, answer: Answer) -> Job:
-        done = RefundDone if row.body["of"] == "refund" else OrderDone
-        return done(row, self.house.truth.answer(row, answer))
-
-    def _is_too_old(self, row: OutboxRow) -> bool:
-        [found] = self.house.payments(f"id = '{row.payment_id}'")
-        return found.updated_at_ms > (row.body["charge_not_after_ms"] or 0)
-
-    @rule(minutes=st.sampled_from([*(1,) * 15, 5, 5, 30, 60 * 24 * 15]))
-    def time_passes(self, minutes: int) -> None:
-        self.house.offset_ms += minutes * 60_000
-        waiting = self._mine("deadline_at_ms IS NOT NULL")
-        applied(self.house.store, *(DeadlineReached(payment.id) for payment in waiting))
-
-    def _told_by(self, attempt_id: str) -> None:
-        applied(self.house.store, CallbackRead(base.Callback(carrier="acme", attempt_id=attempt_id)))
-
-    def _of_mine(self, attempts: list[str]) -> list[str]:
-        return [one for one in attempts if self.house.truth.orders[one].payment_id > self.first]
-
-    @precondition(lambda self: self._of_mine(self.house.truth.open_orders()))
-    @rule(which=st.integers(0, 9))
-    def charge_succeeds_late(self, which: int) -> None:
-        found = self._of_mine(self.house.truth.open_orders())
-        attempt_id = found[which % len(found)]
-        order = self.house.truth.orders[attempt_id]
-        [row] = self.house.rows("SELECT kind FROM attempt WHERE id = :id", id=attempt_id)
-        order.place = "held" if row.kind == "reserve" else "charged"
-        order.taken_minor = order.amount_minor if order.place == "charged" else 0
-        self._told_by(attempt_id)
-
-    @precondition(lambda self: self._of_mine(self.house.truth.held_orders()))
-    @rule(which=st.integers(0, 9))
-    def hold_ends_by_itself(self, which: int) -> None:
-        found = self._of_mine(self.house.truth.held_orders())
-        attempt_id = found[which % len(found)]
-        self.house.truth.orders[attempt_id].place = "free"
-        self._told_by(attempt_id)
+        self.steps = 0
 
     @invariant()
     def a_step_is_made(self) -> None:
         self.house.steps += 1
+        self.steps += 1
+        if self.steps % LOOK_EVERY == 0:
+            self.check_books()
 
     def teardown(self) -> None:
-        """Everything that is under way comes to its end, and then both sides agree."""
-        for attempt_id in self._of_mine(self.house.truth.open_orders()):
-            self.house.truth.orders[attempt_id].place = "declined"
-        for dispute_id in self._disputes():
-            self._decide(dispute_id, Act.WIN)
-        for _ in range(ROUNDS_MAX):
-            orders, waiting = self._orders(), self._mine("deadline_at_ms IS NOT NULL")
-            if not orders and not waiting:
+        self.house.broken = self.house.broken or _failure()
+        if self.house.broken is not None or not self.mine:
+            return
+        try:
+            self._end_all()
+        except Exception as error:
+            self.house.broken = error
+            raise
+
+    def _end_all(self) -> None:
+        """Everything that is under way comes to its end, and then all sides agree."""
+        for attempt_id in self.carrier.in_place("pending"):
+            self.carrier.orders[attempt_id].place = "declined"
+        for dispute_id in self.disputes:
+            self.do(DecideDispute(dispute_id=dispute_id, done=Act.WIN))
+        for _ in range(3):  # The carrier's file may tell of what has to be given back.
+            self._end_orders()
+            self.end_the_money()
+            if not self._is_under_way():
                 break
-            answers = [self._done(row, "yes") for row in orders]
-            applied(self.house.store, *answers, *(DeadlineReached(payment.id) for payment in waiting))
-            self.house.offset_ms += 24 * 3_600_000
-        self._settle_pending()
-        for payment in self._mine():
-            self._agree(payment)
+        self.check_end()
+        self.odd(self._seal)
+        if self.house.walks & (self.house.walks - 1) == 0:
+            look_at_everything(self.house)
 
-    def _settle_pending(self) -> None:
-        assert not [row for row in self._orders() if row.kind != "inquire"], "I14: what was ordered has left"
+    def _end_orders(self) -> None:
+        for n in range(ROUNDS_MAX):
+            mood: Mood = "yes" if n else pick(MOODS, self.house.walks)
+            told = [(row.id, self.tell_the_biller(row, mood)) for row in self.orders]
+            for row_id, _ in told:
+                del self.house.lanes[row_id]
+            self.do(*(job for _, job in told))
+            self.texts_leave(is_sent=True)
+            if not self._is_under_way():
+                return
+            self.pass_time(DAY_MIN)
+        raise AssertionError(f"I14: after {ROUNDS_MAX} days {self._is_under_way()} are not at their end")
 
-    def _agree(self, payment: Payment) -> None:
-        kept = self.house.truth.kept_minor(payment.id)
-        breaks = {row.kind for row in self.house.rows("SELECT kind FROM break WHERE payment_id = :id", id=payment.id)}
-        books = self.house.rows(
-            "SELECT coalesce(sum(l.amount_minor), 0) AS minor FROM entry e JOIN leg l ON l.entry_id = e.id"
-            " WHERE e.payment_id = :id AND l.account = 'carrier:acme:receivable'",
-            id=payment.id,
-        )[0].minor
-        if not breaks:
-            assert books == kept, f"I6: {payment.id} {payment.state}: the books say {books}, the carrier took {kept}"
-            wanted = payment.captured_minor - payment.refunded_minor if payment.state is State.CAPTURED else 0
-            assert kept == wanted, f"I5, I9: {payment.id} is {payment.state} and the phone paid {kept}"
-        live = [one for one in self.house.truth.orders.values() if one.payment_id == payment.id and one.kept_minor]
-        assert len(live) <= 1 or breaks, f"I3: {payment.id} was charged {len(live)} times"
+    def _is_under_way(self) -> list[str]:
+        ordered = self.rows(
+            "SELECT o.payment_id FROM outbox o JOIN payment p ON p.id = o.payment_id WHERE p.merchant_id = :me"
+        )
+        waiting = [payment.id for payment in self.mine if payment.deadline_at_ms is not None]
+        return [*waiting, *(row.payment_id for row in ordered)]
+
+    def _seal(self, unit: Unit) -> None:
+        after_id: str | None = self.house.sealed_to
+        while after_id is not None:
+            self.house.sealed_to = after_id
+            after_id = seal_next(unit.conn, after_id=after_id, limit=PAGE)[1]
+        count_sealed(unit.conn, limit=PAGE)
+        publish(unit.conn, now_ms=unit.now_ms, every_ms=1)
+        after = self.house.heads[-1].position if self.house.heads else 0
+        self.house.heads += anchors(unit.conn, after=after)
+
+
+def _failure() -> Exception | None:
+    """Why the walk ends before its time, if it does."""
+    raised = sys.exc_info()[1]
+    return raised if isinstance(raised, Exception) else None
+
+
+def look_at_everything(house: House) -> None:
+    """As `gateway ledger verify` does, with the heads that were published before."""
+    with house.reads.connect() as conn:
+        wrong = examine(conn, outside=house.heads).wrong
+    assert not wrong, "; ".join(wrong)
 
 
 @pytest.fixture
-def house(database_url: str) -> Iterator[House]:
+def house(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     spoken = catalogues()
     zones = {name: ZoneInfo("Africa/Nairobi") for name in CARRIERS}
     keywords = Keywords(zones, dict.fromkeys(CARRIERS, "KES"), dict.fromkeys(CARRIERS, spoken)).handlers
-    with ExitStack() as stack:
-        opened = House(database_url, dict(keywords))
-        stack.callback(opened.engine.dispose)
+    with closing(House(database_url, tmp_path, keywords, monkeypatch)) as opened:
         yield opened
 
 
 @pytest.mark.money
 def test_no_walk_breaks_the_books(house: House) -> None:
-    walk = type("WalkOnThis", (Walk,), {"house": house})
     bounds = settings(
-        max_examples=STEPS * 6 // (5 * STEPS_EACH) + 5,  # Some walks are a little shorter.
+        max_examples=PORTION,
         stateful_step_count=STEPS_EACH,
         deadline=None,
         database=None,
-        derandomize=True,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    run_state_machine_as_test(walk, settings=bounds)
-    assert house.steps >= STEPS
-    with house.engine.begin() as conn:
-        after_id: str | None = ""
-        while after_id is not None:
-            after_id = seal_next(conn, after_id=after_id, limit=1_000)[1]
-        assert verify(conn) == []
+    portion = 0
+    while house.steps < STEPS:
+        portion += 1  # The same walks every time, and never the same twice.
+        walk = seed(portion)(type("WalkOnThis", (Walk,), {"house": house}))
+        try:
+            run_state_machine_as_test(walk, settings=bounds)
+        except Exception as error:  # noqa: BLE001
+            raise house.broken or error  # noqa: B904 - the first failure, with a trace of its own.
+    look_at_everything(house)
+    posted = {row.kind for row in house.rows("SELECT DISTINCT kind FROM entry")}
+    missed = set(EntryKind) - posted - {EntryKind.WRITE_OFF}  # Two persons give up money in the rarest of walks.
+    assert not missed, f"the walk never came to {missed}"
