@@ -39,7 +39,7 @@ static: setup-test
 	@$(BIN)/lint-imports > .venv/imports.log || { cat .venv/imports.log; exit 1; }
 
 .PHONY: nightly
-nightly: setup-test ## the random walk of payments, 100,000 steps on each database
+nightly: setup-test ## the random walk of payments and their money, 100,000 steps on each database
 	@WALK_STEPS=$(or $(WALK_STEPS),100000) $(BIN)/python -m pytest -q tests/store/test_walk.py $(ARGS)
 
 .PHONY: bench

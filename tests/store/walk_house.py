@@ -123,6 +123,8 @@ class House:
         self.opened = self.walks = self.steps = self.files = self.fates = 0
         self.sealed_to = ""
         self.heads: list[Anchor] = []
+        # One for all processes of the house: what it has compiled is no state, and its connections end with each.
+        self._engine = connect(url)
         self.reads = connect(url, read_only=True)
         self.loop = asyncio.new_event_loop()
         self.lanes: dict[str, OutboxRow] = {}
@@ -141,14 +143,15 @@ class House:
         return wall_ms() + self.offset_ms
 
     def _open(self) -> None:
-        self._engine = connect(self.url)
         offset, epoch = (lambda: self.offset_ms), (lambda lane: self._epochs.get(lane))  # noqa: PLW0108 - of then, not of now.
         self.store = Store(self._engine, WALKING, clock_offset_ms=offset, owned_epoch=epoch)
         self.opened += 1
         beat = partial(Leases().heartbeat, owner=f"process {self.opened}", names=LANES, lease_ms=None)
-        held = applied(self.store, Odd(lambda unit: beat(unit.conn, now_ms=unit.now_ms))).applied[0].result
-        self._epochs = held.owned  # type: ignore[attr-defined]
-        self.claim()
+
+        def take_lanes(unit: Unit) -> None:
+            self._epochs = beat(unit.conn, now_ms=unit.now_ms).owned
+
+        self.claim(Odd(take_lanes))
 
     def die(self) -> None:
         """The process ends, with all that it had in memory, and another one takes over."""
@@ -231,7 +234,8 @@ class Story(RuleBasedStateMachine):
         super().__init__()
         self.house.walks += 1
         self.house.offset_ms += 60_000
-        self.house.die()
+        if self.house.lanes:
+            self.house.die()
         self.merchant = f"mer_walk{self.house.walks}"
         self.world = WORLDS[0]
         self.fee_schedule: str | None = None

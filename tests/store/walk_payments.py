@@ -82,8 +82,8 @@ class PaymentRules(Story):
         self.carrier.asked[payment.ref] = amount
         if goes != "nowhere" and payment.state in WAITING:
             self._say_yes(payment)
-        for row in [row for row in self.orders if row.payment_id == payment.id and goes == "all the way"]:
-            self.done(row, self.tell_the_biller(row, "yes"))
+        if goes == "all the way":
+            self._send_all(payment.id, "yes")
 
     def _ask_once(self, job: CreatePayment | CreateRefund, twins: int) -> None:
         """*twins* of it in one batch, with one of another body among them: one answer, and no more."""
@@ -152,8 +152,14 @@ class PaymentRules(Story):
         self.do(kind(merchant_id=self.merchant, mode="test", payment_id=payment.id, key=None, body_hash="", **words))
 
     @precondition(lambda self: self.those("captured"))
-    @rule(which=WHICH, part=st.sampled_from([None, 0, 1, 2, 3]), twins=st.sampled_from([1, 1, 2]))
-    def merchant_refunds(self, which: int, part: int | None, twins: int) -> None:
+    @rule(
+        which=WHICH,
+        part=st.sampled_from([None, 0, 1, 2, 3]),
+        twins=st.sampled_from([1, 1, 2]),
+        mood=st.sampled_from([None, None, "yes", "no"]),
+    )
+    def merchant_refunds(self, which: int, part: int | None, twins: int, mood: Mood | None) -> None:
+        """*mood*: of the carrier, if it is told at once."""
         job = CreateRefund(
             merchant_id=self.merchant,
             mode="test",
@@ -164,6 +170,12 @@ class PaymentRules(Story):
             body_hash="a hash",
         )
         self._ask_once(job, twins)
+        if mood is not None:
+            self._send_all(job.payment_id, mood)
+
+    def _send_all(self, payment_id: str, mood: Mood) -> None:
+        for row in [row for row in self.orders if row.payment_id == payment_id]:
+            self.done(row, self.tell_the_biller(row, mood))
 
     @precondition(lambda self: self.house.lanes)
     @rule(is_sent=st.sampled_from([True, True, True, False]))

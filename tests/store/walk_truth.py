@@ -129,6 +129,11 @@ class Carrier:
         """An order that was under way, or told to be declined, has succeeded after all."""
         self._end(attempt_id, "held" if self.orders[attempt_id].is_hold else "charged")
 
+    def decline_the_rest(self) -> None:
+        """Whatever is under way comes to nothing."""
+        for attempt_id in self.in_place("pending"):
+            self._end(attempt_id, "declined")
+
     def let_go(self, attempt_id: str) -> None:
         """The carrier holds the money no longer, unasked."""
         self._end(attempt_id, "free")
