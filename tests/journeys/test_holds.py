@@ -1,6 +1,5 @@
 """Money that the operator sets aside until the shop captures it: in whole, in part, not at all, with lost answers."""
 
-import asyncio
 from decimal import Decimal
 from typing import Any
 
@@ -8,6 +7,7 @@ import pytest
 
 from simulators.faults import Scripted
 from tests.journeys.house import WAIT_S, Answered, House, a_number, together
+from tests.journeys.processes import until
 
 pytestmark = pytest.mark.journey
 
@@ -44,11 +44,9 @@ async def let_go(home: House, payment_id: str, phone: str, reason: str, *, how: 
     """The shop has nothing, the phone was told, and the operator set all of it free, once."""
     failed = await home.shop.until_final(payment_id)
     assert (failed["status"], failed["reason"]) == ("failed", reason)
-    async with asyncio.timeout(WAIT_S):
-        while not (free := home.evidence.holds(how, phone)):
-            await asyncio.sleep(0.02)  # The end of the payment may have been told before.
-    assert len(free) == 1
-    assert Decimal(free[0]["amount"]) == Decimal(PRICE) / 100
+    await until(lambda: bool(home.evidence.holds(how, phone)), WAIT_S, "a hold's end")
+    [free] = home.evidence.holds(how, phone)
+    assert Decimal(free["amount"]) == Decimal(PRICE) / 100
     assert home.evidence.charges(phone) == []
     assert "Nothing was charged" in await home.text_with(phone, "Nothing was charged")
 
