@@ -68,7 +68,9 @@ def ask_again(
     )
     effects: list[Effect] = []
     if found and operation.inquiries >= len(rules.inquiry_ladder_ms):
-        detail = f"{operation.kind} {operation.attempt_id} has no outcome after {operation.inquiries} inquiries"
+        # No word of how often since: it stays one break.
+        rungs = len(rules.inquiry_ladder_ms)
+        detail = f"{operation.kind} {operation.attempt_id} has no outcome after {rungs} inquiries"
         effects.append(OpenBreak(kind=BreakKind.UNKNOWN_OUTCOME, detail=detail))
     delay_ms = rung(rules.inquiry_ladder_ms, operation.inquiries) if found else rules.not_found_gap_ms
     effects.append(Inquire(attempt_id=operation.attempt_id, kind=operation.kind, delay_ms=delay_ms))

@@ -137,6 +137,8 @@ def test_a_doubt_that_no_inquiry_ends_calls_a_person_and_goes_on() -> None:
         refund, effects = told(refund, ReverseUnknown(at_ms=at_ms, attempt_id=REFUND))
     assert names(effects) == ["OpenBreak", "Inquire"]
     assert refund.state is RefundState.PROCESSING and public_refund(refund).outcome_unknown
+    again = told(refund, ReverseUnknown(at_ms=99_000, attempt_id=REFUND))[1]
+    assert again[0] == effects[0], "the same break, however often it is asked"
 
 
 def test_an_inquiry_that_did_not_leave_proves_nothing() -> None:
