@@ -68,8 +68,11 @@ def called_back(config: Config) -> Config:
 
 @dataclass(slots=True)
 class Lost:
-    """An order whose answer is lost."""
+    """An order whose answer is lost; its seed has chosen how, and who tells what became of it when."""
 
+    seed: int
+    chance: random.Random = field(repr=False)
+    """Of the seed's own."""
     phone: str
     shop: Shop = field(repr=False)
     point: str
@@ -84,10 +87,12 @@ class Lost:
     """The operator has got it."""
 
     @classmethod
-    def chosen(cls, chance: random.Random, *, phone: str, shop: Shop, point: str) -> "Lost":
+    def chosen(cls, seed: int, chance: random.Random, *, phone: str, shop: Shop, point: str) -> "Lost":
         says = chance.choices(("truth", "nothing", "other"), (7, 2, 1))[0]
         fate, place = chance.choice(FATES), chance.choice(PLACES)
-        return cls(phone=phone, shop=shop, point=point, fate=fate, place=place, file_says=says)
+        return cls(
+            seed=seed, chance=chance, phone=phone, shop=shop, point=point, fate=fate, place=place, file_says=says
+        )
 
 
 class Moment:
@@ -108,37 +113,39 @@ class Moment:
             lost.id = record["correlator"]
             lost.arrived.set()
 
-    def begin(self, lost: Lost, chance: random.Random) -> None:
+    def begin(self, lost: Lost) -> None:
         """Let the operator lose its answer to what *lost* will be, and answer no inquiry about it."""
         billing, plan = f"billing.{lost.point}", self._pair.world.plan
-        plan.set_for_number(lost.phone, billing, Fault(name=chance.choice(lost.fate)))
-        plan.set_for_number(lost.phone, "billing.inquiry", Fault(name=chance.choice(("error_before", "timeout_lost"))))
+        plan.set_for_number(lost.phone, billing, Fault(name=lost.chance.choice(lost.fate)))
+        plan.set_for_number(
+            lost.phone, "billing.inquiry", Fault(name=lost.chance.choice(("error_before", "timeout_lost")))
+        )
         self._awaited[lost.phone, lost.point] = lost
         self.orders.append(lost)
 
     def _transaction(self, lost: Lost) -> Transaction | None:
         return self._pair.world.billing.book.transactions.get(lost.id)
 
-    async def comes(self, chance: random.Random) -> None:
+    async def comes(self) -> None:
         """All who know tell it, each order before, beside or behind the file; two processes take the file at once."""
         async with asyncio.timeout(WAIT_S):
             await asyncio.gather(*(lost.arrived.wait() for lost in self.orders))
         self._pair.world.journals.listeners.remove(self._listen)
-        shuffled = chance.sample(self.orders, len(self.orders))
+        shuffled = sorted(self.orders, key=lambda lost: lost.chance.random())
         for lost in self.orders:
             # Done late, and yet told by the file as if it had been done in time.
             if lost.fate is LATE and lost.place == "behind":
                 self._pair.world.billing.execute_late(lost.id)
         self._write_file()
-        telling = [asyncio.create_task(self._tell(lost, chance)) for lost in shuffled if lost.place == "before"]
+        telling = [asyncio.create_task(self._tell(lost)) for lost in shuffled if lost.place == "before"]
         commands = [self._pair.command("reconcile", str(self._path)) for _ in range(2)]
         # Where no terminal is, the bar of one that has begun is its first word.
         await until(lambda: any(one.log() for one in commands), WAIT_S, "a reader of the file")
-        telling += [asyncio.create_task(self._tell(lost, chance)) for lost in shuffled if lost.place == "beside"]
+        telling += [asyncio.create_task(self._tell(lost)) for lost in shuffled if lost.place == "beside"]
         for command in commands:
             await self._judge(command)
         self._judge_file_alone()
-        telling += [asyncio.create_task(self._tell(lost, chance)) for lost in shuffled if lost.place == "behind"]
+        telling += [asyncio.create_task(self._tell(lost)) for lost in shuffled if lost.place == "behind"]
         await asyncio.gather(*telling)
 
     async def _judge(self, command: CommandProcess) -> None:
@@ -169,16 +176,17 @@ class Moment:
         self._pair.expected_breaks += ["amount"] * len(wrong)
         drop = tuple(book.transactions.keys() - told)
         text = write_file(book, FileKnobs(drop=drop, wrong_amount=tuple(one.id for one in wrong)))
-        self._path.write_text(text, encoding="utf-8")
+        # With its day behind the trailer, or two that tell of nothing would be one.
+        self._path.write_text(f"{text.rstrip()}{self._day}\n", encoding="utf-8")
 
     def _is_done(self, lost: Lost) -> bool:
         found = self._transaction(lost)
         return found is not None and found.status in ("Charged", "Refunded")
 
-    async def _tell(self, lost: Lost, chance: random.Random) -> None:
+    async def _tell(self, lost: Lost) -> None:
         """Answer inquiries from now on, and call both processes more than once about what has ended."""
         plan, billing = self._pair.world.plan, self._pair.world.billing
-        first, second = chance.sample(list(self._pair.gateways.values()), 2)
+        first, second = lost.chance.sample(list(self._pair.gateways.values()), 2)
         for point in (f"billing.{lost.point}", "billing.inquiry"):
             plan.set_for_number(lost.phone, point, None)
         billing.execute_late(lost.id)

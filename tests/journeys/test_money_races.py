@@ -136,27 +136,29 @@ async def test_a_lost_answer_that_callbacks_inquiries_and_files_tell_at_once_cou
     # An operator opens a connection for each call.
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as http:
 
-        async def story(number: int, chance: random.Random) -> None:
-            charges = Moment(rivals, tmp_path, 2 * number, http)
-            paid = await lost_charges(rivals, chance, charges)
-            await lost_refunds(rivals, chance, Moment(rivals, tmp_path, 2 * number + 1, http), paid)
+        async def story(number: int, _: random.Random) -> None:
+            seeds = range(number * SEEDS_OF_A_FILE, (number + 1) * SEEDS_OF_A_FILE)
+            paid = await lost_charges(rivals, seeds, Moment(rivals, tmp_path, 2 * number, http))
+            await lost_refunds(rivals, paid, Moment(rivals, tmp_path, 2 * number + 1, http))
 
         await played(story, SEEDS // SEEDS_OF_A_FILE, FILES_AT_ONCE)
 
 
 async def lost_charges(
-    pair: Pair, chance: random.Random, moment: Moment
+    pair: Pair, seeds: range, moment: Moment
 ) -> list[tuple[Lost, dict[str, Any]]]:  # Any: JSON of the API.
     """What has been paid in the end."""
     asked: dict[str, Lost] = {}
 
-    async def begin() -> None:
-        lost = Lost.chosen(chance, phone=a_number(), shop=chance.choice(list(pair.shops.values())), point="charge")
-        moment.begin(lost, chance)
+    async def begin(seed: int) -> None:
+        chance = random.Random(seed)
+        shop = chance.choice(list(pair.shops.values()))
+        lost = Lost.chosen(seed, chance, phone=a_number(), shop=shop, point="charge")
+        moment.begin(lost)
         asked[(await lost.shop.ask(lost.phone))["id"]] = lost
 
-    await asyncio.gather(*(begin() for _ in range(SEEDS_OF_A_FILE)))
-    await moment.comes(chance)
+    await asyncio.gather(*(begin(seed) for seed in seeds))
+    await moment.comes()
     paid = []
     for payment_id, lost in asked.items():
         ended = await lost.shop.until_final(payment_id)
@@ -166,20 +168,19 @@ async def lost_charges(
 
 
 async def lost_refunds(
-    pair: Pair, chance: random.Random, moment: Moment, paid: list[tuple[Lost, dict[str, Any]]]
+    pair: Pair, paid: list[tuple[Lost, dict[str, Any]]], moment: Moment
 ) -> None:  # Any: JSON of the API.
-    async def begin(payment: dict[str, Any], lost: Lost) -> None:  # Any: JSON of the API.
-        moment.begin(lost, chance)
+    async def begin(of: Lost, payment: dict[str, Any]) -> None:  # Any: JSON of the API.
+        chance = of.chance
+        shop = chance.choice(list(pair.shops.values()))
+        lost = Lost.chosen(of.seed, chance, phone=of.phone, shop=shop, point="refund")
+        moment.begin(lost)
         path = f"/v1/payments/{payment['id']}/refunds"
-        made = await lost.shop.call("POST", path, {"amount": chance.randint(10_000, 125_000)})
+        made = await shop.call("POST", path, {"amount": chance.randint(10_000, 125_000)})
         assert made.status == 201, made.body
 
-    def a_refund(of: Lost) -> Lost:
-        shop = chance.choice(list(pair.shops.values()))
-        return Lost.chosen(chance, phone=of.phone, shop=shop, point="refund")
-
-    await asyncio.gather(*(begin(payment, a_refund(lost)) for lost, payment in paid))
-    await moment.comes(chance)
+    await asyncio.gather(*(begin(of, payment) for of, payment in paid))
+    await moment.comes()
     for lost in moment.orders:
         moment.judge(lost, await lost.shop.until_refunded(lost.id))
 
