@@ -141,15 +141,17 @@ class UssdStep(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str
     """The channel's own id of the session, unique for this carrier while the session lives."""
     msisdn: str
+    """Empty at the `end` of a channel that does not say whose session it was."""
     service_code: str
-    """What was dialled, without its inputs: `*384#`."""
+    """What was dialled, without its inputs: `*384#`. Empty where `msisdn` is."""
     kind: Literal["begin", "input", "end"]
     """`end`: the phone or the network ended the session; nobody reads an answer."""
     inputs: tuple[Typed, ...] = ()
     """What was typed, in order; after `begin` what was dialled behind the service code (`*384*1#`)."""
     first: int | None = None
     """Which input of the session `inputs[0]` is, counted from 0; None where the channel does not number them: then they
-    are the next ones. A channel that sends everything typed so far each time has 0 here."""
+    are the next ones. A channel that sends everything typed so far each time has 0 here, and `input` as the kind also
+    of the first step if something was dialled behind the service code."""
     read_at_ms: int
 
 
