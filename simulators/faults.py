@@ -37,6 +37,8 @@ POINTS = (
     "stk.query",
     "stk.reversal",
     "stk.token",
+    "ussd.step",
+    "ussd.push",
 )
 
 BILLING_FAULTS = frozenset(
@@ -285,6 +287,8 @@ FAULTS = {
     "stk.token": frozenset(
         {"error_before", "garbage", "slow", "timeout_lost", "reset", "rate_limited", "short", "wrong"}
     ),
+    "ussd.step": frozenset({"twice", "out_of_order", "answer_lost", "late", "dropped", "vanished", "timeout"}),
+    "ussd.push": frozenset({"busy", "absent", "no_ussd", "timeout"}),
 }
 
 

@@ -267,8 +267,10 @@ async def test_too_late_an_answer_is_an_apology_and_nothing_is_lost() -> None:
 async def test_without_room_the_person_is_told_and_an_end_is_told_again() -> None:
     async with desk(steps_max=1, answer_timeout_s=WAIT_S) as at:
         at.sessions.gate.clear()
+        entered = asyncio.Event()
+        at.sessions.on_step = entered.set
         waiting = asyncio.create_task(at.form(""))
-        await asyncio.sleep(0.02)
+        await entered.wait()
         assert (await at.form("", sessionId="other"))[1].startswith("END Sorry")
         at.sessions.gate.set()
         assert await waiting == (200, f"CON {MENU}")

@@ -1,7 +1,7 @@
 """A small session engine behind a USSD channel, and a web server that mounts a channel's routes as the gateway does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -28,9 +28,17 @@ class Sessions:
         self.gate = asyncio.Event()
         self.gate.set()
         self.troubles: list[Exception] = []
+        self.entered = 0
+        """Steps that were handed in, stored or not."""
+        self.on_step: Callable[[], None] = self._nothing
         self._news = asyncio.Event()
 
+    def _nothing(self) -> None:
+        return
+
     async def __call__(self, step: base.UssdStep) -> base.UssdAnswer:
+        self.entered += 1
+        self.on_step()
         await self.gate.wait()
         if self.troubles:
             raise self.troubles.pop(0)
@@ -38,6 +46,7 @@ class Sessions:
         self._news.set()
         if step.kind == "end":
             self.ended.add(step.session_id)
+            self.on_step()
             return base.UssdAnswer(text="", goes_on=False)
         known = self.inputs.setdefault(step.session_id, [])
         at = len(known) if step.first is None else step.first
@@ -72,8 +81,8 @@ async def mounted(routes: Sequence[base.Route], carrier: str = "ussd") -> AsyncI
         await runner.cleanup()
 
 
-def _handler(route: base.Route, carrier: str):  # type: ignore[no-untyped-def]  # aiohttp's own handler type.
-    async def handle(request: web.Request) -> web.Response:
+def _handler(route: base.Route, carrier: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
         answer = await route.answer(
             base.Request(
                 method=request.method,
