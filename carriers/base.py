@@ -141,9 +141,8 @@ class UssdStep(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str
     """The channel's own id of the session, unique for this carrier while the session lives."""
     msisdn: str
-    """Empty at the `end` of a channel that does not say whose session it was."""
     service_code: str
-    """What was dialled, without its inputs: `*384#`. Empty where `msisdn` is."""
+    """What was dialled, without its inputs: `*384#`. Empty at an `end` that does not say."""
     kind: Literal["begin", "input", "end"]
     """`end`: the phone or the network ended the session; nobody reads an answer."""
     inputs: tuple[Typed, ...] = ()

@@ -128,7 +128,7 @@ def _nalo(session: Session, step: Step) -> Json:
 
 def _infobip(session: Session, step: Step) -> Json:
     if step.kind == "end":
-        return {"exitCode": 600, "reason": "the phone is gone"}
+        return {"exitCode": 600, "reason": "the phone is gone", "msisdn": session.msisdn.removeprefix("+")}
     return {
         "msisdn": session.msisdn.removeprefix("+"),
         "imsi": "000000000000000",

@@ -113,6 +113,8 @@ class UssdChannel:
         return bool(same) and all(same)
 
     async def _told(self, sink: base.UssdSink, call: Call) -> base.Response:
+        if not call.msisdn:  # An end of nobody's: the session ends by its own time.
+            return self._style.write(call, self._asker.sorry)
         step = base.UssdStep(
             carrier=self._carrier,
             session_id=call.session_id,

@@ -116,10 +116,11 @@ class Infobip:
         if len(place) != 3:
             raise Malformed("expected /session/{id}/start, response or end")
         session_id, step = session_of(place[1], "session"), place[2]
-        if step == "end":
-            # It tells an exit code and a reason, and need not repeat whose session it was.
-            return Call(session_id=session_id, msisdn="", service_code="", kind="end")
         fields = read_json(request.body)
+        if step == "end":
+            # Besides an exit code and a reason it may tell whose session it was.
+            msisdn = phone_of(fields, "msisdn") if "msisdn" in fields else ""
+            return Call(session_id=session_id, msisdn=msisdn, service_code="", kind="end")
         code, typed = code_of(fields, "shortCode"), text_of(fields, "text", is_needed=False)
         is_begin = step == "start"
         return Call(

@@ -31,6 +31,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     session_id: str
     msisdn: str
+    """Empty at an `end` that does not say whose session it was."""
     service_code: str
     kind: Literal["begin", "input", "end"]
     inputs: tuple[str, ...] = ()

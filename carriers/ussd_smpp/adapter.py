@@ -112,7 +112,7 @@ class UssdChannel:
         dialog = self._dialogs.new(ask.msisdn, asyncio.get_running_loop().time())
         result = await self._send(dialog, base.UssdAnswer(text=ask.text, goes_on=True))
         if isinstance(result, base.Submitted):
-            return replace(result, message_ids=(dialog.session_id,))
+            return replace(result, message_ids=(self._dialogs.session_id(dialog),))
         if isinstance(result, base.Refused):
             self._dialogs.end(dialog)
         return result

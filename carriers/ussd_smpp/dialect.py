@@ -41,7 +41,7 @@ class Dialog(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def session_id(self) -> str:
-        """Without the phone's number, as it stands in logs."""
+        """Of its first session. Without the phone's number, as it stands in logs."""
         return f"{self.number:04x}-{blake2b(self.msisdn.encode(), digest_size=8).hexdigest()}"
 
     def __repr__(self) -> str:

@@ -3,7 +3,10 @@ ours was lost.
 
 A phone can only type where it was shown something. So an answer that comes before our next screen left is the last one
 again; while nobody knows whether that screen arrived, the same text is the last one again and another one is new.
-Sessions that began before the process did are not known: their inputs have no number. Time is an argument.
+Sessions that began before the process did are not known: their inputs have no number.
+
+A network uses the ids of its dialogs again, maybe for the same phone and soon. So a session that begins under an id
+that the phone had lately is told apart from the one before. Time is an argument.
 """
 
 import asyncio
@@ -21,23 +24,34 @@ Outcome = asyncio.Future[SubmitResult]
 class _State:
     """Of one dialog."""
 
-    __slots__ = ("count", "last", "screen", "touched")
+    __slots__ = ("count", "generation", "is_over", "last", "screen", "touched")
 
-    def __init__(self, count: int, now: float) -> None:
+    def __init__(self, count: int, generation: int, now: float) -> None:
         self.count = count
+        self.generation = generation
+        """How many sessions this phone had under this id before."""
+        self.is_over = False
         self.last: Typed | None = None
         self.screen: Outcome | None = None
         """Of our answer to `last`; None before it left."""
         self.touched = now
 
+    @property
+    def _result(self) -> SubmitResult | None:
+        return self.screen.result() if self.screen is not None and self.screen.done() else None
+
     def is_again(self, typed: Typed) -> bool:
         """Whether *typed* is `last` once more."""
         if self.last is None:
             return False
-        result = self.screen.result() if self.screen is not None and self.screen.done() else None
-        if self.screen is None or isinstance(result, Refused):
+        if self.screen is None or isinstance(self._result, Refused):
             return True
-        return not isinstance(result, Submitted) and self.last == typed
+        return not isinstance(self._result, Submitted) and self.last == typed
+
+    def begins_again(self, inputs: int) -> bool:
+        """Whether a begin with so many inputs is the one that was handed over before."""
+        is_first = self.last is None and not self.is_over and self.count == inputs
+        return is_first and not isinstance(self._result, Submitted)
 
 
 class Dialogs:
@@ -52,8 +66,15 @@ class Dialogs:
     def begin(self, dialog: Dialog, inputs: int, now: float) -> None:
         """A session begins, with so many inputs that were dialled."""
         self._forget(now)
-        self._known[dialog] = _State(inputs, now)
+        state = self._known.get(dialog)
+        if state is None or not state.begins_again(inputs):
+            self._known[dialog] = _State(inputs, 0 if state is None else state.generation + 1, now)
         self._known.move_to_end(dialog)
+
+    def session_id(self, dialog: Dialog) -> str:
+        """Of the session that this dialog is now."""
+        state = self._known.get(dialog)
+        return dialog.session_id if state is None or not state.generation else f"{dialog.session_id}-{state.generation}"
 
     def numbered(self, dialog: Dialog, typed: Typed, now: float) -> int | None:
         """Which input of its session *typed* is, from 0; None if nobody knows."""
@@ -75,7 +96,9 @@ class Dialogs:
             state.screen = outcome
 
     def end(self, dialog: Dialog) -> None:
-        self._known.pop(dialog, None)
+        state = self._known.get(dialog)
+        if state is not None:
+            state.is_over = True
 
     def new(self, msisdn: str, now: float) -> Dialog:
         """For a session that we begin: an id that this phone does not have."""

@@ -51,8 +51,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     answer_timeout_s: Positive = 1.0
     """After this the phone is shown `sorry_text`; what it typed is stored all the same."""
     sorry_text: Words = SORRY
-    dialog_keep_s: Positive = 300.0
-    """How long the inputs of a dialog are counted after its last step; longer than any session."""
+    dialog_keep_s: Positive = 7_200.0
+    """How long a dialog is remembered after its last step; longer than the gateway knows a session that is over."""
 
     window: Count = 10
     """submit_sm without an answer."""

@@ -94,7 +94,7 @@ class Steps:
             self._dialogs.end(dialog)
         return base.UssdStep(
             carrier=self._carrier,
-            session_id=dialog.session_id,
+            session_id=self._dialogs.session_id(dialog),
             msisdn=dialog.msisdn,
             service_code=self._settings.service_code,
             kind=received.kind,

@@ -151,8 +151,10 @@ async def test_infobip_has_three_calls() -> None:
         for method in ("PUT", "POST"):
             told = await at.told(an_infobip(PIN), path="/session/i1/response", method=method)
         assert told["shouldClose"] is True
-        told = await at.told({"exitCode": 510, "reason": "timeout"}, path="/session/i1/end", method="PUT")
-        assert told == {"responseExitCode": 200, "responseMessage": ""}
+        for whose in ({}, {"msisdn": PHONE[1:]}):
+            assert not at.sessions.ended
+            told = await at.told({"exitCode": 510, **whose}, path="/session/i1/end", method="PUT")
+            assert told == {"responseExitCode": 200, "responseMessage": ""}
         assert at.sessions.inputs == {"i1": ["7", PIN, PIN]} and at.sessions.ended == {"i1"}
 
 

@@ -268,9 +268,26 @@ def test_of_a_dialog_that_nobody_remembers_no_input_has_a_number() -> None:
     assert dialogs.numbered(DIALOG, base.Typed("5"), now=0.0) is None
     dialogs.begin(DIALOG, 0, now=0.0)
     assert dialogs.numbered(DIALOG, base.Typed("5"), now=301.0) is None
-    dialogs.begin(DIALOG, 0, now=400.0)
+
+
+async def test_an_id_that_the_network_uses_again_is_another_session() -> None:
+    dialogs = Dialogs(kind="its_session_info", keep_s=300.0, first_number=0)
+    dialogs.begin(DIALOG, 0, now=0.0)
+    first = dialogs.session_id(DIALOG)
+    dialogs.begin(DIALOG, 0, now=1.0)  # Handed over again: nothing was shown yet.
+    assert dialogs.session_id(DIALOG) == first == DIALOG.session_id
+    assert dialogs.numbered(DIALOG, base.Typed("5"), now=2.0) == 0
+    dialogs.begin(DIALOG, 0, now=3.0)
+    second = dialogs.session_id(DIALOG)
     dialogs.end(DIALOG)
-    assert dialogs.numbered(DIALOG, base.Typed("5"), now=400.0) is None
+    dialogs.begin(DIALOG, 0, now=4.0)
+    third = dialogs.session_id(DIALOG)
+    screen: asyncio.Future[base.SubmitResult] = asyncio.get_running_loop().create_future()
+    screen.set_result(TAKEN)
+    dialogs.sent(DIALOG, screen)
+    dialogs.begin(DIALOG, 0, now=5.0)
+    assert len({first, second, third, dialogs.session_id(DIALOG)}) == 4
+    assert dialogs.numbered(DIALOG, base.Typed("6"), now=6.0) == 0
 
 
 @pytest.mark.parametrize(("kind", "numbers"), [("its_session_info", 1 << 15), ("user_message_reference", 1 << 16)])
