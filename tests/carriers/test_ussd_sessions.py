@@ -36,7 +36,7 @@ class Bench:
         self.way = way
         self.world = world
         self._news = asyncio.Event()
-        self.channel: HttpChannel | SmppChannel
+        self.channel: base.UssdChannel
         if isinstance(settings, HttpSettings):
             self.channel = HttpChannel("ussd", settings, now_ms=lambda: NOW_MS)
         else:
