@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from carriers.base import LinkCounts, Mt, Refused, Route, Sink, SubmitResult
 from carriers.smpp.bind import Bind
 from carriers.smpp.inbound import Inbound
-from carriers.smpp.incoming import Answer
+from carriers.smpp.link import Link
 from carriers.smpp.mt import RETRY_AFTER_S, Composer
 from carriers.smpp.settings import Settings
 from gateway import failpoints
@@ -80,13 +80,13 @@ class Bearer:
     async def run(self, sink: Sink) -> None:
         """Keep one bind until cancelled; then let what is under way end, unbind and close."""
 
-        def incoming(answer: Answer) -> Inbound:
+        def incoming(link: Link) -> Inbound:
             return Inbound(
                 self._carrier,
                 self._settings,
                 sink,
                 now_ms=self._now_ms,
-                answer=answer,
+                answer=link.answer,
                 counters=self.counters,
                 tasks=self._tasks,
             )

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable
 
 from carriers.base import LinkCounts
-from carriers.smpp.incoming import Answer, Incoming
+from carriers.smpp.incoming import Incoming
 from carriers.smpp.link import Link
 from carriers.smpp.pace import Backoff
 from carriers.smpp.settings import Settings
@@ -39,7 +39,7 @@ class Bind:
         """Bound, and not told by the SMSC to pause."""
         return self.link is not None and self.link.is_up()
 
-    async def keep(self, incoming: Callable[[Answer], Incoming]) -> None:
+    async def keep(self, incoming: Callable[[Link], Incoming]) -> None:
         """Until cancelled; then let what is under way end, unbind and close."""
         backoff = Backoff(self._settings)
         try:
@@ -56,7 +56,7 @@ class Bind:
             if link is not None:
                 await link.leave()
 
-    async def _connected(self, incoming: Callable[[Answer], Incoming]) -> Link | None:
+    async def _connected(self, incoming: Callable[[Link], Incoming]) -> Link | None:
         settings = self._settings
         link = Link(self._carrier, settings, incoming, now_ms=self._now_ms, on_up=self._on_up, counters=self._counters)
         name = settings.host if self._ssl is not None else None

@@ -8,12 +8,13 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from msgspec.structs import replace
 
 from carriers import base
 from carriers.smpp.bind import Bind
-from carriers.smpp.incoming import Answer
+from carriers.smpp.link import Link
 from carriers.smpp.mt import RETRY_AFTER_S
 from carriers.ussd import Asker
 from carriers.ussd_smpp.dialect import Dialog, screen
@@ -78,15 +79,15 @@ class UssdChannel:
     async def run(self, sink: base.UssdSink) -> None:
         """Keep one bind until cancelled; then let what is under way end, unbind and close."""
 
-        def incoming(answer: Answer) -> Steps:
+        def incoming(link: Link) -> Steps:
             return Steps(
                 self._carrier,
                 self._settings,
                 sink,
                 asker=self._asker,
                 dialogs=self._dialogs,
-                answer=answer,
-                show=self._show,
+                answer=link.answer,
+                show=partial(self._show, link),
                 now_ms=self._now_ms,
                 counters=self.counters,
                 tasks=self._tasks,
@@ -110,21 +111,20 @@ class UssdChannel:
             log.error("%s: a USSD screen of ours was not sent: %s", self._carrier, why_not)
             return base.Refused(code="too_long", detail=why_not, retryable=False)
         dialog = self._dialogs.new(ask.msisdn, asyncio.get_running_loop().time())
-        result = await self._send(dialog, base.UssdAnswer(text=ask.text, goes_on=True))
+        result = await self._send(self._bind.link, dialog, base.UssdAnswer(text=ask.text, goes_on=True))
         if isinstance(result, base.Submitted):
             return replace(result, message_ids=(self._dialogs.session_id(dialog),))
         if isinstance(result, base.Refused):
             self._dialogs.end(dialog)
         return result
 
-    async def _show(self, dialog: Dialog, answer: base.UssdAnswer) -> None:
-        result = await self._send(dialog, answer)
+    async def _show(self, link: Link, dialog: Dialog, answer: base.UssdAnswer) -> None:
+        """By the *link* of its step: if that is gone the SMSC hands the step over again, and asks for the screen so."""
+        result = await self._send(link, dialog, answer)
         if not isinstance(result, base.Submitted):
             log.warning("%s: the screen of %r: %s", self._carrier, dialog, result.detail)
 
-    async def _send(self, dialog: Dialog, answer: base.UssdAnswer) -> base.SubmitResult:
-        """One screen."""
-        link = self._bind.link
+    async def _send(self, link: Link | None, dialog: Dialog, answer: base.UssdAnswer) -> base.SubmitResult:
         if link is None or not link.is_bound():
             return base.Refused(code="not_bound", detail="no link", retryable=True, retry_after_s=RETRY_AFTER_S)
         if link.is_full() or not link.is_up():

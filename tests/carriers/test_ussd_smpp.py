@@ -72,9 +72,20 @@ def a_settings(port: int = 1, **more: Any) -> Settings:
 class Smsc:
     """One raw connection, octets in and out."""
 
+    came: "asyncio.Queue[Smsc]"
+    """Of the first: those after it."""
+
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self.writer = writer
+
+    async def take_bind(self) -> None:
+        assert await self.frame() == BIND
+        self.writer.write(BIND_RESP)
+
+    async def gone(self) -> None:
+        self.writer.close()
+        await self.writer.wait_closed()
 
     async def frame(self) -> bytes:
         async with asyncio.timeout(WAIT_S):
@@ -92,8 +103,8 @@ async def bound(sessions: Sessions, **more: Any) -> AsyncIterator[tuple[Smsc, Us
     channel = UssdChannel("ussd", settings, now_ms=lambda: NOW_MS, on_up=up.set)
     running = asyncio.create_task(channel.run(sessions))
     smsc = await came.get()
-    assert await smsc.frame() == BIND
-    smsc.writer.write(BIND_RESP)
+    smsc.came = came
+    await smsc.take_bind()
     await up.wait()
     yield smsc, channel
     running.cancel()
@@ -306,3 +317,38 @@ async def test_more_steps_than_may_wait_are_put_off() -> None:
         assert (await smsc.frame())[4:16] == octets("80000005 00000064 00000009")
         sessions.gate.set()
         assert await smsc.frame() == resp(8)
+
+
+async def test_a_screen_leaves_by_the_link_of_its_step_or_waits_until_that_comes_again() -> None:
+    sessions = Sessions()
+    async with bound(sessions, reconnect_delay_s=0.01) as (first, _):
+        first.writer.write(A["plain"])
+        await first.frame()
+        await first.frame()
+        first.writer.write(taken(2))
+        sessions.gate.clear()
+        first.writer.write(A["typed"])
+        await entered(sessions, 2)
+        await first.gone()
+        second = await asyncio.wait_for(first.came.get(), WAIT_S)
+        await second.take_bind()
+        sessions.gate.set()
+        await sessions.until(2)
+        # Nothing but the answer to this is said on the new link.
+        second.writer.write(octets("00000010 00000015 00000000 00000005"))
+        assert await second.frame() == octets("00000010 80000015 00000000 00000005")
+        second.writer.write(A["typed"])
+        assert await second.frame() == resp(9)
+        assert (await second.frame())[4:8] == octets("00000004")
+        assert [step.first for step in sessions.steps] == [0, 0, 0]
+        assert list(sessions.inputs.values()) == [["7382"]]
+        await second.gone()
+
+
+async def entered(sessions: Sessions, count: int) -> None:
+    news = asyncio.Event()
+    sessions.on_step = news.set
+    async with asyncio.timeout(WAIT_S):
+        while sessions.entered < count:
+            news.clear()
+            await news.wait()
