@@ -7,7 +7,7 @@ Numbers: `at_ms` milliseconds since 1970 UTC; amounts in minor units with their 
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -122,6 +122,55 @@ Sink = Callable[[Mo | Receipt | Callback], Awaitable[None]]
 
 class Overloaded(Exception):
     """The gateway cannot take it now; answer with the protocol's temporary error so that the carrier tries again."""
+
+
+class Typed(msgspec.Struct, frozen=True):
+    """What a person typed into a USSD screen: it may be a PIN, so no log, trace or error shows it."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        """Fit for a log; `str` and f-strings show the same."""
+        return "Typed(****)"
+
+
+class UssdStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One request of a USSD session: a phone dialled, typed, or is gone."""
+
+    carrier: str
+    session_id: str
+    """The channel's own id of the session, unique for this carrier while the session lives."""
+    msisdn: str
+    service_code: str
+    """What was dialled, without its inputs: `*384#`. Empty at an `end` that does not say."""
+    kind: Literal["begin", "input", "end"]
+    """`end`: the phone or the network ended the session; nobody reads an answer."""
+    inputs: tuple[Typed, ...] = ()
+    """What was typed, in order; after `begin` what was dialled behind the service code (`*384*1#`)."""
+    first: int | None = None
+    """Which input of the session `inputs[0]` is, counted from 0; None where the channel does not number them: then they
+    are the next ones. A channel that sends everything typed so far each time has 0 here, and `input` as the kind also
+    of the first step if something was dialled behind the service code."""
+    read_at_ms: int
+
+
+class UssdAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the phone shows. `goes_on`: it may type an answer; otherwise the session is over."""
+
+    text: str
+    goes_on: bool
+
+
+UssdSink = Callable[[UssdStep], Awaitable[UssdAnswer]]
+"""Returns once the step is committed. The same step again has the same answer. Raises `Overloaded`."""
+
+
+class UssdAsk(msgspec.Struct, frozen=True, kw_only=True):
+    """The first screen of a session that the gateway begins."""
+
+    id: str
+    msisdn: str
+    text: str
 
 
 class ChargeOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -313,6 +362,34 @@ class Bearer(Protocol):
     def is_up(self) -> bool:
         """True while a submit can leave at once; a lane of a bearer that is down holds its rows."""
         ...
+
+
+class UssdChannel(Protocol):
+    """Carries the screens of USSD sessions to phones and what phones type back."""
+
+    gsm_units_max: int
+    """The longest screen in the GSM alphabet, in septets (an extension character takes two)."""
+    ucs2_units_max: int
+    """The longest screen in UCS-2, in 16-bit units."""
+    pushes: bool
+    """Whether a session can begin from our side; if not, `push` is never called."""
+    hard_timeout_s: float
+    """No push takes longer."""
+
+    def routes(self, sink: UssdSink) -> Sequence[Route]:
+        """What the carrier calls, answered through *sink*; empty if it does not speak HTTP."""
+        ...
+
+    async def run(self, sink: UssdSink) -> None:
+        """Keep the link, if there is one, until cancelled."""
+        ...
+
+    async def push(self, ask: UssdAsk) -> SubmitResult:
+        """`Submitted`: the screen is shown and the session begun, its id is `message_ids[0]`; `Refused`: the phone is
+        busy, off, or has no USSD."""
+        ...
+
+    def is_up(self) -> bool: ...
 
 
 class Biller(Protocol):

@@ -23,6 +23,7 @@ from simulators.faults import Scripted
 from simulators.handsets import HandsetSettings
 from simulators.smsc_messages import MessageIds
 from simulators.smsc_settings import SmscSettings
+from simulators.ussd import UssdSettings
 from simulators.wallet_momo import WalletSettings
 from simulators.world import Ports, World, WorldSettings
 
@@ -43,6 +44,15 @@ class Watch(StrEnum):
 
     NOTHING = "nothing"
     STDIN = "stdin"
+
+
+class UssdStyle(StrEnum):
+    """The aggregator's styles."""
+
+    FORM = "form"
+    HUBTEL = "hubtel"
+    NALO = "nalo"
+    INFOBIP = "infobip"
 
 
 @app.command()
@@ -77,6 +87,8 @@ def simulate(
     no_magic: Annotated[
         bool, typer.Option("--no-magic", help="The last three digits of a number mean nothing.")
     ] = False,
+    ussd_url: Annotated[str, typer.Option(help="Where the USSD aggregator calls.")] = "",
+    ussd_style: Annotated[UssdStyle, typer.Option(help="How it calls.")] = UssdStyle.FORM,
     faults: Annotated[Path | None, typer.Option(help="JSON file with a list of scripted faults.")] = None,
     parent_pid: Annotated[int | None, typer.Option(min=1, max=PID_MAX, help="Stop when this process is gone.")] = None,
     watch: Annotated[Watch, typer.Option(help="stdin: stop when standard input ends.")] = Watch.NOTHING,
@@ -98,6 +110,7 @@ def simulate(
         wallet=_wallet(billing, wallet_notice_url),
         camara=_camara(billing),
         handsets=HandsetSettings(reply_delay_s=reply_delay, late_reply_s=late_reply, use_mix=mix),
+        ussd=UssdSettings(url=ussd_url, style=ussd_style.value, password=password),
         faults=_script(faults),
     )
     _run(settings, parent_pid, watch)

@@ -6,7 +6,7 @@ It is for tests, demos and people; it is not on any path that is measured. Shape
 import asyncio
 from collections.abc import Awaitable, Callable
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -19,6 +19,7 @@ from simulators.handsets import BEHAVIOURS, MAGIC_BEHAVIOURS
 from simulators.journal import Record
 from simulators.merchant import Answer
 from simulators.smsc import BIND_FAILED
+from simulators.ussd import Style
 from simulators.web import HttpServer, json_response
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ EVENTS_BUFFERED_MAX = 10_000
 INBOX_WAIT_MAX_S = 60.0
 TEXT_LENGTH_MAX = 1600
 ADDRESS_LENGTH_MAX = 20
+CODE_LENGTH_MAX = 60
+# 3GPP TS 23.038: what a phone can send in USSD.
+TYPED_LENGTH_MAX = 182
 OUTAGE_MAX_S = 86_400.0
 STATUS_MAX = 0xFFFFFFFF
 
@@ -49,6 +53,29 @@ class SetPhone(msgspec.Struct, forbid_unknown_fields=True):
     faults: dict[str, str | None] = {}
     """Point to fault for this number, null to lift it."""
     seconds: float | None = None
+
+    pin: str | None = None
+    """What its owner types where a USSD screen asks for a PIN; empty: the owner leaves screens alone."""
+    wishes: list[str] | None = None
+    """Words that its owner looks for in USSD menus, one menu after the other."""
+
+
+class Dial(msgspec.Struct, forbid_unknown_fields=True):
+    code: Annotated[str, msgspec.Meta(min_length=1, max_length=CODE_LENGTH_MAX)]
+
+
+class TypeText(msgspec.Struct, forbid_unknown_fields=True):
+    text: Annotated[str, msgspec.Meta(max_length=TYPED_LENGTH_MAX)]
+
+
+class SetUssd(msgspec.Struct, forbid_unknown_fields=True):
+    url: str | None = None
+    style: Style | None = None
+    method: Literal["POST", "GET"] | None = None
+    headers: dict[str, str] | None = None
+    """Of every call of the aggregator's."""
+    dialog: Literal["its_session_info", "user_message_reference"] | None = None
+    """Of USSD over SMPP."""
 
 
 class SetFaults(msgspec.Struct, forbid_unknown_fields=True):
@@ -176,8 +203,10 @@ class Control:
             self.world.stk.book.set_balance(msisdn, int(balance))
             self.world.wallet.book.set_balance(msisdn, balance)
             self.world.camara.book.set_balance(msisdn, balance)
-        if asked.behaviour is not None:
-            self.world.handsets.phone(msisdn).behaviour = asked.behaviour
+        phone = self.world.handsets.phone(msisdn)
+        phone.behaviour = asked.behaviour or phone.behaviour
+        phone.pin = phone.pin if asked.pin is None else asked.pin
+        phone.wishes = phone.wishes if asked.wishes is None else asked.wishes
         if asked.blocked is None:
             book.blocked.pop(msisdn, None)
         elif isinstance(asked.blocked, str):
@@ -185,6 +214,41 @@ class Control:
         for point, name in asked.faults.items():
             fault = Fault(name=name, seconds=asked.seconds) if name is not None else None
             self.world.plan.set_for_number(msisdn, point, fault)
+        return ok()
+
+    async def dial(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        asked, msisdn = await parsed(request, Dial), _msisdn(found[0])
+        self.world.handsets.dial(msisdn, asked.code)
+        return ok(status=202)
+
+    async def type_text(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        asked, msisdn = await parsed(request, TypeText), _msisdn(found[0])
+        if not self.world.handsets.type(msisdn, asked.text):
+            return ok({"error": "no screen of this phone waits for an answer"}, 404)
+        return ok(status=202)
+
+    async def hang_up(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        if not self.world.handsets.hang_up(_msisdn(found[0])):
+            return ok({"error": "this phone has no session"}, 404)
+        return ok()
+
+    async def screen(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        """`?after=N&wait_s=S` waits until the phone shows a screen with a number above N."""
+        msisdn, handsets = _msisdn(found[0]), self.world.handsets
+        after, wait_s = int(request.query.get("after", "0")), float(request.query.get("wait_s", "0"))
+        if wait_s > 0:
+            await handsets.wait_for_screens(msisdn, after + 1, min(wait_s, INBOX_WAIT_MAX_S))
+        screen = handsets.phone(msisdn).screen
+        is_new = screen is not None and screen.number > after
+        return ok({"msisdn": msisdn, "screen": screen if is_new else None})
+
+    async def set_ussd(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        asked, http, smpp = await parsed(request, SetUssd), self.world.ussd_http, self.world.smsc.ussd
+        http.url = http.url if asked.url is None else asked.url
+        http.style, http.method = asked.style or http.style, asked.method or http.method
+        http.headers = http.headers if asked.headers is None else asked.headers
+        if smpp is not None and asked.dialog is not None:
+            smpp.dialog = asked.dialog
         return ok()
 
     async def faults(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
@@ -276,6 +340,11 @@ ROUTES: tuple[tuple[str, tuple[str, ...], Route], ...] = (
     ("GET", ("phones", "*", "inbox"), Control.inbox),
     ("POST", ("phones", "*", "sms"), Control.send_text),
     ("POST", ("phones", "*", "answer"), Control.answer_late),
+    ("POST", ("phones", "*", "dial"), Control.dial),
+    ("POST", ("phones", "*", "type"), Control.type_text),
+    ("POST", ("phones", "*", "hang_up"), Control.hang_up),
+    ("GET", ("phones", "*", "screen"), Control.screen),
+    ("POST", ("ussd",), Control.set_ussd),
     ("POST", ("faults",), Control.faults),
     ("POST", ("smsc",), Control.set_smsc),
     ("POST", ("billing",), Control.set_billing),

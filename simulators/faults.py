@@ -265,6 +265,8 @@ FAULTS = {
     "stk.token": frozenset(
         {"error_before", "garbage", "nested", "slow", "timeout_lost", "reset", "rate_limited", "short", "wrong"}
     ),
+    "ussd.step": frozenset({"twice", "out_of_order", "answer_lost", "late", "dropped", "vanished", "timeout"}),
+    "ussd.push": frozenset({"busy", "absent", "no_ussd", "timeout"}),
 }
 POINTS = tuple(FAULTS)
 

@@ -16,6 +16,7 @@ import msgspec
 from simulators.chance import draw, lognormal_s
 from simulators.journal import Journal
 from simulators.reading import codes_in, says_low_balance, wrong_codes
+from simulators.ussd_person import typed_at
 
 TOP_UP = Decimal(10**6)
 CODES_REMEMBERED_MAX = 8
@@ -58,6 +59,14 @@ class Network(Protocol):
     def send_mo(self, msisdn: str, to: str, text: str) -> None: ...
 
 
+class UssdNetwork(Protocol):
+    """What a phone can do in USSD; it has one session at most."""
+
+    def dial(self, msisdn: str, code: str) -> None: ...
+    def type(self, msisdn: str, text: str) -> bool: ...
+    def hang_up(self, msisdn: str) -> bool: ...
+
+
 class HandsetSettings(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     reply_delay_s: float = 0.2
@@ -78,10 +87,22 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class Screen(msgspec.Struct, frozen=True, kw_only=True):
+    """What a phone shows of a USSD session. `number` counts the screens of the phone from 1."""
+
+    number: int
+    text: str
+    goes_on: bool
+    """An answer may be typed."""
+
+
 class Phone:
     """One phone and what its owner remembers."""
 
-    __slots__ = ("answered", "asks", "behaviour", "held", "inbox", "msisdn", "received", "still_to_try")
+    __slots__ = (
+        *("answered", "asks", "behaviour", "held", "inbox", "msisdn", "pin", "received", "screen", "still_to_try"),
+        "wishes",
+    )
 
     def __init__(self, msisdn: str, behaviour: str | None) -> None:
         self.msisdn = msisdn
@@ -96,6 +117,12 @@ class Phone:
         """After a wrong code: what to send at the next text."""
         self.held: tuple[str, str] | None = None
         """(to, text) of an answer that waits until it is too late."""
+        self.screen: Screen | None = None
+        """The last one that it showed."""
+        self.pin = ""
+        """Empty: its owner leaves screens alone, so that somebody else may answer them."""
+        self.wishes: list[str] = []
+        """What the owner looks for in menus, one after the other."""
 
 
 class Handsets:
@@ -104,6 +131,7 @@ class Handsets:
     def __init__(self, settings: HandsetSettings, journal: Journal, *, top_up: Callable[[str, Decimal], None]) -> None:
         self.settings = settings
         self.network: Network | None = None
+        self.ussd: UssdNetwork | None = None
         self._journal = journal
         self._top_up = top_up
         self._phones: dict[str, Phone] = {}
@@ -137,10 +165,17 @@ class Handsets:
 
     async def wait_for_texts(self, msisdn: str, count: int, timeout_s: float) -> None:
         """Return once the phone has received `count` texts in all, or the time is over."""
+        await self._wait(msisdn, lambda phone: phone.received >= count, timeout_s)
+
+    async def wait_for_screens(self, msisdn: str, count: int, timeout_s: float) -> None:
+        """Return once the phone has shown `count` screens in all, or the time is over."""
+        await self._wait(msisdn, lambda phone: phone.screen is not None and phone.screen.number >= count, timeout_s)
+
+    async def _wait(self, msisdn: str, is_so: Callable[[Phone], bool], timeout_s: float) -> None:
         loop = asyncio.get_running_loop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while self.phone(msisdn).received < count:
+                while not is_so(self.phone(msisdn)):
                     future: asyncio.Future[None] = loop.create_future()
                     waiting = self._watchers.setdefault(msisdn, [])
                     waiting.append(future)
@@ -157,11 +192,48 @@ class Handsets:
         if phone.inbox is None:
             phone.inbox = deque(maxlen=self.settings.inbox_max)
         phone.inbox.append(Text(number=phone.received, sender=sender, text=text))
+        self._wake(msisdn)
+        self._react(phone, sender, text)
+
+    def _wake(self, msisdn: str) -> None:
         if self._watchers:
             for future in self._watchers.pop(msisdn, ()):
                 if not future.done():
                     future.set_result(None)
-        self._react(phone, sender, text)
+
+    def show(self, msisdn: str, text: str, goes_on: bool) -> None:
+        """A USSD screen has reached the phone."""
+        phone = self.phone(msisdn)
+        phone.screen = Screen(number=phone.screen.number + 1 if phone.screen else 1, text=text, goes_on=goes_on)
+        self._wake(msisdn)
+        if goes_on and phone.pin:
+            self._read_screen(phone, text)
+
+    def dial(self, msisdn: str, code: str) -> None:
+        """The owner dials a service code."""
+        if not self._closed and self.ussd is not None:
+            self.ussd.dial(msisdn, code)
+
+    def type(self, msisdn: str, text: str) -> bool:
+        """The owner answers the screen. False: there is none that waits for it."""
+        return not self._closed and self.ussd is not None and self.ussd.type(msisdn, text)
+
+    def hang_up(self, msisdn: str) -> bool:
+        """The owner ends the session. False: there is none."""
+        return not self._closed and self.ussd is not None and self.ussd.hang_up(msisdn)
+
+    def _read_screen(self, phone: Phone, text: str) -> None:
+        behaviour, delay_s = self._choice(phone)
+        if behaviour == "silent":
+            return
+        typed = typed_at(text, refuses=behaviour == "refuses", pin=phone.pin, wishes=phone.wishes)
+        if typed is None:
+            return
+        if phone.wishes and typed != phone.pin:
+            del phone.wishes[0]
+        else:
+            phone.asks += 1
+        self._after(delay_s, self.type, phone.msisdn, typed)
 
     def send(self, msisdn: str, to: str, text: str) -> None:
         """The owner sends a text now."""

@@ -28,6 +28,7 @@ from simulators.smsc_messages import (
     split_header,
 )
 from simulators.smsc_settings import SmscSettings
+from simulators.ussd_smpp import TLV_OP, SmppWay
 from simulators.web import LOOPBACK
 
 MESSAGES_MAX = 200_000
@@ -74,6 +75,7 @@ class Smsc:
         self.settings = settings
         self.journal = journal
         self.port = 0
+        self.ussd: SmppWay | None = None
         self._plan = plan
         self._phones = phones
         self._accounts = {system_id: Account(system_id) for system_id in settings.accounts}
@@ -168,7 +170,14 @@ class Smsc:
         account.links.append(link)
         self._pump(account)
 
+    def hand_out(self, deliver: Deliver) -> None:
+        """A deliver_sm of the network's, to the account that it names."""
+        self._queue(deliver)
+
     def submit(self, link: Link, submit: Submit) -> None:
+        if self.ussd is not None and TLV_OP in submit.tlvs:
+            self._show(link, submit, self.ussd)
+            return
         msisdn = msisdn_of(submit)
         fault = self._plan.pick("smsc.submit", msisdn)
         name = fault.name if fault else ""
@@ -189,6 +198,14 @@ class Smsc:
         self._journal_submit(submit, msisdn, ROK, shown, name)
         self._send_on(message, name)
         self._respond(link, submit, shown, fault)
+
+    def _show(self, link: Link, submit: Submit, ussd: SmppWay) -> None:
+        status = ussd.submitted(submit)
+        self.journal.write(
+            "screen", system_id=submit.system_id, sequence=submit.sequence, msisdn=msisdn_of(submit), status=status
+        )
+        if status is not None:
+            link.respond(submit, status, message_id(next(self._numbers), self.settings.message_ids))
 
     def _send_on(self, message: Message, fault: str) -> None:
         """Towards the phone, in the loop's next turn: the response is written ahead of what the phone says at once."""

@@ -117,6 +117,7 @@ class Link(asyncio.Protocol):
         self._under_way[sequence] = (deliver, self._loop.time())
         is_name = not deliver.destination.lstrip("+").isdigit()
         fields: dict[str, int | bytes] = {
+            "service_type": deliver.service_type.encode(),
             "source_addr_ton": TON_INTERNATIONAL,
             "source_addr_npi": NPI_ISDN,
             "source_addr": deliver.source.removeprefix("+").encode("ascii", "replace"),

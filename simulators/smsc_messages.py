@@ -88,12 +88,12 @@ class Message(msgspec.Struct, kw_only=True):
 
 
 class Deliver(msgspec.Struct, kw_only=True):
-    """A deliver_sm to hand to an ESME: an MO, or a part of one, or a receipt."""
+    """A deliver_sm to hand to an ESME: an MO, or a part of one, or a receipt, or a step of a USSD session."""
 
     kind: str
-    """mo or receipt"""
+    """mo, receipt or ussd"""
     number: int
-    """The MO's own number, or the number of the message that the receipt is about."""
+    """The MO's own number, or that of the message that the receipt is about, or of the session."""
     system_id: str
     source: str
     destination: str
@@ -101,6 +101,7 @@ class Deliver(msgspec.Struct, kw_only=True):
     data_coding: int
     octets: bytes
     tlvs: tuple[tuple[int, bytes], ...] = ()
+    service_type: str = ""
     attempts: int = 0
 
 

@@ -20,6 +20,9 @@ from simulators.journal import Journals
 from simulators.merchant import Merchant
 from simulators.smsc import Smsc
 from simulators.smsc_settings import SmscSettings
+from simulators.ussd import Ussd, UssdSettings
+from simulators.ussd_http import HttpWay
+from simulators.ussd_smpp import SmppWay
 from simulators.wallet_momo import Wallet, WalletSettings
 from simulators.wallet_stk import WalletStk, WalletStkSettings
 from simulators.web import LOOPBACK
@@ -52,6 +55,7 @@ class WorldSettings(msgspec.Struct, frozen=True, kw_only=True):
     stk: WalletStkSettings = WalletStkSettings()
     camara: CamaraSettings = CamaraSettings()
     handsets: HandsetSettings = HandsetSettings()
+    ussd: UssdSettings = UssdSettings()
     faults: tuple[Scripted, ...] = ()
 
 
@@ -75,8 +79,15 @@ class World:
             self.journals.handsets,
             top_up=self._top_up,
         )
-        self.smsc = Smsc(settings.smsc, self.plan, self.journals.smsc, phones=self.handsets)
+        accounts = {**settings.smsc.accounts, settings.ussd.system_id: settings.ussd.password}
+        smsc = msgspec.structs.replace(settings.smsc, accounts=accounts)
+        self.smsc = Smsc(smsc, self.plan, self.journals.smsc, phones=self.handsets)
         self.handsets.network = self.smsc
+        self.ussd = Ussd(settings.ussd, self.plan, self.journals.ussd, phones=self.handsets)
+        self.ussd_http = HttpWay(self.ussd)
+        self.smsc.ussd = SmppWay(self.ussd, self.smsc)
+        self.ussd.ways = {settings.ussd.http_code: self.ussd_http, settings.ussd.smpp_code: self.smsc.ussd}
+        self.handsets.ussd = self.ussd
         self.control = Control(self)
         self._flusher: asyncio.Task[None] | None = None
 
@@ -85,6 +96,7 @@ class World:
         self._flusher = asyncio.create_task(self.journals.keep_flushed())
         try:
             await self.smsc.start(ports.smsc)
+            await self.ussd_http.start()
             await self.billing.start(ports.billing)
             await self.wallet.start(ports.wallet)
             await self.stk.start(ports.stk)
@@ -101,7 +113,9 @@ class World:
 
     async def _stop(self) -> None:
         self.handsets.close()
+        self.ussd.reset()
         await self.control.stop()
+        await self.ussd_http.stop()
         await self.smsc.stop()
         await self.billing.stop()
         await self.wallet.stop()
@@ -141,6 +155,7 @@ class World:
             },
             "phones": len(self.handsets),
             "smsc": self.smsc.standing(),
+            "ussd": len(self.ussd),
         }
 
     def reset(self) -> None:
@@ -152,6 +167,7 @@ class World:
         self.camara.reset()
         self.merchant.reset()
         self.handsets.reset()
+        self.ussd.reset()
         self.smsc.reset()
 
     def _top_up(self, msisdn: str, amount: Decimal) -> None:

@@ -6,21 +6,18 @@ sends anything twice by itself: it says what is known of a text, and whether it 
 """
 
 import asyncio
-import logging
 import random
-import ssl
 from collections.abc import Callable, Sequence
 
 from carriers.base import LinkCounts, Mt, Refused, Route, Sink, SubmitResult
+from carriers.smpp.bind import Bind
+from carriers.smpp.inbound import Inbound
 from carriers.smpp.link import Link
 from carriers.smpp.mt import RETRY_AFTER_S, Composer
-from carriers.smpp.pace import Backoff
 from carriers.smpp.settings import Settings
 from gateway import failpoints
 
 __all__ = ["Bearer", "Settings"]
-
-log = logging.getLogger(__name__)
 
 
 def _nothing() -> None:
@@ -39,23 +36,21 @@ class Bearer:
         self._carrier = carrier
         self._settings = settings
         self._now_ms = now_ms
-        self._on_up = on_up
         # By chance, so that a restart does not take up the numbers of texts whose parts are still on their way.
         self._composer = Composer(settings, first_reference=random.randrange(0x100))
-        self._link: Link | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ssl = _tls(settings) if settings.tls else None
+        self._bind = Bind(carrier, settings, now_ms=now_ms, on_up=on_up, counters=self.counters)
 
     def routes(self) -> Sequence[Route]:
         return ()
 
     def is_up(self) -> bool:
         """Bound, and not told by the SMSC to pause."""
-        return self._link is not None and self._link.is_up()
+        return self._bind.is_up()
 
     def counts(self) -> LinkCounts:
         """Since the process began, and how the link stands now."""
-        link, counters = self._link, self.counters
+        link, counters = self._bind.link, self.counters
         counters.window_size = self._settings.window
         counters.window_used = 0 if link is None else link.window_used
         counters.up_since_ms = link.bound_at_ms if link is not None and link.is_bound() else None
@@ -63,7 +58,7 @@ class Bearer:
 
     async def submit(self, message: Mt) -> SubmitResult:
         """Send *message*; ends within `hard_timeout_s`."""
-        link, now_ms = self._link, self._now_ms()
+        link, now_ms = self._bind.link, self._now_ms()
         if link is None or not link.is_bound():
             return Refused(code="not_bound", detail="no link", retryable=True, retry_after_s=RETRY_AFTER_S)
         if link.is_full() or not link.is_up():
@@ -84,60 +79,22 @@ class Bearer:
 
     async def run(self, sink: Sink) -> None:
         """Keep one bind until cancelled; then let what is under way end, unbind and close."""
-        backoff = Backoff(self._settings)
+
+        def incoming(link: Link) -> Inbound:
+            return Inbound(
+                self._carrier,
+                self._settings,
+                sink,
+                now_ms=self._now_ms,
+                answer=link.answer,
+                counters=self.counters,
+                tasks=self._tasks,
+            )
+
         try:
-            while True:
-                link = await self._connected(sink)
-                reason = "no connection" if link is None else await asyncio.shield(link.ended)
-                delay_s = self._delay_s(backoff, link)
-                log.warning("%s: %s; next try in %.1f s", self._carrier, reason, delay_s)
-                self._link = None
-                self.counters.reconnects += 1
-                await asyncio.sleep(delay_s)
+            await self._bind.keep(incoming)
         finally:
-            await self._leave()
-
-    async def _connected(self, sink: Sink) -> Link | None:
-        settings = self._settings
-        link = Link(
-            self._carrier,
-            settings,
-            sink,
-            now_ms=self._now_ms,
-            on_up=self._on_up,
-            counters=self.counters,
-            tasks=self._tasks,
-        )
-        name = settings.host if self._ssl is not None else None
-        loop = asyncio.get_running_loop()
-        # Known before it is bound: cancelled while it binds, it is closed all the same.
-        self._link = link
-        try:
-            async with asyncio.timeout(settings.connect_timeout_s):
-                await loop.create_connection(
-                    lambda: link, settings.host, settings.port, ssl=self._ssl, server_hostname=name
-                )
-        except OSError as trouble:  # TimeoutError and the errors of TLS are of this kind.
-            log.warning("%s: no connection to %s:%d: %s", self._carrier, settings.host, settings.port, trouble)
-            self._link = None
-            return None
-        return link
-
-    def _delay_s(self, backoff: Backoff, link: Link | None) -> float:
-        bound_at = link.bound_at if link is not None else None
-        bound_for_s = 0.0 if bound_at is None else asyncio.get_running_loop().time() - bound_at
-        status = link.bind_status if link is not None else 0
-        return backoff.next_delay_s(bound_for_s=bound_for_s, bind_status=status, chance=random.random())
-
-    async def _leave(self) -> None:
-        link, self._link = self._link, None
-        if link is not None:
-            await link.leave()
-        # What is still on its way into the sink has lost the link that it would be acknowledged on.
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def _tls(settings: Settings) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=settings.tls_ca_file or None)
+            # What is still on its way into the sink has lost the link that it would be acknowledged on.
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -14,41 +14,22 @@ from dataclasses import dataclass
 from typing import Final
 
 from carriers.base import LinkCounts, Mo, Overloaded, Receipt, Sink, Trace
+from carriers.smpp.incoming import NOT_NOW, Answer, Owed
 from carriers.smpp.masks import masked_text
 from carriers.smpp.mo import mo_of, receipt_of
 from carriers.smpp.settings import Settings
 from carriers.smpp.wire.concat import Joined, Reassembler, Repeated, read_segment
-from carriers.smpp.wire.events import Role
 from carriers.smpp.wire.pdu import Pdu
 from carriers.smpp.wire.receipt import is_receipt
-from carriers.smpp.wire.rules import PUT_OFF
 from carriers.smpp.wire.tables import RESPONSES, Status
 from gateway.core.msisdn import mask
 
 log = logging.getLogger(__name__)
 
-NOT_NOW: Final = PUT_OFF[Role.ESME]
 _BIND: Final = ""
 """One reassembler a bind, so the bind needs no name in it."""
 
 _Key = tuple[bytes, bytes, str, int, int]
-
-
-class Owed:
-    """An answer that we owe the SMSC."""
-
-    __slots__ = ("command", "is_held", "is_reply", "octets", "sequence", "ton")
-
-    def __init__(self, pdu: Pdu) -> None:
-        self.command = pdu.command
-        self.sequence = pdu.sequence
-        self.ton = pdu.integer("source_addr_ton")
-        self.is_held = True
-        """It waits for other parts of its text. False: its answer was given, or depends on a delivery."""
-        self.is_reply = False
-        """It brought a text of a phone's."""
-        self.octets = b""
-        """What was read, masked, if it brought one."""
 
 
 @dataclass(slots=True)
@@ -58,9 +39,6 @@ class Delivery:
     message: Mo | Receipt
     owed: list[Owed]
     joined: Joined | None = None
-
-
-Answer = Callable[[Owed, int], None]
 
 
 class Inbound:

@@ -9,8 +9,8 @@ import logging
 from collections.abc import Callable
 from typing import Final, cast
 
-from carriers.base import LinkCounts, Sink, SubmitResult
-from carriers.smpp.inbound import Inbound, Owed
+from carriers.base import LinkCounts, SubmitResult
+from carriers.smpp.incoming import Incoming, Owed
 from carriers.smpp.mt import Part, Transfer
 from carriers.smpp.outbound import Outbound
 from carriers.smpp.settings import Settings
@@ -48,13 +48,13 @@ class Link(asyncio.Protocol):
         self,
         carrier: str,
         settings: Settings,
-        sink: Sink,
+        incoming: "Callable[[Link], Incoming]",
         *,
         now_ms: Callable[[], int],
         on_up: Callable[[], None],
         counters: LinkCounts,
-        tasks: "set[asyncio.Task[None]]",
     ) -> None:
+        """*incoming* makes what takes the SMSC's requests of this link."""
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
         self.ended: asyncio.Future[str] = self._loop.create_future()
@@ -70,9 +70,7 @@ class Link(asyncio.Protocol):
         self._counters = counters
         self._session = Session(Role.ESME, settings.session(), now=now)
         self._outbound = Outbound(settings, self._session, counters, now)
-        self._inbound = Inbound(
-            carrier, settings, sink, now_ms=now_ms, answer=self._answer, counters=counters, tasks=tasks
-        )
+        self._inbound = incoming(self)
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_leaving = False
@@ -227,7 +225,8 @@ class Link(asyncio.Protocol):
             case _:
                 pass  # An outbind, on a link that binds by itself; an unbind, which ends in `Unbound`.
 
-    def _answer(self, owed: Owed, status: int) -> None:
+    def answer(self, owed: Owed, status: int) -> None:
+        """Give an answer that is owed; once for each."""
         if self._session.respond(owed.sequence, owed.command, status):
             self._replies_unwritten += owed.is_reply
             self._flush_soon()

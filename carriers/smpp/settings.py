@@ -15,7 +15,7 @@ from gateway.core.gsm import DefaultAlphabet
 IdRule = Literal["as_is", "hex", "dec"]
 
 
-def _latin(least: int, most: int) -> Meta:
+def latin(least: int, most: int) -> Meta:
     """SMPP 3.4 §4.1.1 and §4.4.1: octets of a C string, without the closing NUL."""
     return Meta(pattern=rf"^[\x01-\xff]{{{least},{most}}}\Z", description=f"{least} to {most} characters of Latin-1")
 
@@ -28,12 +28,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tls: bool = False
     tls_ca_file: str = ""
     """PEM file of the authorities to trust; empty: those of the system."""
-    system_id: Annotated[str, _latin(1, 15)]
-    password: Annotated[str, _latin(0, 8)]
-    system_type: Annotated[str, _latin(0, 12)] = ""
-    service_type: Annotated[str, _latin(0, 5)] = ""
+    system_id: Annotated[str, latin(1, 15)]
+    password: Annotated[str, latin(0, 8)]
+    system_type: Annotated[str, latin(0, 12)] = ""
+    service_type: Annotated[str, latin(0, 5)] = ""
 
-    source_addr: Annotated[str, _latin(0, 20)]
+    source_addr: Annotated[str, latin(0, 20)]
     """The short code or name that texts come from."""
     source_ton: Octet = 3
     source_npi: Octet = 0

@@ -1,6 +1,9 @@
-"""`gateway phone`: a person is the handset. Texts of the simulated network appear, what is typed is sent."""
+"""`gateway phone`: a person is the handset. Texts and USSD screens of the simulated network appear, what is typed is
+sent: a service code is dialled, an answer goes to the screen that waits for one, anything else is a text.
+"""
 
 import asyncio
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,8 @@ from gateway.core.msisdn import parse_msisdn
 
 MARK = "demo.json"
 WAIT_S = 20
+HANG_UP = "#"
+_SERVICE_CODE = re.compile(r"\*[0-9*]+#")
 
 
 class DemoAddresses(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +77,29 @@ class Network:
         found = await self.get(f"phones/{quote(msisdn)}/inbox", after=str(after), wait_s=str(wait_s))
         return [(text["number"], text["sender"], text["text"]) for text in found["texts"]]
 
+    async def screen(self, msisdn: str, *, after: int, wait_s: float = WAIT_S) -> tuple[int, str, bool] | None:
+        """The screen that the phone shows if its number is above *after*: (number, text, it waits for an answer)."""
+        found = await self.get(f"phones/{quote(msisdn)}/screen", after=str(after), wait_s=str(wait_s))
+        screen = found["screen"]
+        return None if screen is None else (screen["number"], screen["text"], screen["goes_on"])
+
+    async def dial(self, msisdn: str, code: str) -> None:
+        await self.post(f"phones/{quote(msisdn)}/dial", {"code": code})
+
+    async def answer_screen(self, msisdn: str, text: str) -> None:
+        """Raise CommandError if none waits."""
+        if text == HANG_UP:
+            await self.post(f"phones/{quote(msisdn)}/hang_up", {})
+        else:
+            await self.post(f"phones/{quote(msisdn)}/type", {"text": text})
+
+
+class Handset:
+    """What the person sees."""
+
+    def __init__(self) -> None:
+        self.screen_waits = False
+
 
 async def _read(answer: aiohttp.ClientResponse) -> Any:  # Any: JSON of the simulators.
     body = msgspec.json.decode(await answer.read())
@@ -84,15 +112,23 @@ async def _be_a_phone(msisdn: str, control: str) -> None:
     async with aiohttp.ClientSession() as http:
         network = Network(http, control)
         await network.behave(msisdn, "silent")
-        print(f"You are {msisdn}. Type a text and press Enter; Ctrl-D ends.", flush=True)
-        both = {asyncio.create_task(_show(network, msisdn)), asyncio.create_task(_send_lines(network, msisdn))}
+        print(f"You are {msisdn}. Type a text, or a code such as *384#, and press Enter; Ctrl-D ends.", flush=True)
+        handset = Handset()
+        parts = {
+            asyncio.create_task(part)
+            for part in (
+                _show(network, msisdn),
+                _show_screens(network, msisdn, handset),
+                _send_lines(network, msisdn, handset),
+            )
+        }
         try:
             # Whichever ends first: the typing by Ctrl-D, the showing because the simulators are gone.
-            ended, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in both:
+            for task in parts:
                 task.cancel()
-            await asyncio.gather(*both, return_exceptions=True)
+            await asyncio.gather(*parts, return_exceptions=True)
         for task in ended:
             task.result()
 
@@ -105,7 +141,18 @@ async def _show(network: Network, msisdn: str) -> None:
             print(f"\n< {sender}: {text}", flush=True)
 
 
-async def _send_lines(network: Network, msisdn: str) -> None:
+async def _show_screens(network: Network, msisdn: str, handset: Handset) -> None:
+    seen = 0
+    while True:
+        screen = await network.screen(msisdn, after=seen)
+        if screen is not None:
+            seen, text, handset.screen_waits = screen
+            lines = "\n".join(f"| {line}" for line in text.splitlines())
+            hint = f"(type an answer, or {HANG_UP} to hang up)" if handset.screen_waits else "(the session is over)"
+            print(f"\n{lines}\n{hint}", flush=True)
+
+
+async def _send_lines(network: Network, msisdn: str, handset: Handset) -> None:
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     try:
@@ -116,7 +163,21 @@ async def _send_lines(network: Network, msisdn: str) -> None:
         while line := await reader.readline():
             text = line.decode(errors="replace").strip()
             if text:
-                to = await network.send(msisdn, text)
-                print(f"> {to}: {text}", flush=True)
+                await _send(network, msisdn, handset, text)
     finally:
         transport.close()
+
+
+async def _send(network: Network, msisdn: str, handset: Handset, text: str) -> None:
+    if _SERVICE_CODE.fullmatch(text):
+        handset.screen_waits = False
+        await network.dial(msisdn, text)
+    elif handset.screen_waits:
+        handset.screen_waits = False
+        try:
+            await network.answer_screen(msisdn, text)
+        except CommandError as error:  # The session ended while its owner typed.
+            print(error, flush=True)
+    else:
+        to = await network.send(msisdn, text)
+        print(f"> {to}: {text}", flush=True)

@@ -103,7 +103,7 @@ def shown(default: object) -> str:
             return str(default)
 
 
-@pytest.mark.parametrize("port", ["Bearer", "Biller"])
+@pytest.mark.parametrize("port", ["Bearer", "Biller", "UssdChannel"])
 def test_every_adapters_settings_and_defaults_are_explained_and_nothing_else(port: Port) -> None:
     page = (ROOT / "docs" / "carriers.md").read_text(encoding="utf-8")
     for name, kind in kinds(port).items():

@@ -72,6 +72,6 @@ def test_every_journal_and_every_kind_that_is_written_stands_there() -> None:
     for file in (ROOT / "simulators").glob("*.py"):
         written |= set(re.findall(r'(?:journal\.write|_journal)\(\s*"([a-z.]+)"', file.read_text("utf-8")))
         for stem in re.findall(r'journal\.write\(\s*f"\{deliver\.kind\}\.([a-z]+)"', file.read_text("utf-8")):
-            written |= {f"mo.{stem}", f"receipt.{stem}"}
+            written |= {f"mo.{stem}", f"receipt.{stem}", f"ussd.{stem}"}
     written |= {"executed.charge", "executed.refund"}
     assert written == set(re.findall(r"`([a-z.]+)`", "".join(row[1] for row in ROWS if row[0] in NAMES))), written

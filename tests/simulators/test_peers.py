@@ -10,9 +10,10 @@ import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from smpplib import consts
+import pytest
+from smpplib import command, consts
 from smpplib.client import Client
 
 from simulators.handsets import HandsetSettings
@@ -118,6 +119,66 @@ async def test_smpplibs_own_client_does_everything(tmp_path: Path) -> None:
     assert [pdu.message_state for pdu in peer.receipts] == [consts.SMPP_MESSAGE_STATE_DELIVERED] * 3
     (reply,) = peer.replies
     assert (reply.short_message, reply.source_addr, reply.destination_addr) == (b"4831", b"254712345001", b"22345")
+
+
+class _UssdMenus(_Smpplib):
+    """A USSD application on smpplib: a screen that may be answered, and then the last one."""
+
+    def __init__(self, port: int, dialog: str) -> None:
+        super().__init__(port)
+        self.dialog = dialog
+        self.typed: list[bytes] = []
+        self.operations: list[int] = []
+
+    def _received(self, pdu: Any) -> int:
+        self.typed.append(pdu.short_message)
+        self.operations.append(pdu.ussd_service_op)
+        goes_on = len(self.typed) == 1
+        place = getattr(pdu, self.dialog)
+        self.client.send_message(
+            service_type="USSD",
+            source_addr=pdu.destination_addr.decode(),
+            dest_addr_ton=consts.SMPP_TON_INTL,
+            dest_addr_npi=consts.SMPP_NPI_ISDN,
+            destination_addr=pdu.source_addr.decode(),
+            short_message=b"1 Pay" if goes_on else b"Bye.",
+            ussd_service_op=0x02 if goes_on else 0x17,
+            **{self.dialog: place if goes_on or self.dialog == "user_message_reference" else place | 1},
+        )
+        return int(consts.SMPP_ESME_ROK)
+
+    def run(self) -> None:
+        client = self.client
+        client.connect()
+        try:
+            client.bind_transceiver(system_id="ussd", password="secret", interface_version=0x34)
+            while len(self.ids) < 2:
+                client.read_once(auto_send_enquire_link=False)
+            assert client.unbind().command == "unbind_resp"
+        finally:
+            client.disconnect()
+
+
+@pytest.mark.parametrize("dialog", ["its_session_info", "user_message_reference"])
+async def test_smpplibs_own_client_is_a_ussd_application(
+    tmp_path: Path, dialog: Literal["its_session_info", "user_message_reference"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The library knows this TLV, and forgot that a deliver_sm may have it.
+    monkeypatch.setitem(command.DeliverSM.params, "ussd_service_op", command.SubmitSM.params["ussd_service_op"])
+    async with running(tmp_path) as world:
+        assert world.smsc.ussd is not None
+        world.smsc.ussd.dialog = dialog
+        peer = _UssdMenus(world.smsc.port, dialog)
+        talking = asyncio.ensure_future(asyncio.to_thread(peer.run))
+        world.handsets.dial(PAYS_AT_ONCE, "*385#")
+        await world.handsets.wait_for_screens(PAYS_AT_ONCE, 1, CLIENT_LIMIT_S)
+        assert world.handsets.type(PAYS_AT_ONCE, "1")
+        await asyncio.wait_for(talking, CLIENT_LIMIT_S)
+    assert (peer.typed, peer.operations) == ([b"*385#", b"1"], [0x01, 0x12])
+    screens = [(record["text"], record["goes_on"]) for record in read(tmp_path, "ussd", "screen")]
+    assert screens == [("1 Pay", True), ("Bye.", False)]
+    smsc = read(tmp_path, "smsc")
+    assert [record["status"] for record in smsc if record["kind"] in ("ussd.answered", "screen")] == [0] * 4
 
 
 async def test_net_smpp_does_everything(tmp_path: Path) -> None:

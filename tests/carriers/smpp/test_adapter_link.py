@@ -66,7 +66,7 @@ async def test_where_nobody_listens_it_keeps_knocking() -> None:
     async with bound() as bench:
         port = bench.smsc.port
         await bench.smsc.stop()
-        with told("carriers.smpp.adapter") as lines:
+        with told("carriers.smpp.bind") as lines:
             async with asyncio.timeout(WAIT_S):
                 for _ in range(6):  # Each try tells why it failed, and when the next one is.
                     await lines.get()

@@ -99,7 +99,7 @@ async def test_texts_of_one_turn_leave_in_one_write(monkeypatch: pytest.MonkeyPa
 async def test_nothing_is_written_while_the_socket_takes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     async with with_raw_smsc(**DRAIN) as (smsc, bearer, sink):
         writes = counted_writes(monkeypatch)
-        link = bearer._link
+        link = bearer._bind.link
         assert link is not None
         link.pause_writing()
         sending = asyncio.create_task(bearer.submit(an_mt()))

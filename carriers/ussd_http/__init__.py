@@ -1,0 +1,1 @@
+"""USSD over HTTP: an aggregator calls us for every step."""

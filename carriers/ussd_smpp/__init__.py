@@ -1,0 +1,1 @@
+"""USSD over SMPP: a bind of its own, two dialects by configuration."""
