@@ -37,6 +37,10 @@ POINTS = (
     "stk.query",
     "stk.reversal",
     "stk.token",
+    "twilio.submit",
+    "twilio.fetch",
+    "twilio.status",
+    "twilio.mo",
 )
 
 BILLING_FAULTS = frozenset(
@@ -212,6 +216,29 @@ STK_PUSH_FAULTS = (_STK_ORDER_FAULTS | STK_RESULTS.keys()) - {
 }
 RECEIPT_FAULTS = frozenset({"never", "twice", "late"})
 MO_FAULTS = frozenset({"twice", "lost"})
+TWILIO_SUBMIT_FAULTS = frozenset(
+    {
+        "rate_limited",
+        "queue_full",
+        "unauthorized",
+        "invalid_number",
+        "landline",
+        "opted_out",
+        "opted_out_late",
+        "undeliverable",
+        "failed",
+        "error_before",
+        "error_after",
+        "timeout_lost",
+        "no_response",
+        "garbage",
+        "reset",
+        "slow",
+        "receipt_first",
+    }
+)
+TWILIO_STATUS_FAULTS = frozenset({"never", "twice", "late", "disordered", "unsigned", "forged"})
+TWILIO_MO_FAULTS = frozenset({"twice", "lost", "late", "unsigned", "forged"})
 FAULTS = {
     "billing.charge": BILLING_FAULTS,
     "billing.refund": BILLING_FAULTS,
@@ -285,6 +312,10 @@ FAULTS = {
     "stk.token": frozenset(
         {"error_before", "garbage", "slow", "timeout_lost", "reset", "rate_limited", "short", "wrong"}
     ),
+    "twilio.submit": TWILIO_SUBMIT_FAULTS,
+    "twilio.fetch": frozenset({"error_before", "timeout_lost", "garbage", "unpriced"}),
+    "twilio.status": TWILIO_STATUS_FAULTS,
+    "twilio.mo": TWILIO_MO_FAULTS,
 }
 
 

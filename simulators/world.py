@@ -20,6 +20,7 @@ from simulators.journal import Journals
 from simulators.merchant import Merchant
 from simulators.smsc import Smsc
 from simulators.smsc_settings import SmscSettings
+from simulators.twilio import Twilio, TwilioSettings
 from simulators.wallet_momo import Wallet, WalletSettings
 from simulators.wallet_stk import WalletStk, WalletStkSettings
 from simulators.web import LOOPBACK
@@ -35,6 +36,7 @@ class Ports(msgspec.Struct, frozen=True):
     wallet: int = 0
     stk: int = 0
     camara: int = 0
+    twilio: int = 0
 
 
 class WorldSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,12 +53,25 @@ class WorldSettings(msgspec.Struct, frozen=True, kw_only=True):
     wallet: WalletSettings = WalletSettings()
     stk: WalletStkSettings = WalletStkSettings()
     camara: CamaraSettings = CamaraSettings()
+    twilio: TwilioSettings = TwilioSettings()
     handsets: HandsetSettings = HandsetSettings()
     faults: tuple[Scripted, ...] = ()
 
 
+class Air:
+    """What a phone sends goes to whoever serves the address."""
+
+    def __init__(self, smsc: Smsc, twilio: Twilio) -> None:
+        self._smsc = smsc
+        self._twilio = twilio
+
+    def send_mo(self, msisdn: str, to: str, text: str) -> None:
+        network = self._twilio if self._twilio.serves(to) else self._smsc
+        network.send_mo(msisdn, to, text)
+
+
 class World:
-    """SMSC, billing, wallets, merchant sink, handsets and their control."""
+    """SMSC, Twilio, billing, wallets, merchant sink, handsets and their control."""
 
     def __init__(self, settings: WorldSettings) -> None:
         self.settings = settings
@@ -76,7 +91,9 @@ class World:
             top_up=self._top_up,
         )
         self.smsc = Smsc(settings.smsc, self.plan, self.journals.smsc, phones=self.handsets)
-        self.handsets.network = self.smsc
+        twilio = msgspec.structs.replace(settings.twilio, seed=seed)
+        self.twilio = Twilio(twilio, self.plan, self.journals.twilio, phones=self.handsets)
+        self.handsets.network = Air(self.smsc, self.twilio)
         self.control = Control(self)
         self._flusher: asyncio.Task[None] | None = None
 
@@ -89,6 +106,7 @@ class World:
             await self.wallet.start(ports.wallet)
             await self.stk.start(ports.stk)
             await self.camara.start(ports.camara)
+            await self.twilio.start(ports.twilio)
             await self.merchant.start(ports.merchant)
             await self.control.start(ports.control)
         except BaseException:
@@ -107,6 +125,7 @@ class World:
         await self.wallet.stop()
         await self.stk.stop()
         await self.camara.stop()
+        await self.twilio.stop()
         await self.merchant.stop()
         if self._flusher is not None:
             self._flusher.cancel()
@@ -123,6 +142,7 @@ class World:
             "wallet": self.wallet.server.url,
             "stk": self.stk.server.url,
             "camara": self.camara.server.url,
+            "twilio": self.twilio.server.url,
         }
 
     def truth(self) -> dict[str, Any]:  # Counts and sums of different kinds, for JSON.
@@ -141,6 +161,7 @@ class World:
             },
             "phones": len(self.handsets),
             "smsc": self.smsc.standing(),
+            "twilio": {"messages": len(self.twilio.messages), "opted_out": len(self.twilio.opted_out)},
         }
 
     def reset(self) -> None:
@@ -150,6 +171,7 @@ class World:
         self.wallet.reset()
         self.stk.reset()
         self.camara.reset()
+        self.twilio.reset()
         self.merchant.reset()
         self.handsets.reset()
         self.smsc.reset()
