@@ -30,6 +30,7 @@ from simulators.billing import BillingSettings
 from simulators.handsets import HandsetSettings
 from simulators.reading import codes_in
 from simulators.smsc_settings import SmscSettings
+from simulators.twilio import TwilioSettings
 from simulators.wallet_stk import WalletStkSettings
 from simulators.world import World, WorldSettings
 from tests.journeys.evidence import CODE_KEY, Evidence, evidence
@@ -106,6 +107,7 @@ def world_settings(folder: Path | None, **changes: Any) -> WorldSettings:  # Any
         billing=BillingSettings(late_after_s=None, slow_s=0.5, inquiry_lag_s=0.5, callback_late_s=0.5),
         handsets=HandsetSettings(reply_delay_s=0.02, late_reply_s=3600.0, inbox_max=100),
         stk=WalletStkSettings(pays_after_s=0.05, prompt_s=0.3, query_lag_s=0.5, callback_late_s=0.3),
+        twilio=TwilioSettings(status_delay_s=0.1, webhook_retry_s=0.1),
     )
     return replace(settings, **changes)
 
@@ -301,16 +303,21 @@ async def house(
     called_back: bool = False,
     wallet: str = "",
     biller: Callable[[World], dict[str, Any]] | None = None,
+    bearer: Callable[[World], dict[str, Any]] | None = None,
     **carrier: Any,
 ) -> AsyncIterator[House]:  # Any: settings of the carrier.
     """Open it, and at the end hold the journals against the books. *called_back*: the biller calls about charges.
 
     *biller*: its settings instead of the operator's; *wallet*: the journal that then says what truly moved.
+    *bearer*: its settings instead of the SMSC's; Twilio has to call, too.
     """
     async with World(world_settings(folder)) as world, aiohttp.ClientSession() as http:
         merchant = a_shop(database)
         chosen = hurry(world) if biller is None else {**hurry(world), "biller": biller(world)}
+        if bearer is not None:
+            chosen["bearer"] = bearer(world)
         gateway = await _started(config_for(database, world, **chosen, **carrier), called_back=called_back)
+        world.twilio.webhook_url = f"{gateway.url}/callbacks/acme/incoming"
         with evidence(world, database, folder, wallet=wallet) as seen, logged() as log:
             opened = House(world, gateway, Shop(http, gateway.url, merchant.test_key), seen)
             try:
@@ -356,7 +363,7 @@ async def _started(config: Config, *, called_back: bool) -> Gateway:
 
 
 def _with_callbacks(config: Config) -> Config:
-    """The same on a port that was free a moment ago, so that the biller can be told where to call."""
+    """The same on a port that was free a moment ago, so that carriers can be told where to call."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         listen = f"127.0.0.1:{free.getsockname()[1]}"
@@ -364,9 +371,11 @@ def _with_callbacks(config: Config) -> Config:
     # CAMARA takes no other; its simulator calls the loopback without a certificate all the same.
     scheme = "https" if acme.biller["type"] == "camara" else "http"
     biller = {**acme.biller, "callback_base_url": f"{scheme}://{listen}", "callback_key": CALLBACK_KEY}
-    return replace(
-        config, gateway=replace(config.gateway, listen=listen), carriers={"acme": replace(acme, biller=biller)}
-    )
+    bearer = acme.bearer
+    if bearer["type"] == "twilio":
+        bearer = {**bearer, "callback_base_url": f"http://{listen}"}
+    changed = replace(acme, biller=biller, bearer=bearer)
+    return replace(config, gateway=replace(config.gateway, listen=listen), carriers={"acme": changed})
 
 
 async def open_webhooks(shop: Shop, world: World) -> None:
