@@ -64,7 +64,6 @@ def simulate(
     billing_token: Annotated[str, typer.Option(help="Accepted as a bearer token.")] = "operator-token",
     wallet_notice_url: Annotated[str, typer.Option(help="Where the Airtel wallet calls, for all orders.")] = "",
     twilio_token: Annotated[str, typer.Option(help="The account's auth token, which also signs.")] = "secret",
-    twilio_webhook_url: Annotated[str, typer.Option(help="Where Twilio posts phones' texts.")] = "",
     merchant_secret: Annotated[str | None, typer.Option(help="whsec_…, for paths that control gives none.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same choices of every phone.")] = 1,
     reply_delay: Annotated[float, typer.Option(min=0.0, help="Seconds until a person answers.")] = 0.2,
@@ -103,7 +102,7 @@ def simulate(
         billing=billing,
         wallet=_wallet(billing, wallet_notice_url),
         camara=_camara(billing),
-        twilio=TwilioSettings(auth_token=twilio_token, webhook_url=twilio_webhook_url),
+        twilio=TwilioSettings(auth_token=twilio_token),
         handsets=HandsetSettings(reply_delay_s=reply_delay, late_reply_s=late_reply, use_mix=mix),
         faults=_script(faults),
     )
