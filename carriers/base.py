@@ -7,11 +7,14 @@ Numbers: `at_ms` milliseconds since 1970 UTC; amounts in minor units with their 
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Literal, Protocol, runtime_checkable
+from typing import Final, Literal, Protocol, runtime_checkable
 
 import msgspec
 
 from gateway.core.money import Money
+
+OPTED_OUT: Final = "opted_out"
+"""`Refused.code` of a text that the other side takes no more because the phone's owner said STOP to it."""
 
 
 class Mt(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,11 +61,24 @@ class Traced(msgspec.Struct, frozen=True, kw_only=True):
     trace: Trace | None = None
 
 
+class Billed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a carrier says that one text costs us. It may say so late, in parts or never; its last word counts."""
+
+    segments: int
+    """As the carrier counts them; 0: it has not counted yet."""
+    price: str = ""
+    """A decimal and its currency, as `0.0079 USD`; empty: not told."""
+
+
 class Submitted(Traced, frozen=True, kw_only=True):
-    """The SMSC took every part. `message_ids` has one id a part, as folded for matching receipts ("" if none came)."""
+    """The whole text was taken. `message_ids` are those that receipts will name, as folded for matching them: one for
+    each part ("" if none came) where the other side answers each, else one.
+    """
 
     message_ids: tuple[str, ...]
     segments: int
+    """As we count them."""
+    billed: Billed | None = None
 
 
 class Refused(Traced, frozen=True, kw_only=True):
@@ -103,6 +119,9 @@ class Receipt(Traced, frozen=True, kw_only=True):
     """One of delivered, undeliverable, pending."""
     detail: str = ""
     read_at_ms: int
+    billed: Billed | None = None
+    opted_out: str | None = None
+    """The number of a phone that gets nothing because its owner has said STOP to the carrier: that is a STOP."""
 
 
 class Callback(msgspec.Struct, frozen=True, kw_only=True):
@@ -286,7 +305,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A callback as it came in, free of any web server's types. Header names are lower case."""
+    """A callback as it came in, free of any web server's types. Header names are lower case, and the values of one that
+    came several times are joined by commas.
+    """
 
     method: str
     path: str
@@ -330,10 +351,19 @@ class LinkCounts(msgspec.Struct, kw_only=True):
     put_off: int = 0
     """Requests of the other side that were answered with a temporary error."""
     rejected: int = 0
-    """Texts whose sender is no phone."""
+    """Texts whose sender is no phone, and calls that do not prove whose they are."""
     enquiries_failed: int = 0
     """Links given up because nobody answered."""
     reconnects: int = 0
+
+
+@runtime_checkable
+class Listening(Protocol):
+    """A bearer that is called over HTTP. Calls reach every process, while `run` is under way in one only."""
+
+    def listen(self, sink: Sink) -> None:
+        """What is heard from now on goes to *sink*."""
+        ...
 
 
 @runtime_checkable

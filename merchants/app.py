@@ -107,7 +107,7 @@ def _callback(carrier: str, route: base.Route) -> Handler:
             method=request.method,
             path=request.path.removeprefix(prefix),
             query=dict(request.query),
-            headers={name.lower(): value for name, value in request.headers.items()},
+            headers={name.lower(): ", ".join(request.headers.getall(name)) for name in request.headers},
             body=await read_body(request, json=False),
         )
         try:

@@ -23,6 +23,7 @@ from simulators.faults import Scripted
 from simulators.handsets import HandsetSettings
 from simulators.smsc_messages import MessageIds
 from simulators.smsc_settings import SmscSettings
+from simulators.twilio import TwilioSettings
 from simulators.ussd import UssdSettings
 from simulators.wallet_momo import WalletSettings
 from simulators.world import Ports, World, WorldSettings
@@ -65,12 +66,14 @@ def simulate(
     wallet_port: Port = 0,
     stk_port: Port = 0,
     camara_port: Port = 0,
+    twilio_port: Port = 0,
     system_id: Annotated[str, typer.Option(help="Who may bind; every other system_id is refused.")] = "gateway",
     password: Annotated[str, typer.Option(help="For that system_id, at most 8 characters.")] = "secret",
     billing_user: Annotated[str, typer.Option()] = "gateway",
     billing_password: Annotated[str, typer.Option()] = "secret",
     billing_token: Annotated[str, typer.Option(help="Accepted as a bearer token.")] = "operator-token",
     wallet_notice_url: Annotated[str, typer.Option(help="Where the Airtel wallet calls, for all orders.")] = "",
+    twilio_token: Annotated[str, typer.Option(help="The account's auth token, which also signs.")] = "secret",
     merchant_secret: Annotated[str | None, typer.Option(help="whsec_…, for paths that control gives none.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same choices of every phone.")] = 1,
     reply_delay: Annotated[float, typer.Option(min=0.0, help="Seconds until a person answers.")] = 0.2,
@@ -93,13 +96,15 @@ def simulate(
     parent_pid: Annotated[int | None, typer.Option(min=1, max=PID_MAX, help="Stop when this process is gone.")] = None,
     watch: Annotated[Watch, typer.Option(help="stdin: stop when standard input ends.")] = Watch.NOTHING,
 ) -> None:
-    """Start SMSC, operators' billing, wallets, merchant sink, handsets and their control, all on the loopback.
+    """Start SMSC, Twilio, operators' billing, wallets, merchant sink, handsets and their control, all on the loopback.
 
     Example: python -m simulators --journal .demo/journal --reply-delay 1
     """
     billing = _billing(billing_user, billing_password, billing_token, billing_latency, late_charge)
     settings = WorldSettings(
-        ports=Ports(smsc_port, billing_port, merchant_port, control_port, wallet_port, stk_port, camara_port),
+        ports=Ports(
+            smsc_port, billing_port, merchant_port, control_port, wallet_port, stk_port, camara_port, twilio_port
+        ),
         journal=None if journal == NO_JOURNAL else Path(journal),
         seed=seed,
         use_magic=not no_magic,
@@ -109,6 +114,7 @@ def simulate(
         billing=billing,
         wallet=_wallet(billing, wallet_notice_url),
         camara=_camara(billing),
+        twilio=TwilioSettings(auth_token=twilio_token),
         handsets=HandsetSettings(reply_delay_s=reply_delay, late_reply_s=late_reply, use_mix=mix),
         ussd=UssdSettings(url=ussd_url, style=ussd_style.value, password=password),
         faults=_script(faults),

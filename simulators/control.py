@@ -98,6 +98,11 @@ class SetSmsc(msgspec.Struct, forbid_unknown_fields=True):
     """What a refused bind is answered."""
 
 
+class SetTwilio(msgspec.Struct, forbid_unknown_fields=True):
+    webhook_url: str
+    """Where phones' texts are posted from now on; empty: nowhere."""
+
+
 class SetBilling(msgspec.Struct, forbid_unknown_fields=True):
     pause_s: float
     """How long; 0 ends it."""
@@ -287,6 +292,13 @@ class Control:
             smsc.refuse_binds(_seconds(asked.refuse_binds_s), asked.status)
         return ok({"ok": True, "dropped": smsc.drop_links() if asked.drop else 0})
 
+    async def set_twilio(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
+        asked = await parsed(request, SetTwilio)
+        if asked.webhook_url and not asked.webhook_url.startswith(("http://", "https://")):
+            raise ControlError("webhook_url must begin with http:// or https://")
+        self.world.twilio.webhook_url = asked.webhook_url
+        return ok()
+
     async def set_billing(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
         asked = await parsed(request, SetBilling)
         self.world.billing.pause(_seconds(asked.pause_s), hangs=asked.answer == "hang")
@@ -347,6 +359,7 @@ ROUTES: tuple[tuple[str, tuple[str, ...], Route], ...] = (
     ("POST", ("ussd",), Control.set_ussd),
     ("POST", ("faults",), Control.faults),
     ("POST", ("smsc",), Control.set_smsc),
+    ("POST", ("twilio",), Control.set_twilio),
     ("POST", ("billing",), Control.set_billing),
     ("POST", ("billing", "file"), Control.billing_file),
     ("POST", ("billing", "late", "*"), Control.execute_late),

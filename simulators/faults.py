@@ -189,6 +189,29 @@ STK_PUSH_FAULTS = (_STK_ORDER_FAULTS | STK_RESULTS.keys()) - {
 }
 RECEIPT_FAULTS = frozenset({"never", "twice", "late"})
 MO_FAULTS = frozenset({"twice", "lost"})
+TWILIO_SUBMIT_FAULTS = frozenset(
+    {
+        "rate_limited",
+        "queue_full",
+        "unauthorized",
+        "invalid_number",
+        "landline",
+        "opted_out",
+        "opted_out_late",
+        "undeliverable",
+        "failed",
+        "error_before",
+        "error_after",
+        "timeout_lost",
+        "no_response",
+        "garbage",
+        "reset",
+        "slow",
+        "receipt_first",
+    }
+)
+TWILIO_STATUS_FAULTS = frozenset({"never", "twice", "late", "disordered", "unsigned", "forged"})
+TWILIO_MO_FAULTS = frozenset({"twice", "lost", "late", "unsigned", "forged"})
 FAULTS = {
     "billing.charge": BILLING_FAULTS,
     "billing.refund": BILLING_FAULTS,
@@ -267,6 +290,10 @@ FAULTS = {
     ),
     "ussd.step": frozenset({"twice", "out_of_order", "answer_lost", "late", "dropped", "vanished", "timeout"}),
     "ussd.push": frozenset({"busy", "absent", "no_ussd", "timeout"}),
+    "twilio.submit": TWILIO_SUBMIT_FAULTS,
+    "twilio.fetch": frozenset({"error_before", "timeout_lost", "garbage", "unpriced"}),
+    "twilio.status": TWILIO_STATUS_FAULTS,
+    "twilio.mo": TWILIO_MO_FAULTS,
 }
 POINTS = tuple(FAULTS)
 

@@ -20,6 +20,7 @@ from simulators.journal import Journals
 from simulators.merchant import Merchant
 from simulators.smsc import Smsc
 from simulators.smsc_settings import SmscSettings
+from simulators.twilio import Twilio, TwilioSettings
 from simulators.ussd import Ussd, UssdSettings
 from simulators.ussd_http import HttpWay
 from simulators.ussd_smpp import SmppWay
@@ -38,6 +39,7 @@ class Ports(msgspec.Struct, frozen=True):
     wallet: int = 0
     stk: int = 0
     camara: int = 0
+    twilio: int = 0
 
 
 class WorldSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,13 +56,26 @@ class WorldSettings(msgspec.Struct, frozen=True, kw_only=True):
     wallet: WalletSettings = WalletSettings()
     stk: WalletStkSettings = WalletStkSettings()
     camara: CamaraSettings = CamaraSettings()
+    twilio: TwilioSettings = TwilioSettings()
     handsets: HandsetSettings = HandsetSettings()
     ussd: UssdSettings = UssdSettings()
     faults: tuple[Scripted, ...] = ()
 
 
+class Air:
+    """What a phone sends goes to whoever serves the address."""
+
+    def __init__(self, smsc: Smsc, twilio: Twilio) -> None:
+        self._smsc = smsc
+        self._twilio = twilio
+
+    def send_mo(self, msisdn: str, to: str, text: str) -> None:
+        network = self._twilio if self._twilio.serves(to) else self._smsc
+        network.send_mo(msisdn, to, text)
+
+
 class World:
-    """SMSC, billing, wallets, merchant sink, handsets and their control."""
+    """SMSC, Twilio, billing, wallets, merchant sink, handsets and their control."""
 
     def __init__(self, settings: WorldSettings) -> None:
         self.settings = settings
@@ -82,7 +97,9 @@ class World:
         accounts = {**settings.smsc.accounts, settings.ussd.system_id: settings.ussd.password}
         smsc = msgspec.structs.replace(settings.smsc, accounts=accounts)
         self.smsc = Smsc(smsc, self.plan, self.journals.smsc, phones=self.handsets)
-        self.handsets.network = self.smsc
+        twilio = msgspec.structs.replace(settings.twilio, seed=seed)
+        self.twilio = Twilio(twilio, self.plan, self.journals.twilio, phones=self.handsets)
+        self.handsets.network = Air(self.smsc, self.twilio)
         self.ussd = Ussd(settings.ussd, self.plan, self.journals.ussd, phones=self.handsets)
         self.ussd_http = HttpWay(self.ussd)
         self.smsc.ussd = SmppWay(self.ussd, self.smsc)
@@ -101,6 +118,7 @@ class World:
             await self.wallet.start(ports.wallet)
             await self.stk.start(ports.stk)
             await self.camara.start(ports.camara)
+            await self.twilio.start(ports.twilio)
             await self.merchant.start(ports.merchant)
             await self.control.start(ports.control)
         except BaseException:
@@ -121,6 +139,7 @@ class World:
         await self.wallet.stop()
         await self.stk.stop()
         await self.camara.stop()
+        await self.twilio.stop()
         await self.merchant.stop()
         if self._flusher is not None:
             self._flusher.cancel()
@@ -137,6 +156,7 @@ class World:
             "wallet": self.wallet.server.url,
             "stk": self.stk.server.url,
             "camara": self.camara.server.url,
+            "twilio": self.twilio.server.url,
         }
 
     def truth(self) -> dict[str, Any]:  # Counts and sums of different kinds, for JSON.
@@ -156,6 +176,7 @@ class World:
             "phones": len(self.handsets),
             "smsc": self.smsc.standing(),
             "ussd": len(self.ussd),
+            "twilio": {"messages": len(self.twilio.messages), "opted_out": len(self.twilio.opted_out)},
         }
 
     def reset(self) -> None:
@@ -165,6 +186,7 @@ class World:
         self.wallet.reset()
         self.stk.reset()
         self.camara.reset()
+        self.twilio.reset()
         self.merchant.reset()
         self.handsets.reset()
         self.ussd.reset()

@@ -202,6 +202,8 @@ class Gateway:
 
     def _start_tasks(self) -> None:
         for name, bearer in self.bearers.items():
+            if isinstance(bearer, base.Listening):
+                bearer.listen(self._sink)
             keeping = keep_bearer(f"sms:{name}:0", bearer, self._sink, self.lanes.owns)
             self._links.append(asyncio.create_task(keeping))
         for biller in self.billers.values():

@@ -61,7 +61,7 @@ LINK_COUNTERS: Final = (
     ("gateway_bearer_received_total", "Texts of phones, committed.", "received"),
     ("gateway_bearer_receipts_total", "Receipts, committed.", "receipts"),
     ("gateway_bearer_put_off_total", "Texts and receipts that the other side must offer again.", "put_off"),
-    ("gateway_bearer_rejected_total", "Texts whose sender is no phone.", "rejected"),
+    ("gateway_bearer_rejected_total", "Texts whose sender is no phone, and calls without proof.", "rejected"),
     ("gateway_bearer_enquiries_failed_total", "Links given up because nobody answered.", "enquiries_failed"),
     ("gateway_bearer_reconnects_total", "Links begun again.", "reconnects"),
 )

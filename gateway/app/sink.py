@@ -49,6 +49,6 @@ class CarrierSink:
                     said, self._keywords, self._modes[said.carrier], self._languages[said.carrier], spoken
                 )
             case base.Receipt():
-                return ReceiptRead(said)
+                return ReceiptRead(said, self._modes[said.carrier])
             case base.Callback():
                 return CallbackRead(said)

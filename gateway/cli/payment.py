@@ -25,12 +25,27 @@ from merchants.timeline import timeline
 _ITEM = "  {:<15}{:<14}{:<28}{:<10}{}"
 
 
+class Text(msgspec.Struct, frozen=True, kw_only=True):
+    """A text about the payment, and what it costs: that is the operator's business, not the merchant's."""
+
+    id: str
+    template: str
+    status: str
+    segments: int
+    """As we count them."""
+    billed_segments: int
+    """As the carrier does; 0: it has not said."""
+    price: str
+    """A decimal and its currency; empty: the carrier has not said."""
+
+
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """The object of `--json`."""
 
     payment: PublicPayment
     steps: list[Step]
     items: list[TimelineItem]
+    texts: list[Text]
     traces: list[Exchange]
 
 
@@ -56,6 +71,7 @@ def _shown(conn: Connection, payment_id: str) -> Shown | None:
         payment=public_payment(found.payment, mask(found.msisdn)),
         steps=told.steps,
         items=told.items,
+        texts=[msgspec.convert(row, Text, from_attributes=True) for row in record.messages],
         traces=exchanges(merchant_reads.traces(conn, payment_id)),
     )
 
@@ -73,6 +89,8 @@ def _lines(shown: Shown) -> list[str]:
         _ITEM.format(clock(item.at), item.kind, item.name, item.who, f"{item.id} {item.detail}").rstrip()
         for item in shown.items
     ]
+    lines += ["", "Texts" if shown.texts else "Texts: none was sent"]
+    lines += [f"  {text.id} {text.template}: {text.status}, {_cost(text)}" for text in shown.texts]
     lines += ["", "On the wire" if shown.traces else "On the wire: nothing is kept (any more)"]
     for trace in shown.traces:
         lines.append(f"  {clock(trace.at):<15}{trace.kind} {trace.carrier}")
@@ -81,6 +99,12 @@ def _lines(shown: Shown) -> list[str]:
                 lines.append(f"    {way:<10}{half.hex}")
                 lines += [f"      {name}: {_value(value)}" for one in half.decoded for name, value in one.items()]
     return lines
+
+
+def _cost(text: Text) -> str:
+    parts = f"{text.segments} part{'s' if text.segments != 1 else ''}"
+    billed = f"the carrier counts {text.billed_segments}" if text.billed_segments else ""
+    return ", ".join(told for told in (parts, billed, text.price) if told)
 
 
 def _value(value: object) -> str:

@@ -5,9 +5,10 @@ the asks that wait in a lane, so it is queued, if only mute, even for a phone th
 """
 
 from gateway.core.keywords import Start, Stop
-from gateway.core.payment import ConsumerStopped, Payment
+from gateway.core.payment import ConsumerStopped
 from gateway.engine.inbox import Inbound
 from gateway.engine.loop_guard import BEYOND_FOR_STOP
+from gateway.engine.opt_outs import stop_all
 from gateway.store.queries import MerchantRow, merchant_by_keyword
 
 
@@ -22,14 +23,9 @@ def stop(inbound: Inbound) -> None:
 
 
 def _stop_all(inbound: Inbound) -> None:
-    unit, consumer = inbound.unit, inbound.consumer
-    waiting = unit.waiting(consumer.id)
-    is_news = consumer.stopped_at_ms is None or bool(waiting)
-    if consumer.stopped_at_ms is None:
-        consumer.stopped_at_ms = unit.now_ms
-        unit.touch(consumer)
-    _end(inbound, waiting)
-    _confirm(inbound, "stopped", {"count": str(len(waiting))}, is_news=is_news)
+    was_stopped = inbound.consumer.stopped_at_ms is not None
+    count = stop_all(inbound.unit, inbound.consumer, inbound.mo_id)
+    _confirm(inbound, "stopped", {"count": str(count)}, is_news=not was_stopped or count > 0)
 
 
 def _stop_shop(inbound: Inbound, merchant: MerchantRow, keyword: str) -> None:
@@ -37,14 +33,10 @@ def _stop_shop(inbound: Inbound, merchant: MerchantRow, keyword: str) -> None:
     waiting = [one for one in inbound.unit.waiting(inbound.consumer.id) if one.merchant_id == merchant.id]
     is_news = merchant.id not in shops or bool(waiting)
     shops.add(merchant.id)
-    _end(inbound, waiting)
-    fields = {"shop": merchant.shop, "keyword": keyword, "count": str(len(waiting))}
-    _confirm(inbound, "stopped_shop", fields, is_news=is_news, merchant_id=merchant.id)
-
-
-def _end(inbound: Inbound, waiting: list[Payment]) -> None:
     for payment in waiting:
         inbound.unit.decide(payment.id, ConsumerStopped(at_ms=inbound.unit.now_ms, mo_id=inbound.mo_id))
+    fields = {"shop": merchant.shop, "keyword": keyword, "count": str(len(waiting))}
+    _confirm(inbound, "stopped_shop", fields, is_news=is_news, merchant_id=merchant.id)
 
 
 def _confirm(inbound: Inbound, template: str, fields: dict[str, str], *, is_news: bool, merchant_id: str = "") -> None:

@@ -33,6 +33,7 @@ from gateway.core.payment import (
 )
 from gateway.engine.carrier_facts import OrderResult, charged, hold_fact, mismatch, reversal_fact, still_pending
 from gateway.engine.merchant_jobs import taken_codes
+from gateway.engine.opt_outs import opted_out
 from gateway.engine.traces import keep_trace, keep_trace_of_payment, trace_of_parked
 from gateway.store import bulk, load, tables
 from gateway.store.effects import ask_message_id, second_send
@@ -40,12 +41,13 @@ from gateway.store.identity import new_id
 from gateway.store.outbox import OutboxRow
 from gateway.store.refunds import OF_REFUND
 from gateway.store.rows import MessageRow
-from gateway.store.unit import Needs, Unit
+from gateway.store.unit import Needs, Phone, Unit
 
 # An unknown submit is settled by a late answer, a DLR or the person's reply; after this it is sent once more, the same
 # words under the same id.
 RESEND_UNKNOWN_AFTER_MS = 30_000
 SENDS_MAX = 2
+NOT_BILLED = base.Billed(segments=0)
 # A bind that is full or down says when to come back; a number that refuses every time must not eat up its throughput.
 RETRY_LADDER_S = (0.0, 0.0, 1.0, 5.0, 15.0, 60.0, 300.0)
 TEXT_TRIED_FOR_MS = 24 * 3600 * 1000
@@ -63,7 +65,11 @@ class TextDone:
 
     def needs(self) -> Needs:
         ids = () if self.row.payment_id is None else (self.row.payment_id,)
-        return Needs(payment_ids=ids)
+        return Needs(payment_ids=ids, consumer_ids=(str(self.row.consumer_id),) if self._is_opted_out else ())
+
+    @property
+    def _is_opted_out(self) -> bool:
+        return isinstance(self.result, base.Refused) and self.result.code == base.OPTED_OUT
 
     def run(self, unit: Unit) -> None:
         result = self.result
@@ -79,6 +85,9 @@ class TextDone:
         self._record(unit, result)
         if self.row.body["is_ask"] and self.row.payment_id is not None and result is not None:
             unit.decide(self.row.payment_id, self._fact(unit, result))
+        if self._is_opted_out:
+            consumer = unit.consumer_by_id(str(self.row.consumer_id))
+            opted_out(unit, consumer, carrier=self.row.body["carrier"], said_id=self.row.id)
 
     def _may_be_sent_again(self) -> bool:
         # A text inherited from a dead owner may have gone out before: that was the second time already.
@@ -114,9 +123,9 @@ class TextDone:
 
     def _record(self, unit: Unit, result: base.SubmitResult | None) -> None:
         row = self.row
-        status, segments, detail = "dropped", 0, ""
+        status, segments, detail, billed = "dropped", 0, "", NOT_BILLED
         if isinstance(result, base.Submitted):
-            status, segments = "submitted", result.segments
+            status, segments, billed = "submitted", result.segments, result.billed or NOT_BILLED
             parts = {message_id for message_id in result.message_ids if message_id}
             sent = MessageRow(id=row.id, payment_id=row.payment_id, template=row.body["template"], status=status)
             for message_id in sorted(parts):
@@ -144,6 +153,8 @@ class TextDone:
                 "template": row.body["template"],
                 "status": status,
                 "segments": segments,
+                "billed_segments": billed.segments,
+                "price": billed.price,
                 "detail": detail,
                 "at_ms": unit.now_ms,
             },
@@ -154,7 +165,7 @@ class TextDone:
             return AskSubmitted(at_ms=unit.now_ms, message_id=self.row.id)
         if isinstance(result, base.Unknown):
             return AskUnknown(at_ms=unit.now_ms)
-        reason = Reason.UNAVAILABLE if result.code == "stopped" else Reason.UNREACHABLE
+        reason = Reason.UNAVAILABLE if result.code in ("stopped", base.OPTED_OUT) else Reason.UNREACHABLE
         return AskDeclined(at_ms=unit.now_ms, reason=reason, detail=f"{result.code} {result.detail}")
 
 
@@ -274,20 +285,28 @@ class ReceiptRead:
     """A DLR. It may come before we know the id that it is about; then it is parked."""
 
     receipt: base.Receipt
+    mode: str
+    """The carrier's: whose phone it is about, a simulated or a real one."""
 
     action: ClassVar[str] = ""
     is_carrier_fact: ClassVar[bool] = True
 
     def needs(self) -> Needs:
-        carrier = self.receipt.carrier
-        return Needs(message_ids=tuple((carrier, message_id) for message_id in self.receipt.message_ids))
+        carrier, msisdn = self.receipt.carrier, self.receipt.opted_out
+        ids = tuple((carrier, message_id) for message_id in self.receipt.message_ids)
+        return Needs(message_ids=ids, phones=() if msisdn is None else (Phone(msisdn, self.mode),))
 
     def run(self, unit: Unit) -> None:
         receipt = self.receipt
+        if receipt.opted_out is not None:
+            consumer = unit.consumer(Phone(receipt.opted_out, self.mode))
+            opted_out(unit, consumer, carrier=receipt.carrier, said_id=", ".join(receipt.message_ids))
         for message_id in receipt.message_ids:
             known = unit.messages(receipt.carrier, message_id)
             for message in known:
                 settle_message(unit, message, receipt.state, receipt.detail)
+                if receipt.billed is not None:
+                    unit.message_bills[message.id] = (receipt.billed.segments, receipt.billed.price)
             if known:
                 if known[0].payment_id is not None:
                     self._keep_trace(unit, known[0].payment_id)

@@ -93,6 +93,8 @@ def write(unit: "Unit") -> None:
         bulk.insert_rows(conn, table, unit.inserts.pop(table, []), on_conflict_ignore=table in _MAY_BE_TOLD_TWICE)
     assert not unit.inserts, f"no place in the order for {[table.name for table in unit.inserts]}"
     bulk.update_rows(conn, tables.message, "id", [{"id": m, "status": s} for m, s in unit.message_states.items()])
+    bills = [{"id": m, "billed_segments": told, "price": price} for m, (told, price) in unit.message_bills.items()]
+    bulk.update_rows(conn, tables.message, "id", bills)
     unit.refunds.write()
     unit.disputes.write()
     unit.counters.write()

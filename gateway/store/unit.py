@@ -124,6 +124,8 @@ class Unit:
         self.completed: dict[str, None] = {}
         self.ended_attempts: dict[str, dict[str, Any]] = {}
         self.message_states: dict[str, str] = {}
+        self.message_bills: dict[str, tuple[int, str]] = {}
+        """By message, segments and price as the carrier has told them since it was sent."""
 
     def load(self, needs: Sequence[Needs]) -> None:
         """Load and lock what *needs* name, in the house's lock order."""

@@ -11,11 +11,14 @@ import aiohttp
 import pytest
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
 
 from gateway.app import Gateway, metrics
 from gateway.config import ApiSection, CarrierSection, Config, ConfigError, EngineSection, GatewaySection, Secrets
 from gateway.store.engine import READERS_MAX
+from simulators.twilio_wire import signature
 from tests.journeys.house import Shop, a_shop
+from tests.stores import reading
 
 HISTOGRAM = re.compile(r"(?<=_seconds)_(bucket|sum|count)$")
 SECRETS = Secrets(code_key=bytes(range(32)))
@@ -69,6 +72,30 @@ async def scraped(http: aiohttp.ClientSession, gateway: Gateway) -> dict[str, di
         for sample in family.samples:
             found.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
     return found
+
+
+async def test_a_call_is_heard_by_a_process_that_does_not_keep_the_link(
+    sqlite_url: str, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def kept_elsewhere(*_: object) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr("gateway.app.keep_bearer", kept_elsewhere)
+    account = {"account_sid": "AC" + "0" * 32, "auth_token": "secret", "callback_base_url": "https://pay.example"}
+    bearer = {"type": "twilio", "sender": "+15005550006", **account}
+    form = {
+        "AccountSid": account["account_sid"],
+        "MessageSid": "SM" + "0" * 32,
+        "From": "+254712345100",
+        "Body": "HELP",
+    }
+    signed = signature("secret", "https://pay.example/callbacks/acme/incoming", form)
+    async with started(config(sqlite_url, acme=carrier("+254", bearer=bearer))) as gateway:
+        called = http.post(f"{gateway.url}/callbacks/acme/incoming", data=form, headers={"X-Twilio-Signature": signed})
+        async with called as answer:
+            assert answer.status == 200
+    with reading(sqlite_url) as conn:
+        assert conn.execute(text("SELECT provider_id FROM mo")).scalar_one() == form["MessageSid"]
 
 
 async def test_long_lists_keep_no_payment_waiting(sqlite_url: str, http: aiohttp.ClientSession) -> None:

@@ -50,10 +50,25 @@ def test_the_same_as_one_object(gateway: Here, paid: Path) -> None:
     out = shown(gateway, paid, "--json")
     found: dict[str, Any] = json.loads(out)  # Any: JSON of the command.
     assert out.count("\n") == 1 and PHONE not in out
-    assert found.keys() == {"payment", "steps", "items", "traces"}
+    assert found.keys() == {"payment", "steps", "items", "texts", "traces"}
     assert (found["payment"]["status"], found["payment"]["msisdn"]) == ("succeeded", "+254*****555")
     assert [step["number"] for step in found["steps"]] == list(range(1, 10))
     assert [item["at"] for item in found["items"]] == sorted(item["at"] for item in found["items"])
+
+
+@pytest.mark.money
+def test_what_texts_cost_is_shown(gateway: Here, paid: Path) -> None:
+    engine = connect(f"sqlite:///{paid / 'gateway.db'}")
+    with begin_write(engine) as conn:
+        conn.execute(text("UPDATE message SET billed_segments = 2, price = '0.0158 USD' WHERE template = 'ask'"))
+    engine.dispose()
+    lines = shown(gateway, paid).partition("Texts\n")[2].splitlines()[:2]
+    assert lines[0].endswith(" ask: delivered, 1 part, the carrier counts 2, 0.0158 USD")
+    assert lines[1].endswith(" paid: submitted, 1 part")
+    texts = json.loads(shown(gateway, paid, "--json"))["texts"]
+    told = {key: value for key, value in texts[0].items() if key != "id"}
+    counted = {"segments": 1, "billed_segments": 2, "price": "0.0158 USD"}
+    assert told == {"template": "ask", "status": "delivered", **counted}
 
 
 @pytest.mark.money

@@ -86,10 +86,10 @@ def test_a_receipt_finds_its_payment_also_if_it_came_before_the_answer(database_
     with a_store(database_url) as store:
         [ask] = applied(store, a_create("k-1")).rows
         if is_early:
-            applied(store, ReceiptRead(receipt))
+            applied(store, ReceiptRead(receipt, "test"))
             assert [row.payment_id for row in kept(database_url)] == [None]
         applied(store, TextDone(ask, Submitted(message_ids=("7",), segments=1)))
-        applied(store, MatchParkedReceipts() if is_early else ReceiptRead(receipt))
+        applied(store, MatchParkedReceipts() if is_early else ReceiptRead(receipt, "test"))
     assert [row.payment_id for row in kept(database_url)] == [ask.payment_id]
 
 

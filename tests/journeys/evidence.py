@@ -195,11 +195,13 @@ class Evidence:
         return {row.source_id for row in self.rows("SELECT source_id FROM entry WHERE kind = :kind", kind=kind)}
 
     def _judge_texts(self) -> None:
-        """What the SMSC was told is stored, is stored."""
+        """What the SMSC and Twilio were told is stored, is stored."""
         said = {one["number"]: (one["msisdn"], one["text"]) for one in self.records("smsc", "mo")}
+        said |= {one["sid"]: (one["msisdn"], one["text"]) for one in self.records("twilio", "mo")}
         # One that was handed over twice is stored once.
         numbers = {one["number"] for one in self.records("smsc", "mo.answered") if one["status"] == 0}
-        taken = Counter(said[number] for number in numbers)
+        called = [one for one in self.records("twilio", "called") if one["what"] == "mo"]
+        taken = Counter(said[name] for name in numbers | {one["sid"] for one in called if one["answered"] == 200})
         stored = Counter(
             (row.msisdn, row.text)
             for row in self.rows("SELECT c.msisdn, m.text FROM mo m JOIN consumer c ON c.id = m.consumer_id")

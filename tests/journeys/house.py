@@ -31,6 +31,7 @@ from simulators.camara import CamaraSettings
 from simulators.handsets import HandsetSettings
 from simulators.reading import codes_in
 from simulators.smsc_settings import SmscSettings
+from simulators.twilio import TwilioSettings
 from simulators.wallet_momo import WalletSettings
 from simulators.wallet_stk import WalletStkSettings
 from simulators.world import World, WorldSettings
@@ -110,6 +111,7 @@ def world_settings(folder: Path | None, **changes: Any) -> WorldSettings:  # Any
         wallet=WalletSettings(late_after_s=None, slow_s=0.5, inquiry_lag_s=0.5, callback_late_s=0.5),
         stk=WalletStkSettings(pays_after_s=0.05, prompt_s=0.3, query_lag_s=0.5, callback_late_s=0.3),
         camara=CamaraSettings(late_after_s=None, slow_s=0.5, inquiry_lag_s=0.5, callback_late_s=0.5),
+        twilio=TwilioSettings(status_delay_s=0.1, webhook_retry_s=0.1),
     )
     return replace(settings, **changes)
 
@@ -320,20 +322,25 @@ async def house(
     wallets: Sequence[str] = (),
     biller: Callable[[World], dict[str, Any]] | None = None,
     beside: Callable[[World, CarrierSection], dict[str, CarrierSection]] | None = None,
+    bearer: Callable[[World], dict[str, Any]] | None = None,
     **carrier: Any,
 ) -> AsyncIterator[House]:  # Any: settings of the carrier.
     """Open it, and at the end hold the journals against the books. *called_back*: the biller calls about charges.
 
     *biller*: its settings instead of the operator's; *wallets*: the journals that then say what truly moved; *beside*:
-    further carriers, made after the first one.
+    further carriers, made after the first one. *bearer*: its settings instead of the SMSC's; Twilio has to
+    call, too.
     """
     async with World(world_settings(folder)) as world, aiohttp.ClientSession() as http:
         merchant = a_shop(database)
         chosen = hurry(world) if biller is None else {**hurry(world), "biller": biller(world)}
+        if bearer is not None:
+            chosen["bearer"] = bearer(world)
         config = config_for(database, world, **chosen, **carrier)
         if beside is not None:
             config = replace(config, carriers={**config.carriers, **beside(world, config.carriers["acme"])})
         gateway = await _started(config, called_back=called_back)
+        world.twilio.webhook_url = f"{gateway.url}/callbacks/acme/incoming"
         with evidence(world, database, folder, wallets=wallets) as seen, logged() as log:
             opened = House(world, gateway, Shop(http, gateway.url, merchant.test_key), seen)
             try:
@@ -379,11 +386,14 @@ async def _started(config: Config, *, called_back: bool) -> Gateway:
 
 
 def _with_callbacks(config: Config) -> Config:
-    """The same on a port that was free a moment ago, so that the biller can be told where to call."""
+    """The same on a port that was free a moment ago, so that carriers can be told where to call."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         listen = f"127.0.0.1:{free.getsockname()[1]}"
-    called = {name: replace(one, biller=_calling(one.biller, listen)) for name, one in config.carriers.items()}
+    called = {
+        name: replace(one, biller=_calling(one.biller, listen), bearer=_heard(one.bearer, listen))
+        for name, one in config.carriers.items()
+    }
     return replace(config, gateway=replace(config.gateway, listen=listen), carriers=called)
 
 
@@ -391,6 +401,10 @@ def _calling(biller: dict[str, Any], listen: str) -> dict[str, Any]:  # Any: set
     # CAMARA takes no other; its simulator calls the loopback without a certificate all the same.
     scheme = "https" if biller["type"] == "camara" else "http"
     return {**biller, "callback_base_url": f"{scheme}://{listen}", "callback_key": CALLBACK_KEY}
+
+
+def _heard(bearer: dict[str, Any], listen: str) -> dict[str, Any]:  # Any: settings of a bearer.
+    return {**bearer, "callback_base_url": f"http://{listen}"} if bearer["type"] == "twilio" else bearer
 
 
 async def open_webhooks(shop: Shop, world: World) -> None:

@@ -194,6 +194,14 @@ async def test_billing_is_paused_and_does_nothing_meanwhile(remote: Remote) -> N
     assert await remote.charge("a1") == 201
 
 
+async def test_phones_texts_go_to_the_webhook_that_was_set(remote: Remote) -> None:
+    await remote.post("twilio", {"webhook_url": f"{remote.world.merchant.server.url}/incoming"})
+    await remote.post("phones/254712345100/sms", {"text": "HELP", "to": remote.world.twilio.settings.numbers[0]})
+    await remote.world.twilio.calls.idle()
+    counts = (await remote.get("truth"))["counts"]
+    assert (counts["twilio"], counts["smsc"]) == ({"mo": 1, "called": 1}, {})
+
+
 async def test_billing_may_hang_instead_and_then_go_on(remote: Remote) -> None:
     await remote.post("billing", {"pause_s": 60, "answer": "hang"})
     charging = asyncio.create_task(remote.charge("a1"))
@@ -301,6 +309,7 @@ async def test_the_journals_of_a_world_are_flushed_before_truth_is_told(tmp_path
         pytest.param("POST", "faults", {"add": [{"point": "smsc.mo"}]}, id="script without a fault"),
         pytest.param("POST", "smsc", {"refuse_binds_s": -1}, id="negative time"),
         pytest.param("POST", "smsc", {"refuse_binds_s": 1, "status": 0}, id="a refusal that is none"),
+        pytest.param("POST", "twilio", {"webhook_url": "ftp://x"}, id="no webhook"),
         pytest.param("POST", "billing", {}, id="no pause"),
         pytest.param("POST", "billing", {"pause_s": 1e9}, id="for ever"),
         pytest.param("POST", "billing", {"pause_s": 1, "answer": "sing"}, id="answer"),

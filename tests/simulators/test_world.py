@@ -23,6 +23,7 @@ def ports_of(world: World) -> list[int]:
         world.wallet.server,
         world.stk.server,
         world.camara.server,
+        world.twilio.server,
     )
     return [world.smsc.port, *(server.port for server in servers)]
 
@@ -52,17 +53,15 @@ async def test_it_can_be_started_again_on_the_same_ports_and_adds_to_its_journal
     ports = Ports()
     for _ in range(2):
         async with World(WorldSettings(journal=tmp_path, ports=ports)) as world:
-            smsc, billing, merchant, control, wallet, stk, camara = ports_of(world)
-            ports = Ports(
-                smsc=smsc, billing=billing, merchant=merchant, control=control, wallet=wallet, stk=stk, camara=camara
-            )
+            smsc, billing, merchant, control, wallet, stk, camara, twilio = ports_of(world)
+            ports = Ports(smsc, billing, merchant, control, wallet, stk, camara, twilio)
             esme = await Esme.bound(world.smsc.port)
             await esme.close()
         sizes.append((tmp_path / "smsc.jsonl").stat().st_size)
     assert 0 < sizes[0] < sizes[1]
 
 
-@pytest.mark.parametrize("taken", ["smsc", "billing", "merchant", "control", "wallet", "stk", "camara"])
+@pytest.mark.parametrize("taken", ["smsc", "billing", "merchant", "control", "wallet", "stk", "camara", "twilio"])
 async def test_a_port_that_is_taken_stops_the_start_and_leaves_nothing(taken: str) -> None:
     before = asyncio.all_tasks()
     with socket.socket() as blocker:
@@ -81,4 +80,4 @@ async def test_addresses_are_what_a_gateway_needs() -> None:
         addresses = world.addresses()
         assert addresses["smsc"] == {"host": LOOPBACK, "port": world.smsc.port}
         assert addresses["control"].startswith(f"http://{LOOPBACK}:")
-        assert set(addresses) == {"smsc", "billing", "merchant", "control", "wallet", "stk", "camara"}
+        assert set(addresses) == {"smsc", "billing", "merchant", "control", "wallet", "stk", "camara", "twilio"}

@@ -95,6 +95,9 @@ message = Table(
     Column("template", String, nullable=False),
     Column("status", String, nullable=False),  # submitted, unknown, failed, dropped, delivered, undeliverable
     Column("segments", Integer, nullable=False),
+    # What the carrier says: how many segments it counts, and a decimal with its currency.
+    Column("billed_segments", Integer, nullable=False, server_default="0"),
+    Column("price", String, nullable=False, server_default=""),
     Column("detail", Text, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     Index("message_by_payment", "payment_id"),
