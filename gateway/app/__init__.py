@@ -8,6 +8,7 @@ import contextlib
 import logging
 import secrets as chance
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -44,6 +45,7 @@ from gateway.store.apply import Batch, Store
 from gateway.store.leases import Leases
 from gateway.store.outbox import EXPORT_LANE
 from gateway.store.quarantine import Quarantine
+from gateway.store.queries import is_taken_back
 from gateway.store.reads import Reads
 from merchants.api import ApiServer
 from merchants.deps import Api
@@ -150,12 +152,15 @@ class Gateway:
             carrier = self.config.carriers[name]
             for k in range(carrier.charge_lanes):
                 executors[f"charge:{name}:{k}"] = OrderExecutor(
-                    biller, self._numbers, now_ms, concurrency=carrier.charge_concurrency
+                    biller, self._numbers, self._is_taken_back, now_ms, concurrency=carrier.charge_concurrency
                 )
         for k in range(self.config.engine.webhook_lanes):
             executors[f"webhook:{k}"] = self._webhooks
         executors[EXPORT_LANE] = ExportExecutor(self.reads, self.batcher)
         return executors
+
+    async def _is_taken_back(self, payment_id: str) -> bool:
+        return await self._lookups(partial(is_taken_back, payment_id=payment_id))
 
     def _api_deps(self) -> Api:
         adapters: list[tuple[str, base.Bearer | base.Biller]] = [*self.bearers.items(), *self.billers.items()]

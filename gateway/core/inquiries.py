@@ -49,6 +49,11 @@ def sent_again(operation: Operation, rules: Rules) -> Operation:
     )
 
 
+def doubt_words(attempt_id: str) -> str:
+    """What is said of an order whose inquiries are used up: always the same, so that it is one break."""
+    return f"order {attempt_id} has no outcome after all its inquiries"
+
+
 def ask_again(
     operation: Operation, at_ms: int, rules: Rules, *, found: bool, is_pending: bool = False
 ) -> tuple[Operation, list[Effect]]:
@@ -68,10 +73,7 @@ def ask_again(
     )
     effects: list[Effect] = []
     if found and operation.inquiries >= len(rules.inquiry_ladder_ms):
-        # No word of how often since: it stays one break.
-        rungs = len(rules.inquiry_ladder_ms)
-        detail = f"{operation.kind} {operation.attempt_id} has no outcome after {rungs} inquiries"
-        effects.append(OpenBreak(kind=BreakKind.UNKNOWN_OUTCOME, detail=detail))
+        effects.append(OpenBreak(kind=BreakKind.UNKNOWN_OUTCOME, detail=doubt_words(operation.attempt_id)))
     delay_ms = rung(rules.inquiry_ladder_ms, operation.inquiries) if found else rules.not_found_gap_ms
     effects.append(Inquire(attempt_id=operation.attempt_id, kind=operation.kind, delay_ms=delay_ms))
     return asked, effects

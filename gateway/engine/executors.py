@@ -95,12 +95,15 @@ class OrderExecutor:
         self,
         biller: base.Biller,
         msisdn_of: Callable[[str], Awaitable[str]],
+        is_taken_back: Callable[[str], Awaitable[bool]],
         now_ms: Callable[[], int],
         *,
         concurrency: int,
     ) -> None:
+        """*is_taken_back*: whether nothing is left of this payment's charge; a refund of it does not leave any more."""
         self._biller = biller
         self._msisdn_of = msisdn_of
+        self._is_taken_back = is_taken_back
         self._now_ms = now_ms
         self.concurrency = concurrency
         self.hard_timeout_s = 2 * biller.timeout_s + 1.0  # An inherited charge is asked about before it is sent.
@@ -113,8 +116,11 @@ class OrderExecutor:
 
     async def run(self, row: OutboxRow, grant: Grant) -> OrderDone | RefundDone:
         msisdn = await _number(row, self._msisdn_of)
+        is_in_vain = row.body["of"] == OF_REFUND and await self._in_vain(row)
         if not grant.may_start(self.hard_timeout_s):
             raise NotStarted
+        if is_in_vain:
+            return RefundDone(row, base.Unsent(detail="the carrier has taken the whole charge back"))
         if row.body["of"] == OF_REFUND:
             return RefundDone(row, await self._reverse(row, _reverse_order(row.body, msisdn)))
         order = _charge_order(row.body, msisdn)
@@ -127,6 +133,15 @@ class OrderExecutor:
                 return await self._begin(row, order, self._holding.inquire_hold, self._holding.reserve)
             case OperationKind.CHARGE:
                 return await self._begin(row, order, self._biller.inquire, self._biller.charge)
+
+    async def _in_vain(self, row: OutboxRow) -> bool:
+        """Whether *row* has surely not left, and must not: the refund would give the same money back again."""
+        if row.kind == "inquire" or row.maybe_sent:
+            return False
+        try:
+            return await self._is_taken_back(str(row.payment_id))
+        except DBAPIError as error:
+            raise NotStarted from error
 
     @property
     def _holding(self) -> base.HoldingBiller:

@@ -11,9 +11,10 @@ from datetime import date, timedelta
 from typing import ClassVar, Final
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from gateway.core.carrier_files import Files, Row, Said
+from gateway.core.inquiries import doubt_words
 from gateway.core.money import Money
 from gateway.core.payment import (
     BreakKind,
@@ -36,7 +37,7 @@ from gateway.store.effects import break_id
 from gateway.store.unit import Needs, Unit
 
 GAPS_MAX = 31
-"""So many missing files are named one by one; a longer gap is a new beginning."""
+"""So many missing files are named one by one; of a longer gap the first ones."""
 
 
 class Found(msgspec.Struct, kw_only=True):
@@ -128,7 +129,7 @@ class RegisterFile:
         else:
             latest, day = carrier_files.sequences(unit.conn, file.carrier), ""
         gap = range(latest[0] + 1, file.sequence) if latest else range(0)
-        return [missing_words(file.carrier, day, number) for number in gap] if len(gap) <= GAPS_MAX else []
+        return [missing_words(file.carrier, day, number) for number in gap[:GAPS_MAX]]
 
     def _missing_days(self, unit: Unit, file: CarrierFile) -> list[str]:
         latest = carrier_files.latest_date(unit.conn, file.carrier)
@@ -136,7 +137,7 @@ class RegisterFile:
             return []
         day = date.fromisoformat(file.business_date)
         gap = range(1, (day - latest).days)
-        days = [(latest + timedelta(days=n)).isoformat() for n in gap] if len(gap) <= GAPS_MAX else []
+        days = [(latest + timedelta(days=n)).isoformat() for n in gap[:GAPS_MAX]]
         return [missing_words(file.carrier, one, None) for one in days]
 
     def _fill_gap(self, unit: Unit) -> None:
@@ -241,11 +242,8 @@ class MatchRows:
             unit.refunds.decide(refund, fact)
         else:
             unit.decide(payment.id, fact)
-        table = tables.open_break
-        asked = (table.c.payment_id == payment.id) & (table.c.kind == BreakKind.UNKNOWN_OUTCOME)
-        open_ids = select(table.c.id).where(asked, table.c.resolved_at_ms.is_(None))
-        settled = list(unit.conn.execute(open_ids).scalars())
-        settle_breaks(unit.conn, settled, f"told in {self.file.name}", unit.now_ms)
+        doubt = break_id(BreakKind.UNKNOWN_OUTCOME, payment.id, doubt_words(order.id))
+        settle_breaks(unit.conn, [doubt], f"told in {self.file.name}", unit.now_ms)
         return True
 
     def _settle_missing(self, unit: Unit, row: Row, order: Ours, found: Found) -> None:

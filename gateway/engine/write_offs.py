@@ -40,8 +40,10 @@ class WriteOff:
         return Needs()
 
     def run(self, unit: Unit) -> Case:
-        # The file before its break: so do the jobs of files.
-        file_id = carrier_files.of_break(unit.conn, self.break_id)
+        # The payment, then the file, then its break: so do the jobs of files.
+        payment_id, file_id = carrier_files.of_break(unit.conn, self.break_id)
+        if payment_id is not None:
+            unit.payment(payment_id)
         file = None if file_id is None else carrier_files.locked(unit.conn, file_id)
         case = open_case(unit.conn, "break", self.break_id)
         amount_minor = case.amount_minor or 0

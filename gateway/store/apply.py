@@ -1,8 +1,8 @@
 """One batch, one transaction: load and lock what the jobs need, run them in order, write everything at once, commit.
 
-The lock order is the same everywhere: consumers by number, payments by id, limit counters, feed rows by merchant. What
-two processes may both insert (an idempotency key, a live reference, a new consumer) is guarded by a unique index: the
-loser's whole batch is rolled back and run again, and then finds the winner.
+The lock order is the same everywhere: consumers by number, payments by id, the turn of a carrier's files, limit
+counters, feed rows by merchant. What two processes may both insert (an idempotency key, a live reference, a new
+consumer) is guarded by a unique index: the loser's whole batch is rolled back and run again, and then finds the winner.
 
 Knows no rule about payments: that is `gateway.core.decide`, called by the jobs through the `Unit`.
 """

@@ -5,6 +5,7 @@ Reads, and the few statements that are about a whole file at once; rows are judg
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -79,10 +80,11 @@ def locked(conn: Connection, file_id: str) -> CarrierFile:
     return CarrierFile(**conn.execute(of).one()._mapping)
 
 
-def of_break(conn: Connection, break_id: str) -> str | None:
-    """The file that the break is about."""
+def of_break(conn: Connection, break_id: str) -> tuple[str | None, str | None]:
+    """The payment and the file that the break is about."""
     table = tables.open_break
-    return conn.execute(select(table.c.carrier_file_id).where(table.c.id == break_id)).scalar_one_or_none()
+    found = conn.execute(select(table.c.payment_id, table.c.carrier_file_id).where(table.c.id == break_id)).first()
+    return (None, None) if found is None else (found.payment_id, found.carrier_file_id)
 
 
 def owed_minor(conn: Connection, payment_id: str, carrier: str) -> int:
@@ -261,10 +263,9 @@ def _shares_of_escrow(conn: Connection, file_id: str) -> int:
 
     It does both as soon as it charges and refunds; we post nothing of it before the release, and then of less.
     """
-    told = conn.execute(_TOLD_ESCROW, {"file_id": file_id}).all()
     kept_minor = 0
-    for payment_id in {row.id for row in told}:
-        mine = [row for row in told if row.id == payment_id]
+    for _, told in groupby(conn.execute(_TOLD_ESCROW, {"file_id": file_id}), key=lambda row: row.id):
+        mine = list(told)
         kept_minor += _kept(conn, mine) - _kept(conn, [row for row in mine if row.carrier_file_id < file_id])
     return kept_minor
 
@@ -293,7 +294,7 @@ _TOLD_ESCROW = text(
     " JOIN carrier_match m ON m.attempt_id = a.id AND m.said <> 'failed' AND m.carrier_file_id <= :file_id"
     " WHERE p.capture = 'escrow' AND p.captured_minor > 0 AND a.charge_attempt_id = p.attempt_id"
     " AND p.id IN (SELECT b.payment_id FROM carrier_match n JOIN attempt b ON b.id = n.attempt_id"
-    " WHERE n.carrier_file_id = :file_id)"
+    " WHERE n.carrier_file_id = :file_id) ORDER BY p.id"
 )
 
 # Two persons gave up what the carrier will not pay for orders that the file tells of.

@@ -127,6 +127,13 @@ def merchant_by_keyword(conn: Connection, keyword: str) -> MerchantRow | None:
     return None if row is None else MerchantRow(id=row.id, shop=row.shop)
 
 
+def is_taken_back(conn: Connection, payment_id: str) -> bool:
+    """Whether the carrier has taken the payment's whole charge back, so that nothing of it is left to refund."""
+    payment = tables.payment.c
+    state: str = conn.execute(select(payment.state).where(payment.id == payment_id)).scalar_one()
+    return state == State.REVERSED
+
+
 def msisdn_of(conn: Connection, consumer_id: str) -> str:
     """The number of a consumer."""
     consumer = tables.consumer.c

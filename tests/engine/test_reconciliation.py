@@ -10,14 +10,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from carriers import base
 from gateway.core.fees import FeeSchedule, Rates
-from gateway.core.payment import Capture, ChargeTakenBack
+from gateway.core.payment import Capture, ChargeTakenBack, Rules
 from gateway.engine import reconciliation
 from gateway.engine.reconciliation import Refused
+from gateway.engine.refund_jobs import RefundDone
 from gateway.engine.write_offs import WriteOff
 from gateway.store.apply import Store
 from gateway.store.engine import begin_write
 from gateway.store.fee_schedules import add_schedule
+from gateway.store.outbox import OutboxRow
 from gateway.store.unit import Needs
 from tests.engine.file_bench import BY_REFERENCE, LINES, ZONE, Bench, a_bench, today
 from tests.store.bench import Odd, a_captured_payment, an_engine, applied, count, rows
@@ -448,3 +451,25 @@ def test_a_difference_is_written_off_as_it_is_now(bench: Bench) -> None:
 def test_a_name_of_another_layout_is_refused(bench: Bench) -> None:
     with pytest.raises(Refused, match="expected a name like acme_"):
         bench.take(bench.file(name="cdr.csv"))
+
+
+def _nobody_knows(bench: Bench, order: OutboxRow) -> OutboxRow:
+    """The carrier says nothing until a person is called, and once more. The next inquiry."""
+    for _ in range(len(Rules().inquiry_ladder_ms) + 2):
+        batch = applied(bench.store, RefundDone(order, base.Unknown(detail="timed out")))
+        [order] = [row for row in batch.rows if row.kind == "inquire"]
+    return order
+
+
+def test_a_row_ends_the_alarm_about_its_own_order_and_no_other(bench: Bench) -> None:
+    payment = a_captured_payment(bench.store)
+    told = refunded(bench.store, payment, 30_000)
+    untold = refunded(bench.store, payment, 20_000, "r-2")
+    waiting = [_nobody_knows(bench, order) for order in (told, untold)][1]
+    bench.take(
+        bench.file(f"{payment.attempt_id},SR1,1250.00,KES,OK,", f"{told.body['attempt_id']},SR9,-300.00,KES,REFUND,")
+    )
+    applied(bench.store, RefundDone(waiting, base.Unknown(detail="timed out")))
+    statement = "SELECT detail FROM \"break\" WHERE kind = 'unknown_outcome' AND resolved_at_ms IS NULL"
+    [found] = rows(bench.url, statement)
+    assert untold.body["attempt_id"] in found.detail
