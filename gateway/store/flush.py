@@ -95,6 +95,7 @@ def write(unit: "Unit") -> None:
     bulk.update_rows(conn, tables.message, "id", [{"id": m, "status": s} for m, s in unit.message_states.items()])
     unit.refunds.write()
     unit.disputes.write()
+    unit.ussd.write()
     unit.counters.write()
     _end_outbox(unit)
     _write_feed(unit)

@@ -24,6 +24,7 @@ from gateway.store.outbox import LanePlan, OutboxRow
 from gateway.store.phone_records import PhoneRecords
 from gateway.store.refunds import Refunds
 from gateway.store.rows import Consumer, Key, KeyRecord, MessageRow, Phone
+from gateway.store.ussd import Ussd
 
 __all__ = ["Consumer", "Key", "KeyRecord", "MessageRow", "Move", "Needs", "Phone", "Policy", "Unit"]
 
@@ -53,6 +54,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     code_key: bytes
     """By which new payments derive their codes."""
     former_code_keys: tuple[bytes, ...] = ()
+    pin_keys: tuple[bytes, ...] = ()
+    """The newest first."""
     short_codes: Mapping[str, str] = {}
     """By carrier, the number that asks come from: nobody may take it for a code."""
     traces: bool = True
@@ -115,6 +118,7 @@ class Unit:
         self.effects = Effects(self)
         self.refunds = Refunds(self)
         self.disputes = Disputes(self)
+        self.ussd = Ussd(self)
         self.inserts: defaultdict[Table, list[dict[str, Any]]] = defaultdict(list)  # Any: a row's columns.
         self.new_keys: dict[Key, KeyRecord] = {}
         self.outbox: dict[str, OutboxRow] = {}
@@ -298,7 +302,11 @@ class Unit:
         """
         if not any(isinstance(effect, SendText) for effect in decision.effects):
             return False
-        ask = ask_message_id(before)
+        return self.is_barred_ask(before)
+
+    def is_barred_ask(self, payment: Payment) -> bool:
+        """Whether the ask of *payment* waits only to be found barred: its phone took none when it was written."""
+        ask = ask_message_id(payment)
         row = self.outbox.get(ask)
         return bool(row.body["stopped"]) if row is not None else load.is_barred_ask(self.conn, ask)
 
