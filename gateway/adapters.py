@@ -13,7 +13,7 @@ import msgspec
 
 import carriers
 
-Port = Literal["Bearer", "Biller"]
+Port = Literal["Bearer", "Biller", "UssdChannel"]
 
 
 class Kind(NamedTuple):

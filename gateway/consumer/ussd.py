@@ -77,7 +77,9 @@ class UssdStepped:
             at_ms=unit.now_ms,
         )
         unit.ussd.begin(session)
-        dialled = [one.text for one in step.inputs] if step.kind == "begin" else []
+        # A channel that sends all that was typed each time names a first step with inputs no other way.
+        is_dialled = step.kind == "begin" or step.first == 0
+        dialled = [one.text for one in step.inputs] if is_dialled else []
         place = MENU if dialled else resumed(earlier, unit.now_ms)
         visit = Visit(unit, consumer, step, self.desk, replace(session, place=place))
         consumed = (step.first or 0) + len(step.inputs)

@@ -11,7 +11,7 @@ from gateway.consumer.record import statement_line
 from gateway.consumer.ussd_visit import Visit
 from gateway.core.description import clean_description
 from gateway.core.payment import Payment
-from gateway.core.screens import UNITS_MAX, page, units
+from gateway.core.screens import page, units
 from gateway.core.statement import SHOP_CHARACTERS, receipt_fields
 from gateway.core.ussd import MENU, Place, Screen
 from gateway.store.queries import consumer_charges
@@ -54,7 +54,7 @@ def _filled(visit: Visit, place: Place, key: str, **fields: str) -> Shown:
         "time": visit.time(place.until_ms),
     }
     about = {} if payment is None else _about(visit, payment)
-    return Shown(place, visit.desk.catalogues.screen(visit.language.code, key, **{**known, **about, **fields}))
+    return Shown(place, visit.screen(key, **{**known, **about, **fields}))
 
 
 def _about(visit: Visit, payment: Payment) -> dict[str, str]:
@@ -157,10 +157,9 @@ def _resume(visit: Visit, place: Place) -> Shown:
 
 def _list(visit: Visit, place: Place, key: str, lines: list[str], ids: list[str]) -> Shown:
     """A page of *lines*, of which the place keeps what they stand for."""
-    alphabet, code = visit.language.alphabet, visit.language.code
-    around = units(visit.desk.catalogues.screen(code, key, lines=""), alphabet)
-    more = visit.desk.catalogues.screen(code, "more")
-    text, count = page(lines, UNITS_MAX[alphabet] - around, more, alphabet)
+    alphabet = visit.language.alphabet
+    around = units(visit.screen(key, lines=""), alphabet)
+    text, count = page(lines, visit.units_max - around, visit.screen("more"), alphabet)
     behind = ids[count - 1] if count < len(ids) else ""
     return _filled(visit, replace(place, choices=tuple(ids[:count]), more=behind), key, lines=text)
 

@@ -8,7 +8,7 @@ import msgspec
 
 from carriers import base
 from gateway.core.asks import Catalogues
-from gateway.core.language import Language
+from gateway.core.language import Alphabet, Language
 from gateway.core.money import Money, format_money
 from gateway.core.payment import Payment, State
 from gateway.core.pins import Pin, present
@@ -28,6 +28,8 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     """Of phones that chose none."""
     catalogues: Catalogues
     words: CarrierWords
+    units_max: Mapping[Alphabet, int]
+    """The longest screen."""
 
 
 Desks = Mapping[str, Desk]
@@ -79,6 +81,15 @@ class Visit:
 
     def facts(self) -> Facts:
         return Facts(waiting=tuple(payment.id for payment in self.waiting()), has_pin=self.pin() is not None)
+
+    @property
+    def units_max(self) -> int:
+        """The longest screen in the phone's language."""
+        return self.desk.units_max[self.language.alphabet]
+
+    def screen(self, key: str, **fields: str) -> str:
+        """A screen's text, filled."""
+        return self.desk.catalogues.screen(self.language.code, key, self.units_max, **fields)
 
     def printed(self, minor: int) -> str:
         return self.printed_money(Money(minor, self.desk.currency))

@@ -23,6 +23,8 @@ from gateway.core.screens import WORST_CASE as SCREENS_WORST_CASE
 from gateway.core.statement import PAGE_UNITS_MAX
 
 FALLBACK_LANGUAGE: Final = "en"
+SCREENS_TABLE: Final = "screens."
+"""With what the key of a screen begins where those of all texts stand together."""
 
 _ABOUT_PAYMENT: Final = frozenset({"shop", "amount", "ref", "time", "help", "care", "brand"})
 _ASK: Final = frozenset({"shop", "amount", "item", "code", "deadline", "ref", "help", "care"})
@@ -187,13 +189,12 @@ class Catalogues:
         alphabet = catalogue.language.alphabet
         return _filled(catalogue.texts[key], alphabet, fields, _LIMITS[alphabet])
 
-    def screen(self, language: str, key: str, **fields: str) -> str:
-        """The text *key* of a screen, within `screens.UNITS_MAX`; otherwise as `render`."""
+    def screen(self, language: str, key: str, units_max: int, **fields: str) -> str:
+        """The text *key* of a screen, within *units_max*; otherwise as `render`."""
         catalogue = self._catalogue(language)
         if fields.get("item") == "":
             fields["item"] = catalogue.texts["item_unnamed"]
-        alphabet = catalogue.language.alphabet
-        return _filled(catalogue.screens[key], alphabet, fields, SCREEN_UNITS_MAX[alphabet])
+        return _filled(catalogue.screens[key], catalogue.language.alphabet, fields, units_max)
 
     def worst_case_table(self) -> tuple[Row, ...]:
         """Every text of every language at its longest."""
@@ -237,7 +238,9 @@ def load_catalogues(sources: Mapping[str, str]) -> Catalogues:
         for key, text in catalogue.texts.items():
             mistakes += [f"{code}.{key}: {mistake}" for mistake in _mistakes(KEYS, key, text, alphabet)]
         for key, text in catalogue.screens.items():
-            mistakes += [f"{code}.screens.{key}: {mistake}" for mistake in _mistakes(SCREENS, key, text, alphabet)]
+            mistakes += [
+                f"{code}.{SCREENS_TABLE}{key}: {mistake}" for mistake in _mistakes(SCREENS, key, text, alphabet)
+            ]
         if not mistakes:
             rows += [_row(code, key, text, alphabet) for key, text in catalogue.texts.items()]
             rows += [_screen_row(code, key, text, alphabet) for key, text in catalogue.screens.items()]
@@ -285,7 +288,7 @@ def _read(code: str, source: str, mistakes: list[str]) -> _Catalogue | None:
     )
     mistakes += [f"{code}.{mistake}" for mistake in _mistakes_of_head(language)]
     texts = _texts(f"{code}.", KEYS, file.texts, mistakes)
-    return _Catalogue(language, texts, _texts(f"{code}.screens.", SCREENS, file.screens, mistakes))
+    return _Catalogue(language, texts, _texts(f"{code}.{SCREENS_TABLE}", SCREENS, file.screens, mistakes))
 
 
 def _texts(path: str, known: Mapping[str, object], table: Mapping[str, object], mistakes: list[str]) -> dict[str, str]:
@@ -367,7 +370,7 @@ def _screen_row(code: str, key: str, text: str, alphabet: Alphabet) -> Row:
     longest = {name: "M" * units for name, units in ({**_WORST_CASE[alphabet], **SCREENS_WORST_CASE}).items()}
     most = SCREEN_UNITS_MAX[alphabet]
     filled = _filled(text, alphabet, longest | {"lines": "M" * _LINES_UNITS[alphabet]}, most)
-    return Row(code, f"screens.{key}", segment(filled).units, most, alphabet, 1)
+    return Row(code, f"{SCREENS_TABLE}{key}", segment(filled).units, most, alphabet, 1)
 
 
 def _differences(catalogues: Mapping[str, _Catalogue]) -> list[str]:
@@ -384,7 +387,7 @@ def _differences(catalogues: Mapping[str, _Catalogue]) -> list[str]:
 
 
 def _all(catalogue: _Catalogue) -> dict[str, str]:
-    return {**catalogue.texts, **{f"screens.{key}": text for key, text in catalogue.screens.items()}}
+    return {**catalogue.texts, **{f"{SCREENS_TABLE}{key}": text for key, text in catalogue.screens.items()}}
 
 
 def _names(text: str) -> list[str]:

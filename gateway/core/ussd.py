@@ -67,7 +67,6 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     payment_id: str = ""
     merchant_id: str = ""
     shop: str = ""
-    keyword: str = ""
     minor: int = 0
     count: int = 0
     until_ms: int = 0

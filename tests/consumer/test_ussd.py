@@ -1,5 +1,6 @@
 """The menus of USSD through the real store: what each screen says, and what comes of what is typed."""
 
+import random
 import re
 from collections.abc import Iterator
 
@@ -10,6 +11,7 @@ from gateway.core.gsm import segment
 from gateway.store.apply import Store
 from tests.consumer.bench import Clock, add_shops, changed, texted
 from tests.consumer.ussd_bench import PIN, PIN_KEY, USSD_POLICY, Caller, a_step, asked, code_of, with_pin
+from tests.journeys.leaks import Secrets, leaks
 from tests.store.bench import PHONE, Odd, a_captured_payment, an_engine, applied, charged, count, rows
 
 
@@ -285,3 +287,54 @@ def test_what_was_paid_by_text_meanwhile_is_not_paid_here(store: Store, database
     applied(store, texted(code_of(ask), read_at_ms=ask.created_at_ms))
     assert caller.type(PIN).startswith("This request waits no longer.")
     assert count(database_url, "consent") == 1
+
+
+def test_whatever_a_phone_does_only_the_pin_on_a_seen_price_consents(store: Store, database_url: str) -> None:
+    """A phone at random, over a channel that repeats steps, drops answers and brings steps late."""
+    chance = random.Random(1)
+    caller = with_pin(store)
+    consents = 0
+    for n in range(STEPS):
+        if n % 10 == 0:
+            asked(store, f"k-{n}", shop=f"Shop {n}")
+        seen, session_id = caller.text, caller.session_id
+        typed = chance.choice(TYPED)
+        match chance.randrange(8):
+            case 0:
+                caller.dial(*chance.choices(TYPED, k=chance.randrange(3)))
+                may_consent = False
+            case 1:
+                caller.again()
+                may_consent = False
+            case 2:
+                late = len(caller.typed) + chance.choice((-1, 1))
+                applied(store, a_step(session_id, "input", typed, first=max(late, 0)))
+                may_consent = False
+            case _:
+                caller.type(typed)
+                may_consent = typed == PIN and "Enter your PIN to PAY" in seen and "KES 1,250.00" in seen
+        now = count(database_url, "consent")
+        assert now - consents <= may_consent, (n, typed, seen)
+        assert caller.text and segment(caller.text).units <= 160
+        consents = now
+    assert consents, "it pays now and then"
+
+
+STEPS = 100
+TYPED = ["0", "1", "1", "1", "2", "3", "5", "6", "98", "00", "7", PIN, PIN, PIN, "5555", "ASHA", "12"]
+
+
+@pytest.mark.money
+def test_a_pin_lies_nowhere(store: Store, database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    pin = "739104"
+    caller = with_pin(store, pin)
+    asked(store)
+    for typed in (("2", pin), ("3", pin), (pin,), ("8", "2", pin), ("1", pin), ("1",)):
+        caller.dial(*typed)
+    caller.type(pin)
+    assert caller.sent() == ["charge"]
+    applied(store, charged(caller.rows[0]))
+    assert pin not in caplog.text + repr(a_step("s", "input", pin))
+    searched = Secrets(numbers=(), codes=(), keys=(pin,))
+    with an_engine(database_url) as engine:
+        assert leaks(searched, engine, [("log", caplog.text)]) == []

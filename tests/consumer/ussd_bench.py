@@ -9,6 +9,7 @@ from gateway.consumer.ussd import UssdStepped
 from gateway.consumer.ussd_visit import Desk
 from gateway.core.codes import choose_code
 from gateway.core.payment import Rules
+from gateway.core.screens import UNITS_MAX
 from gateway.engine.texts import CarrierWords
 from gateway.store.apply import Batch, Store
 from gateway.store.outbox import OutboxRow
@@ -18,7 +19,9 @@ from tests.store.bench import CODE_KEY, PHONE, POLICY, a_create, applied
 
 PIN_KEY: Final = bytes(range(64, 96))
 WORDS: Final = CarrierWords(time_zone="Africa/Nairobi", short_code="22345", care_line="0800 22345", brand="Paygate")
-DESK: Final = Desk(mode="test", zone=NAIROBI, currency="KES", language="en", catalogues=catalogues(), words=WORDS)
+DESK: Final = Desk(
+    mode="test", zone=NAIROBI, currency="KES", language="en", catalogues=catalogues(), words=WORDS, units_max=UNITS_MAX
+)
 USSD_POLICY: Final = Policy(
     rules=dict.fromkeys(POLICY.rules, Rules()), lanes=POLICY.lanes, code_key=CODE_KEY, pin_keys=(PIN_KEY,)
 )
