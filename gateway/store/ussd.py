@@ -28,6 +28,8 @@ class Ussd:
         self._sessions: dict[tuple[str, str, str], Session] = {}
         self._new: dict[tuple[str, str, str], None] = {}
         self._changed: dict[tuple[str, str, str], None] = {}
+        self._lived: set[tuple[str, str]] = set()
+        """(carrier, consumer) of whom the live session was looked up."""
         self._pins: dict[str, Pin | None] = {}
         self._pins_stored: set[str] = set()
         self._pins_changed: dict[str, None] = {}
@@ -44,9 +46,11 @@ class Ussd:
 
     def live(self, carrier: str, consumer_id: str) -> Session | None:
         """The session of a locked consumer that is not over."""
-        row = _row(self._unit.conn, {"carrier": carrier, "consumer_id": consumer_id, "is_live": 1})
-        if row is not None:
-            self._sessions.setdefault((row.carrier, row.session_id, row.consumer_id), _session(row))
+        if (carrier, consumer_id) not in self._lived:
+            self._lived.add((carrier, consumer_id))
+            row = _row(self._unit.conn, {"carrier": carrier, "consumer_id": consumer_id, "is_live": 1})
+            if row is not None:
+                self._sessions.setdefault((row.carrier, row.session_id, row.consumer_id), _session(row))
         same = [one for one in self._sessions.values() if (one.carrier, one.consumer_id) == (carrier, consumer_id)]
         return next((one for one in same if one.is_live), None)
 
