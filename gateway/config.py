@@ -95,6 +95,8 @@ class CarrierSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     brand: Words
     bearer: dict[str, Any]  # Any: each adapter reads its own settings; `type` names it.
     biller: dict[str, Any]  # Any: as above.
+    ussd: dict[str, Any] | None = None  # Any: as above.
+    """None: its phones have texts only."""
     charge_lanes: Count = 1
     charge_concurrency: Count = 32
     code_digits: Annotated[Literal[4, 6], Meta(description="4 or 6")] = 4
@@ -137,6 +139,8 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     """Derives one-time codes; the first of `GATEWAY_CODE_KEY`, 32 hexadecimal digits or more each."""
     former_code_keys: tuple[bytes, ...] = ()
     """The others: payments that were begun with one of them keep it."""
+    pin_keys: tuple[bytes, ...] = ()
+    """PINs are kept by them, new ones by the first; `GATEWAY_PIN_KEY`, written alike. Needed with USSD only."""
 
 
 ENV = "env:"
@@ -160,7 +164,8 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> tuple[Confi
         raise ConfigError([f"{path}: expected TOML: {error}"]) from error
     mistakes: list[str] = []
     config = _config(_with_environment(document, environment, mistakes), mistakes)
-    secrets = _secrets(environment, mistakes)
+    has_pins = config is not None and any(carrier.ussd is not None for carrier in config.carriers.values())
+    secrets = _secrets(environment, mistakes, has_pins=has_pins)
     if mistakes or config is None or secrets is None:
         raise ConfigError(mistakes)
     return config, secrets
@@ -316,9 +321,10 @@ def _check_carrier(values: Mapping[str, Any]) -> list[str]:  # Any: as above.
         mistakes.append(f"currency: {values['currency']!r} is no ISO 4217 code that we know")
     if "time_zone" in values and not _is_time_zone(values["time_zone"]):
         mistakes.append(f"time_zone: {values['time_zone']!r} is not known")
-    mistakes += _check_adapter("Bearer", values["bearer"]) if "bearer" in values else []
-    mistakes += _check_adapter("Biller", values["biller"]) if "biller" in values else []
-    return mistakes
+    mistakes += _check_adapter("Bearer", "bearer", values["bearer"]) if "bearer" in values else []
+    mistakes += _check_adapter("Biller", "biller", values["biller"]) if "biller" in values else []
+    ussd = values.get("ussd")
+    return mistakes if ussd is None else mistakes + _check_adapter("UssdChannel", "ussd", ussd)
 
 
 def _is_time_zone(name: str) -> bool:
@@ -329,23 +335,32 @@ def _is_time_zone(name: str) -> bool:
     return True
 
 
-def _check_adapter(port: Port, table: dict[str, Any]) -> list[str]:  # Any: TOML.
+def _check_adapter(port: Port, name: str, table: dict[str, Any]) -> list[str]:  # Any: TOML.
     try:
         kind, rest = chosen(table, port)
     except ValueError as error:
-        return [f"{port.lower()}: {error}"]
+        return [f"{name}: {error}"]
     mistakes: list[str] = []
-    _section(kind.settings, rest, port.lower(), mistakes)
+    _section(kind.settings, rest, name, mistakes)
     return mistakes
 
 
-def _secrets(environment: Mapping[str, str], mistakes: list[str]) -> Secrets | None:
+def _secrets(environment: Mapping[str, str], mistakes: list[str], *, has_pins: bool) -> Secrets | None:
+    codes = _keys("GATEWAY_CODE_KEY", environment.get("GATEWAY_CODE_KEY", ""), mistakes)
+    said = environment.get("GATEWAY_PIN_KEY", "")
+    pins = _keys("GATEWAY_PIN_KEY", said, mistakes) if said or has_pins else ()
+    if codes is None or pins is None:
+        return None
+    return Secrets(code_key=codes[0], former_code_keys=codes[1:], pin_keys=pins)
+
+
+def _keys(name: str, said: str, mistakes: list[str]) -> tuple[bytes, ...] | None:
     try:
-        keys = [bytes.fromhex(text) for text in environment.get("GATEWAY_CODE_KEY", "").split(",")]
+        keys = tuple(bytes.fromhex(text) for text in said.split(","))
     except ValueError:
-        keys = [b""]
+        keys = (b"",)
     if min(map(len, keys)) < CODE_KEY_BYTES_MIN:
         wanted = "expected at least 32 hexadecimal digits, or several such keys with commas, the newest first"
-        mistakes.append(f"environment GATEWAY_CODE_KEY: {wanted}")
+        mistakes.append(f"environment {name}: {wanted}")
         return None
-    return Secrets(code_key=keys[0], former_code_keys=tuple(keys[1:]))
+    return keys

@@ -94,6 +94,9 @@ def _confirmed(record: Record) -> _Reached:
     if not record.consents:
         return None, _why_not(record.payment)
     consent = record.consents[-1]
+    if consent.channel == "ussd":
+        secret = "PIN" if consent.template == "screens.pay_pin" else "one-time code"
+        return consent.at_ms, f"{secret} by ussd, session {consent.mo_id}"
     return consent.at_ms, f"one-time code by {consent.channel}, message {consent.mo_id}"
 
 

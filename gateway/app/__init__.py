@@ -16,12 +16,12 @@ from prometheus_client import CollectorRegistry
 from carriers import base
 from gateway import failpoints
 from gateway.app import parts
-from gateway.app.bearers import keep_bearer
+from gateway.app.bearers import keep_link
 from gateway.app.lookout import Lookout
 from gateway.app.loop_lag import LoopLag
 from gateway.app.metrics import GatewayCollector, Parts
 from gateway.app.pressure import Pressure
-from gateway.app.sink import CarrierSink
+from gateway.app.sink import CarrierSink, UssdSteps
 from gateway.app.tallies import Tallies
 from gateway.config import Config, Secrets
 from gateway.consumer.keywords import Keywords
@@ -107,6 +107,8 @@ class Gateway:
         self.lanes = self._made_lanes(executors, plan.names())
         self.store.owned_epoch = self.lanes.owned_epoch
         keywords = Keywords(parts.zones(config), parts.currencies(config), spoken).handlers
+        self.ussd_channels = parts.ussd_channels(config, self.clock.now_ms)
+        self._ussd_steps = UssdSteps(self.batcher, parts.desks(config, self.ussd_channels, spoken))
         self._sink = CarrierSink(self.batcher, keywords, parts.modes(config), parts.languages(config), spoken)
         self._pressure = Pressure(self._lookups, list(config.carriers), self.clock.now_ms)
         self._lookout = Lookout(self._lookups, plan.names(), self.clock.now_ms)
@@ -175,7 +177,10 @@ class Gateway:
             languages=parts.languages_by_mode(self.config),
             is_ready=self.is_ready,
             overloaded=self._pressure.retry_after_s,
-            callbacks=tuple((name, route) for name, adapter in adapters for route in adapter.routes()),
+            callbacks=(
+                *((name, route) for name, adapter in adapters for route in adapter.routes()),
+                *((name, route) for name, one in self.ussd_channels.items() for route in one.routes(self._ussd_steps)),
+            ),
             development=self.config.gateway.development,
             limits=parts.rate_limits(self.config),
             logs_requests=self.config.api.request_log,
@@ -209,7 +214,11 @@ class Gateway:
         for name, bearer in self.bearers.items():
             if isinstance(bearer, base.Listening):
                 bearer.listen(self._sink)
-            keeping = keep_bearer(f"sms:{name}:0", bearer, self._sink, self.lanes.owns)
+            keeping = keep_link(f"sms:{name}:0", partial(bearer.run, self._sink), self.lanes.owns)
+            self._links.append(asyncio.create_task(keeping))
+        for name, channel in self.ussd_channels.items():
+            # One process keeps the link: the one that has the carrier's texts.
+            keeping = keep_link(f"sms:{name}:0", partial(channel.run, self._ussd_steps), self.lanes.owns)
             self._links.append(asyncio.create_task(keeping))
         for biller in self.billers.values():
             self._run(biller.run(self._sink))

@@ -1,10 +1,8 @@
-"""Keeps a bearer's link up exactly while this process owns its lane."""
+"""Keeps the link of a bearer or a USSD channel up exactly while this process owns its lane."""
 
 import asyncio
 import logging
-from collections.abc import Callable
-
-from carriers import base
+from collections.abc import Callable, Coroutine
 
 log = logging.getLogger(__name__)
 
@@ -12,8 +10,8 @@ LOOK_S = 0.1
 BROKEN_PAUSE_S = 1.0
 
 
-async def keep_bearer(lane: str, bearer: base.Bearer, sink: base.Sink, owns: Callable[[str], bool]) -> None:
-    """Run *bearer* while *lane* is owned, until cancelled; cancelled, it unbinds."""
+async def keep_link(lane: str, run: Callable[[], Coroutine[None, None, None]], owns: Callable[[str], bool]) -> None:
+    """Run the link while *lane* is owned, until cancelled; cancelled, it unbinds."""
     link: asyncio.Task[None] | None = None
     try:
         while True:
@@ -23,7 +21,7 @@ async def keep_bearer(lane: str, bearer: base.Bearer, sink: base.Sink, owns: Cal
                 link = None
                 await asyncio.sleep(BROKEN_PAUSE_S)
             if owns(lane) and link is None:
-                link = asyncio.create_task(bearer.run(sink), name=f"bearer {lane}")
+                link = asyncio.create_task(run(), name=f"link {lane}")
             elif not owns(lane) and link is not None:
                 await _end(link)
                 link = None

@@ -11,10 +11,12 @@ from sqlalchemy import Connection
 from carriers import base
 from gateway.adapters import chosen
 from gateway.config import Config, ConfigError, Secrets
-from gateway.core.asks import Catalogues, load_catalogues
+from gateway.consumer.ussd_visit import Desk
+from gateway.core.asks import SCREENS_TABLE, Catalogues, load_catalogues
 from gateway.core.caps import NO_CAPS, Caps, Terms
 from gateway.core.limits import NO_LIMITS
 from gateway.core.payment import Rules
+from gateway.core.screens import UNITS_MAX
 from gateway.engine.batcher import BatchSettings
 from gateway.engine.file_watch import Expected
 from gateway.engine.lane import Executor
@@ -110,6 +112,7 @@ def policy(config: Config, secrets: Secrets, billers: Mapping[str, base.Biller],
         lanes=plan,
         code_key=secrets.code_key,
         former_code_keys=secrets.former_code_keys,
+        pin_keys=secrets.pin_keys,
         short_codes={name: carrier.short_code for name, carrier in config.carriers.items()},
         terms=terms(config),
         traces=config.engine.traces,
@@ -165,6 +168,44 @@ def billers(config: Config, now_ms: Callable[[], int]) -> dict[str, base.Biller]
     for name, carrier in config.carriers.items():
         kind, settings = chosen(carrier.biller, "Biller")
         made[name] = kind.make(name, msgspec.convert(settings, kind.settings), now_ms=now_ms)
+    return made
+
+
+def ussd_channels(config: Config, now_ms: Callable[[], int]) -> dict[str, base.UssdChannel]:
+    """By carrier, of those that have one."""
+    made: dict[str, base.UssdChannel] = {}
+    for name, carrier in config.carriers.items():
+        if carrier.ussd is not None:
+            kind, settings = chosen(carrier.ussd, "UssdChannel")
+            made[name] = kind.make(name, msgspec.convert(settings, kind.settings), now_ms=now_ms)
+    return made
+
+
+def desks(
+    config: Config, channels: Mapping[str, base.UssdChannel], spoken: Mapping[str, Catalogues]
+) -> dict[str, Desk]:
+    """By carrier, what its sessions go by. Raise ConfigError for a channel whose screens are too small for texts."""
+    words, made = carrier_words(config), {}
+    for name, channel in channels.items():
+        carrier = config.carriers[name]
+        can = {"gsm": channel.gsm_units_max, "ucs2": channel.ucs2_units_max}
+        for row in spoken[name].worst_case_table():
+            if row.key.startswith(SCREENS_TABLE) and row.units > can[row.alphabet]:
+                setting = f"carriers.{name}.ussd.{row.alphabet}_units_max"
+                text = f"{row.language}.{row.key} at its longest"
+                raise ConfigError([f"{setting}: expected at least {row.units} ({text}), got {can[row.alphabet]}"])
+        made[name] = Desk(
+            mode=carrier.mode,
+            zone=ZoneInfo(carrier.time_zone),
+            currency=carrier.currency,
+            language=carrier.language,
+            catalogues=spoken[name],
+            words=words[name],
+            units_max={
+                "gsm": min(UNITS_MAX["gsm"], channel.gsm_units_max),
+                "ucs2": min(UNITS_MAX["ucs2"], channel.ucs2_units_max),
+            },
+        )
     return made
 
 

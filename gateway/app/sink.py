@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 from carriers import base
+from gateway.consumer.ussd import UssdStepped
+from gateway.consumer.ussd_visit import Desks
 from gateway.core.asks import Catalogues
 from gateway.core.reply import Meaning
 from gateway.engine.batcher import Batcher, Busy
@@ -52,3 +54,21 @@ class CarrierSink:
                 return ReceiptRead(said, self._modes[said.carrier])
             case base.Callback():
                 return CallbackRead(said)
+
+
+class UssdSteps:
+    """The door through which phones' sessions come."""
+
+    def __init__(self, batcher: Batcher, desks: Desks) -> None:
+        self._batcher = batcher
+        self._desks = desks
+
+    async def __call__(self, step: base.UssdStep) -> base.UssdAnswer:
+        """Return once *step* is on disk. Raise Overloaded when there is no room for it."""
+        try:
+            written = self._batcher.offer(UssdStepped(step, self._desks[step.carrier]), vital=True)
+        except Busy as busy:
+            raise base.Overloaded(str(busy)) from busy
+        answer = await written
+        assert isinstance(answer, base.UssdAnswer)
+        return answer

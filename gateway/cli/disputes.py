@@ -66,6 +66,7 @@ def _words(dispute: Dispute) -> str:
     """One line."""
     due = f"due {rfc3339(dispute.due_at_ms)}"
     words = [dispute.id, dispute.payment_id, dispute.state, format_money(dispute.amount, "en"), due]
+    words += [f"reason: {dispute.reason}"] if dispute.reason else []
     words += [f"evidence: {dispute.evidence}"] if dispute.evidence else []
     words += [f"| {dispute.note}"] if dispute.note else []
     return " ".join(" ".join(words).split())

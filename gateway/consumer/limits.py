@@ -13,6 +13,8 @@ from gateway.core.limits import begins_ms, own_limit
 from gateway.core.money import Money, format_money, parse_amount
 from gateway.engine.inbox import Inbound
 from gateway.engine.texts import day_time
+from gateway.store.rows import Consumer
+from gateway.store.unit import Unit
 
 # Whoever has the phone in hand for a moment cannot raise the limit and use it.
 RAISE_AFTER_MS: Final = 24 * 3600 * 1000
@@ -46,43 +48,53 @@ class Limits:
     def balance(self, inbound: Inbound) -> None:
         """What counts now, and what was used of it today."""
         currency = self._currencies[inbound.mo.carrier]
-        limit, used = _present(inbound, currency), self._used(inbound, currency)
+        limit = present_limit(inbound.unit, inbound.consumer, currency)
+        used = self._used(inbound, currency)
         if limit is None:
             inbound.answer("limit_none", used=used)
         else:
             inbound.answer("limit", limit=_printed(inbound, limit, currency), used=used)
 
     def _set(self, inbound: Inbound, minor: int, currency: str) -> None:
-        consumer, present = inbound.consumer, _present(inbound, currency)
-        printed = _printed(inbound, minor, currency)
-        inbound.unit.touch(consumer)
-        consumer.limit_currency = currency
-        if present is None or minor <= present:
-            consumer.limit_minor, consumer.limit_next_minor, consumer.limit_next_at_ms = minor, None, None
+        printed, carrier = _printed(inbound, minor, currency), inbound.mo.carrier
+        at_ms = set_limit(inbound.unit, inbound.consumer, minor, currency)
+        if at_ms is None:
             inbound.answer("limit_set", limit=printed, used=self._used(inbound, currency))
             return
-        at_ms = _raised_at_ms(inbound, minor)
-        consumer.limit_minor, consumer.limit_next_minor, consumer.limit_next_at_ms = present, minor, at_ms
-        carrier = inbound.mo.carrier
         language = self._catalogues[carrier].language(inbound.language)
         inbound.answer("limit_later", limit=printed, time=day_time(at_ms, self._zones[carrier], language))
 
     def _used(self, inbound: Inbound, currency: str) -> str:
-        since_ms = begins_ms("day", inbound.unit.now_ms, self._zones[inbound.mo.carrier])
-        return _printed(inbound, inbound.unit.records.spent(inbound.consumer.id, currency, since_ms=since_ms), currency)
+        zone = self._zones[inbound.mo.carrier]
+        return _printed(inbound, used_today(inbound.unit, inbound.consumer, currency, zone), currency)
 
 
-def _present(inbound: Inbound, currency: str) -> int | None:
+def set_limit(unit: Unit, consumer: Consumer, minor: int, currency: str) -> int | None:
+    """Set the own limit a day. A lower one holds at once (None), a higher one from the time that is returned."""
+    present = present_limit(unit, consumer, currency)
+    unit.touch(consumer)
+    consumer.limit_currency = currency
+    if present is None or minor <= present:
+        consumer.limit_minor, consumer.limit_next_minor, consumer.limit_next_at_ms = minor, None, None
+        return None
+    at_ms = _raised_at_ms(consumer, minor, unit.now_ms)
+    consumer.limit_minor, consumer.limit_next_minor, consumer.limit_next_at_ms = present, minor, at_ms
+    return at_ms
+
+
+def used_today(unit: Unit, consumer: Consumer, currency: str, zone: ZoneInfo) -> int:
+    return unit.records.spent(consumer.id, currency, since_ms=begins_ms("day", unit.now_ms, zone))
+
+
+def present_limit(unit: Unit, consumer: Consumer, currency: str) -> int | None:
     """The limit that counts now. One in another currency limits nothing here."""
-    consumer = inbound.consumer
     if consumer.limit_currency != currency:
         return None
-    return own_limit(consumer.limit_minor, consumer.limit_next_minor, consumer.limit_next_at_ms, inbound.unit.now_ms)
+    return own_limit(consumer.limit_minor, consumer.limit_next_minor, consumer.limit_next_at_ms, unit.now_ms)
 
 
-def _raised_at_ms(inbound: Inbound, minor: int) -> int:
+def _raised_at_ms(consumer: Consumer, minor: int, now_ms: int) -> int:
     """When a higher limit begins, in whole minutes: the printed time is the true one."""
-    consumer, now_ms = inbound.consumer, inbound.unit.now_ms
     next_minor, next_at_ms = consumer.limit_next_minor, consumer.limit_next_at_ms
     if next_at_ms is not None and now_ms < next_at_ms and next_minor is not None and minor <= next_minor:
         return next_at_ms  # No more than was asked for before: it has waited since then.

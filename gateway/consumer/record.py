@@ -102,13 +102,18 @@ class Record:
         return self._catalogues[inbound.mo.carrier].language(inbound.language)
 
     def _line(self, inbound: Inbound, payment: Payment) -> StatementLine:
-        return StatementLine(
-            at=_local(payment, self._zones[inbound.mo.carrier]),
-            shop=payment.shop,
-            money=Money(payment.captured_minor, payment.amount.currency) if payment.captured_minor else payment.amount,
-            ref=payment.ref,
-            outcome=_outcome(payment).value,
-        )
+        return statement_line(payment, self._zones[inbound.mo.carrier])
+
+
+def statement_line(payment: Payment, zone: ZoneInfo) -> StatementLine:
+    """*payment* as its consumer sees it."""
+    return StatementLine(
+        at=_local(payment, zone),
+        shop=payment.shop,
+        money=Money(payment.captured_minor, payment.amount.currency) if payment.captured_minor else payment.amount,
+        ref=payment.ref,
+        outcome=_outcome(payment).value,
+    )
 
 
 def _outcome(payment: Payment) -> PublicState:

@@ -4,12 +4,16 @@ STOP acts at once and in doubt on everything: a word that is no shop's keyword s
 the asks that wait in a lane, so it is queued, if only mute, even for a phone that has had its share of answers.
 """
 
+from typing import NamedTuple
+
 from gateway.core.keywords import Start, Stop
 from gateway.core.payment import ConsumerStopped
 from gateway.engine.inbox import Inbound
 from gateway.engine.loop_guard import BEYOND_FOR_STOP
 from gateway.engine.opt_outs import stop_all
 from gateway.store.queries import MerchantRow, merchant_by_keyword
+from gateway.store.rows import Consumer
+from gateway.store.unit import Unit
 
 
 def stop(inbound: Inbound) -> None:
@@ -22,21 +26,47 @@ def stop(inbound: Inbound) -> None:
         _stop_shop(inbound, merchant, command.scope)
 
 
+class Stopped(NamedTuple):
+    """How many requests it closed, and whether anything is different now."""
+
+    closed: int
+    is_news: bool
+
+
+def stop_everybody(unit: Unit, consumer: Consumer, said_id: str) -> Stopped:
+    """No shop may ask this phone from now on, and what waits is closed. *said_id*: by what the owner said it."""
+    was_stopped = consumer.stopped_at_ms is not None
+    closed = stop_all(unit, consumer, said_id)
+    return Stopped(closed, not was_stopped or closed > 0)
+
+
+def stop_one(unit: Unit, consumer: Consumer, merchant_id: str, said_id: str) -> Stopped:
+    """The same for one shop."""
+    shops = unit.shop_stops(consumer.id)
+    waiting = [one for one in unit.waiting(consumer.id) if one.merchant_id == merchant_id]
+    is_news = merchant_id not in shops or bool(waiting)
+    shops.add(merchant_id)
+    for payment in waiting:
+        unit.decide(payment.id, ConsumerStopped(at_ms=unit.now_ms, mo_id=said_id))
+    return Stopped(len(waiting), is_news)
+
+
+def start_everybody(unit: Unit, consumer: Consumer) -> None:
+    """Lift every stop."""
+    consumer.stopped_at_ms = None
+    unit.touch(consumer)
+    unit.shop_stops(consumer.id).clear()
+
+
 def _stop_all(inbound: Inbound) -> None:
-    was_stopped = inbound.consumer.stopped_at_ms is not None
-    count = stop_all(inbound.unit, inbound.consumer, inbound.mo_id)
-    _confirm(inbound, "stopped", {"count": str(count)}, is_news=not was_stopped or count > 0)
+    stopped = stop_everybody(inbound.unit, inbound.consumer, inbound.mo_id)
+    _confirm(inbound, "stopped", {"count": str(stopped.closed)}, is_news=stopped.is_news)
 
 
 def _stop_shop(inbound: Inbound, merchant: MerchantRow, keyword: str) -> None:
-    shops = inbound.unit.shop_stops(inbound.consumer.id)
-    waiting = [one for one in inbound.unit.waiting(inbound.consumer.id) if one.merchant_id == merchant.id]
-    is_news = merchant.id not in shops or bool(waiting)
-    shops.add(merchant.id)
-    for payment in waiting:
-        inbound.unit.decide(payment.id, ConsumerStopped(at_ms=inbound.unit.now_ms, mo_id=inbound.mo_id))
-    fields = {"shop": merchant.shop, "keyword": keyword, "count": str(len(waiting))}
-    _confirm(inbound, "stopped_shop", fields, is_news=is_news, merchant_id=merchant.id)
+    stopped = stop_one(inbound.unit, inbound.consumer, merchant.id, inbound.mo_id)
+    fields = {"shop": merchant.shop, "keyword": keyword, "count": str(stopped.closed)}
+    _confirm(inbound, "stopped_shop", fields, is_news=stopped.is_news, merchant_id=merchant.id)
 
 
 def _confirm(inbound: Inbound, template: str, fields: dict[str, str], *, is_news: bool, merchant_id: str = "") -> None:
@@ -57,18 +87,15 @@ def start(inbound: Inbound) -> None:
     """START alone lifts everything; with a shop it lifts that shop's stop, and what stops all stays."""
     command = inbound.reply.command
     assert isinstance(command, Start)
-    consumer, shops = inbound.consumer, inbound.unit.shop_stops(inbound.consumer.id)
     if not command.scope:
-        consumer.stopped_at_ms = None
-        inbound.unit.touch(consumer)
-        shops.clear()
+        start_everybody(inbound.unit, inbound.consumer)
         inbound.answer("started")
         return
     merchant = merchant_by_keyword(inbound.unit.conn, command.scope)
     if merchant is None:
         inbound.answer("shop_unknown", shop=command.scope)
         return
-    shops.discard(merchant.id)
+    inbound.unit.shop_stops(inbound.consumer.id).discard(merchant.id)
     if not told_stopped(inbound, merchant, command.scope):
         inbound.answer("started_shop", shop=merchant.shop, keyword=command.scope)
 

@@ -17,9 +17,14 @@ from gateway.core.description import ITEM_CHARACTERS_MAX
 from gateway.core.gsm import BASE, GSM_UNITS_MAX, UCS2_UNITS_MAX, degrade, encode_ucs2, segment
 from gateway.core.language import Alphabet, Language
 from gateway.core.payment import PublicState
+from gateway.core.screens import SCREENS
+from gateway.core.screens import UNITS_MAX as SCREEN_UNITS_MAX
+from gateway.core.screens import WORST_CASE as SCREENS_WORST_CASE
 from gateway.core.statement import PAGE_UNITS_MAX
 
 FALLBACK_LANGUAGE: Final = "en"
+SCREENS_TABLE: Final = "screens."
+"""With what the key of a screen begins where those of all texts stand together."""
 
 _ABOUT_PAYMENT: Final = frozenset({"shop", "amount", "ref", "time", "help", "care", "brand"})
 _ASK: Final = frozenset({"shop", "amount", "item", "code", "deadline", "ref", "help", "care"})
@@ -77,6 +82,8 @@ KEYS: Final[Mapping[str, frozenset[str]]] = {
     "phone_locked": _GENERAL | {"time"},
     "stopped_shop": _GENERAL | {"shop", "keyword", "count"},
     "started_shop": _GENERAL | {"shop", "keyword"},
+    "pin_changed": _GENERAL,
+    "pin_forgotten": _GENERAL | {"time"},
     "item_unnamed": frozenset(),
 }
 """Every text there is, and the fields that whoever sends it brings along. A text need not use them all."""
@@ -136,6 +143,7 @@ class Row(NamedTuple):
 class _Catalogue(NamedTuple):
     language: Language
     texts: Mapping[str, str]
+    screens: Mapping[str, str]
 
 
 class Catalogues:
@@ -178,14 +186,22 @@ class Catalogues:
         catalogue = self._catalogue(language)
         if fields.get("item") == "":
             fields["item"] = catalogue.texts["item_unnamed"]
-        return _filled(catalogue.texts[key], catalogue.language.alphabet, fields)
+        alphabet = catalogue.language.alphabet
+        return _filled(catalogue.texts[key], alphabet, fields, _LIMITS[alphabet])
+
+    def screen(self, language: str, key: str, units_max: int, **fields: str) -> str:
+        """The text *key* of a screen, within *units_max*; otherwise as `render`."""
+        catalogue = self._catalogue(language)
+        if fields.get("item") == "":
+            fields["item"] = catalogue.texts["item_unnamed"]
+        return _filled(catalogue.screens[key], catalogue.language.alphabet, fields, units_max)
 
     def worst_case_table(self) -> tuple[Row, ...]:
         """Every text of every language at its longest."""
         return self._rows
 
 
-def _filled(text: str, alphabet: Alphabet, fields: Mapping[str, str]) -> str:
+def _filled(text: str, alphabet: Alphabet, fields: Mapping[str, str], units_max: int) -> str:
     if alphabet == "gsm":
         # A phone may have typed what is shown here, and one odd letter would make two segments of the text.
         return degrade(text.format_map(fields))
@@ -193,7 +209,7 @@ def _filled(text: str, alphabet: Alphabet, fields: Mapping[str, str]) -> str:
     for most in _NAME_UNITS:
         names = {name: _shortened(fields[name], most) for name in _NAMES if name in fields}
         filled = text.format_map({**fields, **names})
-        if len(encode_ucs2(filled)) // 2 <= UCS2_UNITS_MAX:
+        if len(encode_ucs2(filled)) // 2 <= units_max:
             break
     return filled
 
@@ -218,11 +234,16 @@ def load_catalogues(sources: Mapping[str, str]) -> Catalogues:
         if catalogue is None:
             continue
         catalogues[code] = catalogue
-        alphabet, texts = catalogue.language.alphabet, catalogue.texts
-        for key, text in texts.items():
-            mistakes += [f"{code}.{key}: {mistake}" for mistake in _mistakes(key, text, alphabet)]
+        alphabet = catalogue.language.alphabet
+        for key, text in catalogue.texts.items():
+            mistakes += [f"{code}.{key}: {mistake}" for mistake in _mistakes(KEYS, key, text, alphabet)]
+        for key, text in catalogue.screens.items():
+            mistakes += [
+                f"{code}.{SCREENS_TABLE}{key}: {mistake}" for mistake in _mistakes(SCREENS, key, text, alphabet)
+            ]
         if not mistakes:
-            rows += [_row(code, key, text, alphabet) for key, text in texts.items()]
+            rows += [_row(code, key, text, alphabet) for key, text in catalogue.texts.items()]
+            rows += [_screen_row(code, key, text, alphabet) for key, text in catalogue.screens.items()]
     mistakes += [
         f"{row.language}.{row.key}: expected at most {row.limit} units, got {row.units} at its longest"
         for row in rows
@@ -247,6 +268,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outcomes: dict[str, str]
     dates: _Dates
     texts: dict[str, object]
+    screens: dict[str, object]
 
 
 def _read(code: str, source: str, mistakes: list[str]) -> _Catalogue | None:
@@ -265,9 +287,14 @@ def _read(code: str, source: str, mistakes: list[str]) -> _Catalogue | None:
         moment_form=file.dates.moment,
     )
     mistakes += [f"{code}.{mistake}" for mistake in _mistakes_of_head(language)]
-    mistakes += [f"{code}.{key}: expected a text" for key, text in file.texts.items() if not isinstance(text, str)]
-    mistakes += [f"{code}.{key}: missing" for key in KEYS if key not in file.texts]
-    return _Catalogue(language, {key: text for key, text in file.texts.items() if isinstance(text, str)})
+    texts = _texts(f"{code}.", KEYS, file.texts, mistakes)
+    return _Catalogue(language, texts, _texts(f"{code}.{SCREENS_TABLE}", SCREENS, file.screens, mistakes))
+
+
+def _texts(path: str, known: Mapping[str, object], table: Mapping[str, object], mistakes: list[str]) -> dict[str, str]:
+    mistakes += [f"{path}{key}: expected a text" for key, text in table.items() if not isinstance(text, str)]
+    mistakes += [f"{path}{key}: missing" for key in known if key not in table]
+    return {key: text for key, text in table.items() if isinstance(text, str)}
 
 
 def _mistakes_of_head(language: Language) -> list[str]:
@@ -300,17 +327,17 @@ def _mistakes_of_dates(language: Language) -> list[str]:
     ]
 
 
-def _mistakes(key: str, text: str, alphabet: Alphabet) -> list[str]:
-    if key not in KEYS:
+def _mistakes(known: Mapping[str, frozenset[str]], key: str, text: str, alphabet: Alphabet) -> list[str]:
+    if key not in known:
         return ["unknown key"]
     try:
         parsed = list(string.Formatter().parse(text))
     except ValueError as error:
         return [str(error)]
     mistakes = [
-        f"expected plain fields out of {sorted(KEYS[key])}, got {{{name}}}"
+        f"expected plain fields out of {sorted(known[key])}, got {{{name}}}"
         for _, name, form, conversion in parsed
-        if name is not None and (name not in KEYS[key] or form or conversion)
+        if name is not None and (name not in known[key] or form or conversion)
     ]
     literal = "".join(part for part, *_ in parsed)
     if odd := _odd(literal, alphabet):
@@ -330,21 +357,37 @@ def _odd(text: str, alphabet: Alphabet) -> str:
 def _row(code: str, key: str, text: str, alphabet: Alphabet) -> Row:
     """The text as phones get it, with every field at its longest."""
     longest = {name: "M" * units for name, units in _WORST_CASE[alphabet].items()}
-    found = segment(_filled(text, alphabet, longest | {"lines": "M" * PAGE_UNITS_MAX[alphabet]}))
+    filled = _filled(text, alphabet, longest | {"lines": "M" * PAGE_UNITS_MAX[alphabet]}, _LIMITS[alphabet])
+    found = segment(filled)
     return Row(code, key, found.units, _LIMITS[alphabet], alphabet, len(found.parts))
 
 
+# The longest line of a list, and the shortest page: a shop's short name, an amount, the words for what became of it.
+_LINES_UNITS: Final[Mapping[Alphabet, int]] = {"gsm": 64, "ucs2": 46}
+
+
+def _screen_row(code: str, key: str, text: str, alphabet: Alphabet) -> Row:
+    longest = {name: "M" * units for name, units in ({**_WORST_CASE[alphabet], **SCREENS_WORST_CASE}).items()}
+    most = SCREEN_UNITS_MAX[alphabet]
+    filled = _filled(text, alphabet, longest | {"lines": "M" * _LINES_UNITS[alphabet]}, most)
+    return Row(code, f"{SCREENS_TABLE}{key}", segment(filled).units, most, alphabet, 1)
+
+
 def _differences(catalogues: Mapping[str, _Catalogue]) -> list[str]:
-    expected = catalogues[FALLBACK_LANGUAGE].texts
+    expected = _all(catalogues[FALLBACK_LANGUAGE])
     mistakes = []
-    for code, (language, texts) in catalogues.items():
-        lacking = _MAY_LACK_IN_UCS2 if language.alphabet == "ucs2" else frozenset()
+    for code, catalogue in catalogues.items():
+        lacking = _MAY_LACK_IN_UCS2 if catalogue.language.alphabet == "ucs2" else frozenset()
         mistakes += [
             f"{code}.{key}: expected the fields of {FALLBACK_LANGUAGE} {_names(expected[key])}, got {_names(text)}"
-            for key, text in texts.items()
+            for key, text in _all(catalogue).items()
             if not set(_names(expected[key])) - lacking <= set(_names(text)) <= set(_names(expected[key]))
         ]
     return mistakes
+
+
+def _all(catalogue: _Catalogue) -> dict[str, str]:
+    return {**catalogue.texts, **{f"{SCREENS_TABLE}{key}": text for key, text in catalogue.screens.items()}}
 
 
 def _names(text: str) -> list[str]:

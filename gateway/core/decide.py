@@ -164,11 +164,12 @@ def _confirmed(payment: Payment, event: ReplyConfirmed, rules: Rules) -> Decisio
         return end(payment, Reason.EXPIRED, event.at_ms, (SendText(template="expired"),))
     consent = RecordConsent(
         # Whoever was charged in vain before answers the second ask.
-        template="ask" if payment.attempt_id is None else "low_balance",
+        template=event.template or ("ask" if payment.attempt_id is None else "low_balance"),
         attempt_id=event.next_attempt_id,
         mo_id=event.mo_id,
         reply=event.reply,
         read_at_ms=event.read_at_ms,
+        channel=event.channel,
     )
     not_after = event.read_at_ms + rules.charge_within_ms
     confirmed = Notify(type=EventType.PAYMENT_CONFIRMED)

@@ -76,6 +76,8 @@ class Dispute(msgspec.Struct, frozen=True, kw_only=True):
     amount: Money
     opened_by: str
     """`consumer` or `operator`."""
+    reason: str = ""
+    """One of `gateway.core.ussd.REASONS`, if the phone's owner has said one."""
     state: DisputeState = DisputeState.OPEN
     evidence: str = ""
     note: str = ""

@@ -11,7 +11,7 @@ PREFIXES: Final = frozenset(
     {
         *("pay_", "att_", "evt_", "ord_", "rev_", "ref_", "con_", "mer_", "key_", "cap_", "rel_"),
         *("we_", "mo_", "msg_", "ent_", "brk_", "bat_", "ful_", "csm_", "fee_"),
-        *("obx_", "dlr_", "qua_", "exp_", "rpl_", "trc_", "fil_"),
+        *("obx_", "dlr_", "qua_", "exp_", "rpl_", "trc_", "fil_", "uss_"),
         *("set_", "po_", "pof_", "dsp_"),
     }
 )

@@ -328,8 +328,11 @@ class ReplyConfirmed(ConsumerEvent, frozen=True, kw_only=True):
     read_at_ms: int
     mo_id: str
     reply: str
-    """The words that came, kept with the consent as evidence."""
+    """The words that came, kept with the consent as evidence; of USSD the screen that was answered, and no PIN."""
     next_attempt_id: str
+    channel: str = "sms"
+    template: str = ""
+    """The text that was answered; "" for the ask."""
 
 
 class ReplyRefused(ConsumerEvent, frozen=True, kw_only=True):
@@ -580,6 +583,7 @@ class RecordConsent(Effect, frozen=True, kw_only=True):
     mo_id: str
     reply: str
     read_at_ms: int
+    channel: str = "sms"
 
 
 class RefundAll(Effect, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from gateway.engine.deadlines import LANE
 from gateway.store import tables
 from gateway.store.request_log import forget_requests
 from gateway.store.unit import Unit
+from gateway.store.ussd import SESSIONS_KEPT_MS, forget_sessions
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ def _forget(unit: Unit) -> None:
     conn.execute(delete(tables.trace).where(trace.id.in_(over.scalar_subquery())))
     answered = key.response.is_not(None) & (key.created_at_ms < now_ms - RESPONSES_KEPT_MS)
     forget_requests(conn, now_ms - REQUESTS_KEPT_MS, REQUESTS_FORGOTTEN_MAX)
+    forget_sessions(conn, now_ms - SESSIONS_KEPT_MS, FORGOTTEN_MAX)
     conn.execute(update(tables.idempotency).where(answered).values(response=None))
     _forget_export(conn, now_ms)
 

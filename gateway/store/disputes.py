@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _PLAIN: Final = (
     *("id", "payment_id", "merchant_id", "mode", "opened_by", "evidence", "note", "due_at_ms"),
-    *("version", "created_at_ms", "updated_at_ms"),
+    *("version", "created_at_ms", "updated_at_ms", "reason"),
 )
 _MUTABLE: Final = ("id", "state", "evidence", "note", "version", "updated_at_ms")
 _EVENTS: Final = {
@@ -116,7 +116,7 @@ class Disputes:
             self._known.setdefault(stored.id, stored)
         return [one for one in self._known.values() if one.payment_id == payment_id]
 
-    def open(self, payment: Payment, opened_by: str) -> Dispute:
+    def open(self, payment: Payment, opened_by: str, *, reason: str = "") -> Dispute:
         """A new dispute about all that is left of *payment*."""
         unit, at_ms = self._unit, self._unit.now_ms
         dispute = Dispute(
@@ -126,6 +126,7 @@ class Disputes:
             mode=payment.mode,
             amount=Money(payment.refundable_minor, payment.amount.currency),
             opened_by=opened_by,
+            reason=reason,
             due_at_ms=at_ms + ANSWER_WITHIN_MS,
             created_at_ms=at_ms,
             updated_at_ms=at_ms,

@@ -471,7 +471,7 @@ class Effects:
                 "merchant_id": payment.merchant_id,
                 "amount_minor": payment.amount.amount_minor,
                 "currency": payment.amount.currency,
-                "channel": "sms",
+                "channel": effect.channel,
                 "template": effect.template,
                 "mo_id": effect.mo_id,
                 "ask_message_id": ask_message_id(payment),

@@ -97,6 +97,7 @@ def write(unit: "Unit") -> None:
     bulk.update_rows(conn, tables.message, "id", bills)
     unit.refunds.write()
     unit.disputes.write()
+    unit.ussd.write()
     unit.counters.write()
     _end_outbox(unit)
     _write_feed(unit)

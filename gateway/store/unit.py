@@ -7,6 +7,7 @@ table.
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import msgspec
@@ -24,6 +25,7 @@ from gateway.store.outbox import LanePlan, OutboxRow
 from gateway.store.phone_records import PhoneRecords
 from gateway.store.refunds import Refunds
 from gateway.store.rows import Consumer, Key, KeyRecord, MessageRow, Phone
+from gateway.store.ussd import Ussd
 
 __all__ = ["Consumer", "Key", "KeyRecord", "MessageRow", "Move", "Needs", "Phone", "Policy", "Unit"]
 
@@ -53,6 +55,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     code_key: bytes
     """By which new payments derive their codes."""
     former_code_keys: tuple[bytes, ...] = ()
+    pin_keys: tuple[bytes, ...] = ()
+    """The newest first."""
     short_codes: Mapping[str, str] = {}
     """By carrier, the number that asks come from: nobody may take it for a code."""
     traces: bool = True
@@ -126,6 +130,10 @@ class Unit:
         self.message_states: dict[str, str] = {}
         self.message_bills: dict[str, tuple[int, str]] = {}
         """By message, segments and price as the carrier has told them since it was sent."""
+
+    @cached_property
+    def ussd(self) -> Ussd:
+        return Ussd(self)
 
     def load(self, needs: Sequence[Needs]) -> None:
         """Load and lock what *needs* name, in the house's lock order."""
@@ -302,7 +310,11 @@ class Unit:
         """
         if not any(isinstance(effect, SendText) for effect in decision.effects):
             return False
-        ask = ask_message_id(before)
+        return self.is_barred_ask(before)
+
+    def is_barred_ask(self, payment: Payment) -> bool:
+        """Whether the ask of *payment* waits only to be found barred: its phone took none when it was written."""
+        ask = ask_message_id(payment)
         row = self.outbox.get(ask)
         return bool(row.body["stopped"]) if row is not None else load.is_barred_ask(self.conn, ask)
 

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
 from carriers import base
 from gateway.app import bearers
-from gateway.app.bearers import keep_bearer
+from gateway.app.bearers import keep_link
 
 
 class Line:
@@ -77,7 +78,7 @@ async def test_a_link_comes_and_goes_with_its_lane() -> None:
     lane = Lane(owned=False)
     line = Line()
     line.may_leave.set()
-    keeper = asyncio.create_task(keep_bearer("sms:acme:0", line, sink, lane.owns))
+    keeper = asyncio.create_task(keep_link("sms:acme:0", partial(line.run, sink), lane.owns))
     await lane.looked_at(TWO_LOOKS)
     assert line.runs == 0
     lane.owned = True
@@ -92,7 +93,7 @@ async def test_a_link_comes_and_goes_with_its_lane() -> None:
 async def test_a_keeper_that_is_cancelled_during_the_goodbye_ends() -> None:
     lane = Lane(owned=True)
     line = Line()
-    keeper = asyncio.create_task(keep_bearer("sms:acme:0", line, sink, lane.owns))
+    keeper = asyncio.create_task(keep_link("sms:acme:0", partial(line.run, sink), lane.owns))
     await asyncio.wait_for(line.began.wait(), 5)
     lane.owned = False
     await asyncio.wait_for(line.leaving.wait(), 5)

@@ -366,3 +366,17 @@ def test_an_operator_may_allow_unreviewed_languages(gateway: Here, config: Path)
     assert checked.out.splitlines()[1:] == [
         UNREVIEWED + "speak them all the same: gateway.unreviewed_languages",
     ]
+
+
+def test_ussd_wants_a_key_for_pins_and_a_channel_that_there_is(config: Path) -> None:
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text + '\n[carriers.acme.ussd]\ntype = "semaphore"\n', encoding="utf-8")
+    with pytest.raises(ConfigError) as refused:
+        read(config, {"BRAND": "Zuri", **SECRETS})
+    [wrong] = refused.value.mistakes
+    assert wrong.startswith("carriers.acme.ussd: type: expected one of ") and wrong.endswith("got 'semaphore'")
+    config.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match="GATEWAY_PIN_KEY: expected at least 32 hexadecimal digits"):
+        read(config, {"BRAND": "Zuri", "GATEWAY_PIN_KEY": "ab", **SECRETS})
+    _, secrets = read(config, {"BRAND": "Zuri", "GATEWAY_PIN_KEY": f"{'cd' * 32},{'ab' * 32}", **SECRETS})
+    assert secrets.pin_keys == (bytes.fromhex("cd" * 32), bytes.fromhex("ab" * 32))

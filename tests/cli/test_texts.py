@@ -2,10 +2,12 @@
 
 import pytest
 
-from gateway.core.asks import KEYS, Catalogues, load_catalogues
+from gateway.core.asks import KEYS, SCREENS_TABLE, Catalogues, load_catalogues
+from gateway.core.screens import SCREENS
 from tests.cli.commands import Here
 from tests.core.test_asks import CATALOGUES, changed
 
+SCREENS_LIMITS = {"gsm": 160, "ucs2": 80}
 HEAD = ["language", "key", "units", "limit", "alphabet", "segments"]
 
 
@@ -15,10 +17,13 @@ def test_every_text_of_every_language_is_listed_and_none_is_above_its_limit(gate
     head, *rows = [line.split() for line in printed.out.splitlines()]
     assert head == HEAD
     assert sorted((row[0], row[1]) for row in rows) == sorted(
-        (language, key) for language in CATALOGUES.languages for key in KEYS
+        (language, key)
+        for language in CATALOGUES.languages
+        for key in (*KEYS, *(f"{SCREENS_TABLE}{key}" for key in SCREENS))
     )
     for language, key, units, limit, alphabet, segments in rows:
-        assert 0 < int(units) <= int(limit) == {"gsm": 160, "ucs2": 70}[alphabet], (language, key)
+        limits = SCREENS_LIMITS if key.startswith(SCREENS_TABLE) else {"gsm": 160, "ucs2": 70}
+        assert 0 < int(units) <= int(limit) == limits[alphabet], (language, key)
         assert segments == "1", (language, key)
 
 

@@ -40,6 +40,7 @@ from gateway.store.tables.settlement import (
     settlement,
     settlement_line,
 )
+from gateway.store.tables.ussd import consumer_pin, ussd_session
 from gateway.store.tables.work import batch, lane, outbox, process, trace
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "claim_mark",
     "consent",
     "consumer",
+    "consumer_pin",
     "consumer_stop",
     "dispute",
     "entry",
@@ -91,6 +93,7 @@ __all__ = [
     "settlement_line",
     "trace",
     "transition",
+    "ussd_session",
     "webhook_attempt",
     "webhook_endpoint",
 ]

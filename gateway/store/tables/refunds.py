@@ -41,6 +41,7 @@ dispute = Table(
     Column("version", Integer, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("updated_at_ms", BigInteger, nullable=False),
+    Column("reason", String, nullable=False, server_default=""),
     Index("dispute_by_payment", "payment_id"),
     Index("dispute_by_merchant", "merchant_id", "mode", "id"),
     Index(

@@ -1,0 +1,143 @@
+"""What is typed as a PIN or a code on USSD: judged, counted, and the consent that a right one gives.
+
+Wrong ones count like wrong codes by text, for the payment and for the phone over all that it says; three wrong PINs
+lock the PIN besides. A consent goes through the same event as one by text. What was typed is kept nowhere.
+"""
+
+import hmac
+
+from gateway.consumer.ussd_visit import Visit
+from gateway.core import pins
+from gateway.core.caps import NO_TERMS
+from gateway.core.payment import Payment, ReplyConfirmed, ReplyRefused, State, WrongCodeReplied
+from gateway.core.ussd import Consent, Place, Refuse, Screen
+from gateway.engine import wrong_codes
+from gateway.engine.admission import over_at_consent
+from gateway.engine.merchant_jobs import derived
+from gateway.store.bars import is_locked
+from gateway.store.identity import new_id
+
+CLOSED = Place(screen=Screen.OVER, text="closed")
+
+
+def consent(visit: Visit, place: Place, act: Consent) -> Place:
+    """The secret was typed on the screen of this payment, which showed its amount."""
+    unit, consumer = visit.unit, visit.consumer
+    payment = visit.waits(act.payment_id)
+    if payment is None:
+        return CLOSED
+    barred = _barred(visit)
+    if barred is not None:
+        return barred
+    if act.wants == "pin":
+        wrong = judge_pin(visit, act.secret, _asked_again(payment, "pay_wrong_pin"), payment)
+    else:
+        wrong = _judge_code(visit, act.secret, payment)
+    if wrong is not None:
+        return wrong
+    exceeded = over_at_consent(unit, consumer, payment)
+    if exceeded is not None:
+        unit.decide(payment.id, exceeded)
+        return Place(screen=Screen.OVER, text="over_limit", payment_id=payment.id)
+    confirmed = ReplyConfirmed(
+        at_ms=unit.now_ms,
+        read_at_ms=min(visit.step.read_at_ms, unit.now_ms),
+        mo_id=visit.session.id,
+        reply=evidence(visit, act.wants),
+        next_attempt_id=new_id("att_"),
+        channel="ussd",
+        template=f"screens.pay_{act.wants}",
+    )
+    after = unit.decide(payment.id, confirmed).payment
+    if after.state is State.ENDED or after.is_waiting:
+        return CLOSED
+    text = "agreed" if after.state is State.AUTHORIZED else "paying"
+    return Place(screen=Screen.OVER, text=text, payment_id=payment.id)
+
+
+def evidence(visit: Visit, wants: str) -> str:
+    """What proves the consent: the screen as it was shown, which secret was typed on it, and in which session."""
+    typed = "the PIN" if wants == "pin" else "the code of the ask"
+    return f"{visit.session.answer}\n> {typed}\nsession {visit.step.session_id}"
+
+
+def refuse(visit: Visit, place: Place, act: Refuse) -> Place:
+    refused = [payment for payment_id in act.payment_ids if (payment := visit.waits(payment_id)) is not None]
+    for payment in refused:
+        visit.unit.decide(payment.id, ReplyRefused(at_ms=visit.unit.now_ms, mo_id=visit.session.id))
+    return Place(screen=Screen.OVER, text="refused", count=len(refused)) if refused else CLOSED
+
+
+def judge_pin(visit: Visit, typed: str, again: Place, payment: Payment | None = None) -> Place | None:
+    """None if *typed* is the PIN; else where it leads, *again* while there are tries left."""
+    unit, keys = visit.unit, visit.unit.policy.pin_keys
+    pin = visit.pin()
+    if pin is None:
+        return again
+    barred = _barred(visit)
+    if barred is not None:
+        return barred
+    if pins.is_right(pin, keys, typed):
+        if pin.tries or pin.ends_at_ms is not None or pin.key != pins.key_id(keys[0]):
+            unit.ussd.keep_pin(pins.after_right(pin, keys, typed))
+        return None
+    pin = pins.after_wrong(pin, unit.now_ms)
+    unit.ussd.keep_pin(pin)
+    locked = _counted(visit, payment)
+    if locked is not None:
+        return locked
+    if pin.is_locked(unit.now_ms):
+        return pin_locked(pin)
+    return _with_tries(again, pins.TRIES_MAX - pin.tries, visit, payment)
+
+
+def pin_locked(pin: pins.Pin) -> Place:
+    return Place(screen=Screen.OVER, text="pin_locked", until_ms=pin.locked_until_ms or 0)
+
+
+def _barred(visit: Visit) -> Place | None:
+    """Where a phone or a PIN leads that is locked."""
+    until_ms = visit.consumer.locked_until_ms
+    if is_locked(visit.unit, visit.consumer):
+        return Place(screen=Screen.OVER, text="phone_locked", until_ms=until_ms or 0)
+    pin = visit.pin()
+    return pin_locked(pin) if pin is not None and pin.is_locked(visit.unit.now_ms) else None
+
+
+def _judge_code(visit: Visit, typed: str, payment: Payment) -> Place | None:
+    right = derived(visit.unit.policy.code_key_of(payment), payment)
+    if hmac.compare_digest(right, typed):
+        return None
+    locked = _counted(visit, payment)
+    if locked is not None:
+        return locked
+    left = visit.unit.policy.rules[payment.carrier].wrong_codes_max
+    return _with_tries(_asked_again(payment, "pay_wrong_code"), left, visit, payment)
+
+
+def _counted(visit: Visit, payment: Payment | None) -> Place | None:
+    """Count a wrong secret as a wrong code is counted; the place if that ends the payment or locks the phone."""
+    unit, consumer = visit.unit, visit.consumer
+    terms = unit.policy.terms.get(visit.carrier, NO_TERMS)
+    if wrong_codes.is_one_too_many(unit, consumer, terms.caps):
+        language = visit.language.code
+        wrong_codes.lock(unit, consumer, carrier=visit.carrier, language=language, mo_id=visit.session.id)
+        return Place(screen=Screen.OVER, text="phone_locked", until_ms=consumer.locked_until_ms or 0)
+    if payment is None:
+        return None
+    wrong = WrongCodeReplied(at_ms=unit.now_ms, mo_id=visit.session.id, quiet=True)
+    after = unit.decide(payment.id, wrong).payment
+    if after.is_waiting:
+        return None
+    return Place(screen=Screen.OVER, text="payment_locked", payment_id=payment.id)
+
+
+def _asked_again(payment: Payment, text: str) -> Place:
+    return Place(screen=Screen.PAY, payment_id=payment.id, text=text)
+
+
+def _with_tries(again: Place, left: int, visit: Visit, payment: Payment | None) -> Place:
+    if payment is not None:
+        [counted] = visit.unit.current([payment.id])
+        left = min(left, visit.unit.policy.rules[payment.carrier].wrong_codes_max - counted.wrong_codes)
+    return Place(screen=again.screen, text=again.text, payment_id=again.payment_id, minor=again.minor, count=left)

@@ -1,0 +1,178 @@
+"""What stands on a screen: the text of a place, filled in, and the choices that its numbers stand for."""
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from gateway.consumer import ussd_pay
+from gateway.consumer.limits import present_limit, used_today
+from gateway.consumer.record import statement_line
+from gateway.consumer.ussd_visit import Visit
+from gateway.core.description import clean_description
+from gateway.core.payment import Payment
+from gateway.core.screens import page, units
+from gateway.core.statement import SHOP_CHARACTERS, receipt_fields
+from gateway.core.ussd import MENU, Place, Screen
+from gateway.store.queries import consumer_charges
+
+# More than a page holds, by far.
+LOOKED_AT_MAX: Final = 8
+
+
+class Shown(NamedTuple):
+    """`place` is where the person then stands: the one asked for, or the one that took its place."""
+
+    place: Place
+    text: str
+
+    @property
+    def goes_on(self) -> bool:
+        return self.place.screen is not Screen.OVER
+
+
+def show(visit: Visit, place: Place) -> Shown:
+    """The screen of *place*."""
+    builder = _BUILDERS.get(place.screen)
+    if builder is not None:
+        return builder(visit, place)
+    return _filled(visit, place, place.text or place.screen.value)
+
+
+def _filled(visit: Visit, place: Place, key: str, **fields: str) -> Shown:
+    words = visit.desk.words
+    payment = visit.own(place.payment_id) if place.payment_id else None
+    known = {
+        "brand": words.brand,
+        "care": words.care_line,
+        "currency": visit.desk.currency,
+        "count": str(place.count),
+        "tries": str(place.count),
+        "shop": place.shop,
+        "limit": visit.printed(place.minor),
+        "amount": visit.printed(place.minor),
+        "time": visit.time(place.until_ms),
+    }
+    about = {} if payment is None else _about(visit, payment)
+    return Shown(place, visit.screen(key, **{**known, **about, **fields}))
+
+
+def _about(visit: Visit, payment: Payment) -> dict[str, str]:
+    return {
+        "shop": payment.shop,
+        "amount": visit.printed_money(payment.amount),
+        "item": clean_description(payment.description, visit.language.alphabet),
+        "ref": payment.ref,
+        "digits": str(payment.code_digits),
+    }
+
+
+def _menu(visit: Visit, place: Place) -> Shown:
+    return _filled(visit, place, "menu", count=str(min(len(visit.waiting()), 99)))
+
+
+def _waiting(visit: Visit, place: Place) -> Shown:
+    found = [payment for payment in visit.waiting() if not place.pages or payment.id > place.pages[-1]]
+    if not found:
+        return show(visit, Place(screen=Screen.TOLD, text="waiting_none"))
+    lines = [f"{payment.shop} {visit.printed_money(payment.amount)}" for payment in found]
+    return _list(visit, place, "waiting", lines, [payment.id for payment in found])
+
+
+def _pay(visit: Visit, place: Place) -> Shown:
+    payment = visit.waits(place.payment_id)
+    if payment is None:
+        return show(visit, ussd_pay.CLOSED)
+    pin = visit.pin()
+    if pin is not None and pin.is_locked(visit.unit.now_ms):
+        return show(visit, ussd_pay.pin_locked(pin))
+    wants = "code" if pin is None else "pin"
+    key = place.text if place.text.endswith(wants) else f"pay_{wants}"
+    return _filled(visit, replace(place, wants=wants), key)
+
+
+def _history(visit: Visit, place: Place) -> Shown:
+    older_than = place.pages[-1] if place.pages else None
+    found = consumer_charges(visit.unit.conn, visit.consumer.id, limit=LOOKED_AT_MAX, older_than=older_than)
+    if not found:
+        return show(visit, Place(screen=Screen.TOLD, text="history_none"))
+    key = "history_dispute" if place.disputes else "history"
+    return _list(visit, place, key, [_line(visit, payment) for payment in found], [payment.id for payment in found])
+
+
+def _line(visit: Visit, payment: Payment) -> str:
+    """`23/11 MAMA ASHA KES 1,250.00`; only what was not simply paid says its outcome."""
+    line, language = statement_line(payment, visit.desk.zone), visit.language
+    told = "" if line.outcome == "succeeded" else f" {language.outcomes[line.outcome]}"
+    shop = line.shop[:SHOP_CHARACTERS].strip()
+    return f"{language.day(line.at)} {shop} {visit.printed_money(line.money)}{told}"
+
+
+def _payment(visit: Visit, place: Place) -> Shown:
+    payment = visit.own(place.payment_id)
+    if payment is None:
+        return show(visit, MENU)
+    return _filled(visit, place, "payment", **receipt_fields(statement_line(payment, visit.desk.zone), visit.language))
+
+
+def _limit(visit: Visit, place: Place) -> Shown:
+    currency = visit.desk.currency
+    limit = present_limit(visit.unit, visit.consumer, currency)
+    used = visit.printed(used_today(visit.unit, visit.consumer, currency, visit.desk.zone))
+    if limit is None:
+        return _filled(visit, place, "limit_none", used=used)
+    return _filled(visit, place, "limit", limit=visit.printed(limit), used=used)
+
+
+def _secret(visit: Visit, place: Place) -> Shown:
+    """A screen that wants the PIN is no use while it is locked."""
+    pin = visit.pin()
+    if pin is not None and pin.is_locked(visit.unit.now_ms):
+        return show(visit, ussd_pay.pin_locked(pin))
+    return _filled(visit, place, place.text or place.screen.value)
+
+
+def _language(visit: Visit, place: Place) -> Shown:
+    catalogues = visit.desk.catalogues
+    codes = [code for code in sorted(catalogues.languages) if not place.pages or code > place.pages[-1]]
+    alphabet = visit.language.alphabet
+    # A name in letters that the screen does not have is written by its code.
+    names = [_name(visit, code) if alphabet == "gsm" else catalogues.language(code).name for code in codes]
+    return _list(visit, place, "language", names, codes)
+
+
+def _name(visit: Visit, code: str) -> str:
+    language = visit.desk.catalogues.language(code)
+    return language.name if language.alphabet == "gsm" else code
+
+
+def _resume(visit: Visit, place: Place) -> Shown:
+    back_to = place.back_to
+    assert back_to is not None
+    if back_to.screen is not Screen.PAY:
+        return _filled(visit, place, "resume")
+    payment = visit.waits(back_to.payment_id)
+    return show(visit, MENU) if payment is None else _filled(visit, place, "resume_pay", **_about(visit, payment))
+
+
+def _list(visit: Visit, place: Place, key: str, lines: list[str], ids: list[str]) -> Shown:
+    """A page of *lines*, of which the place keeps what they stand for."""
+    alphabet = visit.language.alphabet
+    around = units(visit.screen(key, lines=""), alphabet)
+    text, count = page(lines, visit.units_max - around, visit.screen("more"), alphabet)
+    behind = ids[count - 1] if count < len(ids) else ""
+    return _filled(visit, replace(place, choices=tuple(ids[:count]), more=behind), key, lines=text)
+
+
+_BUILDERS: Final[Mapping[Screen, Callable[[Visit, Place], Shown]]] = {
+    Screen.MENU: _menu,
+    Screen.WAITING: _waiting,
+    Screen.PAY: _pay,
+    Screen.HISTORY: _history,
+    Screen.PAYMENT: _payment,
+    Screen.LIMIT: _limit,
+    Screen.LIMIT_PIN: _secret,
+    Screen.PIN_OLD: _secret,
+    Screen.LANGUAGE: _language,
+    Screen.RESUME: _resume,
+}
