@@ -35,6 +35,9 @@ SYSTEM_ID_LENGTH_MAX = 15
 PASSWORD_LENGTH_MAX = 8
 NO_JOURNAL = "none"
 
+LateCharge = Annotated[float, typer.Option(help="Seconds until a held charge executes; negative: by control.")]
+Mix = Annotated[bool, typer.Option("--mix", help="People answer by the reference mix instead of all paying.")]
+NoMagic = Annotated[bool, typer.Option("--no-magic", help="The last three digits of a number mean nothing.")]
 Port = Annotated[int, typer.Option(min=0, max=65_535, help="0: chosen by the system.")]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -78,18 +81,12 @@ def simulate(
     seed: Annotated[int, typer.Option(help="Same seed, same choices of every phone.")] = 1,
     reply_delay: Annotated[float, typer.Option(min=0.0, help="Seconds until a person answers.")] = 0.2,
     late_reply: Annotated[float, typer.Option(min=0.0, help="Seconds until a late person answers.")] = 120.0,
-    late_charge: Annotated[
-        float, typer.Option(help="Seconds until a held charge executes; negative: by control.")
-    ] = 5.0,
+    late_charge: LateCharge = 5.0,
     billing_latency: Annotated[float, typer.Option(min=0.0, help="Median seconds of a charge, lognormal.")] = 0.0,
     message_ids: Annotated[MessageIds, typer.Option(help="How message ids look.")] = MessageIds.DECIMAL,
     short_code: Annotated[str, typer.Option(help="Where a phone sends that never got a text.")] = "22345",
-    mix: Annotated[
-        bool, typer.Option("--mix", help="People answer by the reference mix instead of all paying.")
-    ] = False,
-    no_magic: Annotated[
-        bool, typer.Option("--no-magic", help="The last three digits of a number mean nothing.")
-    ] = False,
+    mix: Mix = False,
+    no_magic: NoMagic = False,
     ussd_url: Annotated[str, typer.Option(help="Where the USSD aggregator calls.")] = "",
     ussd_style: Annotated[UssdStyle, typer.Option(help="How it calls.")] = UssdStyle.FORM,
     faults: Annotated[Path | None, typer.Option(help="JSON file with a list of scripted faults.")] = None,

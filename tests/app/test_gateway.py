@@ -80,7 +80,7 @@ async def test_a_call_is_heard_by_a_process_that_does_not_keep_the_link(
     async def kept_elsewhere(*_: object) -> None:
         await asyncio.get_running_loop().create_future()
 
-    monkeypatch.setattr("gateway.app.keep_bearer", kept_elsewhere)
+    monkeypatch.setattr("gateway.app.keep_link", kept_elsewhere)
     account = {"account_sid": "AC" + "0" * 32, "auth_token": "secret", "callback_base_url": "https://pay.example"}
     bearer = {"type": "twilio", "sender": "+15005550006", **account}
     form = {
