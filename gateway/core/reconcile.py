@@ -71,7 +71,15 @@ def meant(row: Row, named: Ours, siblings: Collection[Ours], told: Collection[st
             if one.kind == "reverse"
             or (one.kind == "refund" and not (one.status == "failed" and is_whole and row.said is Said.REVERSED))
         ]
-        found.sort(key=lambda one: (one.amount_minor != row.amount_minor, one.kind != wanted, one.id in told))
+        # What was declined and ordered again has a twin: the one that was carried out.
+        found.sort(
+            key=lambda one: (
+                one.amount_minor != row.amount_minor,
+                one.status == "failed",
+                one.kind != wanted,
+                one.id in told,
+            )
+        )
         if not found:
             return taken
         # Not what was ordered, and either that is told or this is the whole charge: the carrier gave back unasked.

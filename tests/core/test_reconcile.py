@@ -74,6 +74,7 @@ CAPTURE = ours(id="att_3", kind="capture", charge_attempt_id="att_2", amount_min
 REVERSE = ours(id="rev_1", kind="reverse")
 REFUNDS = [ours(id=f"ref_{n}", kind="refund", amount_minor=minor) for n, minor in enumerate((300, 300, 400))]
 REFUSED = ours(id="ref_9", kind="refund", status="failed")
+AGAIN = ours(id="ref_a", kind="refund")
 MEANT = [
     pytest.param(row(), CHARGE, [CHARGE, REVERSE], (), "att_1", id="the charge itself"),
     pytest.param(row("reversed"), CHARGE, [CHARGE, REVERSE], (), "rev_1", id="its reversal"),
@@ -85,6 +86,7 @@ MEANT = [
     pytest.param(row("reversed"), CHARGE, [CHARGE, REFUNDS[0]], (), "att_1", id="all, and no part that we ordered"),
     pytest.param(row("reversed"), CHARGE, [CHARGE, REFUSED], (), "att_1", id="all, after a refusal to refund it"),
     pytest.param(row("refunded"), CHARGE, [CHARGE, REFUSED], (), "ref_9", id="a refund after all"),
+    pytest.param(row("refunded"), CHARGE, [CHARGE, REFUSED, AGAIN], (), "ref_a", id="not the one that was declined"),
     pytest.param(row(), RESERVE, [RESERVE, CAPTURE], (), "att_3", id="its capture"),
     pytest.param(row("reversed"), RESERVE, [RESERVE, CAPTURE], (), "att_3", id="its capture, taken back"),
     pytest.param(row("failed"), RESERVE, [RESERVE], (), "att_2", id="no capture"),

@@ -280,6 +280,17 @@ def test_what_a_carrier_gives_back_beside_a_refund_is_no_part_of_it(bench: Bench
 
 
 @pytest.mark.money
+def test_a_refund_that_was_declined_is_not_meant_when_its_twin_was_carried_out(bench: Bench) -> None:
+    payment = a_captured_payment(bench.store)
+    applied(bench.store, declined(refunded(bench.store, payment, 30_000)))
+    applied(bench.store, done(refunded(bench.store, payment, 30_000, "r-2")))
+    lines = (f"{payment.attempt_id},SR1,1250.00,KES,OK,", f"{payment.attempt_id},SR1,-300.00,KES,REFUND,")
+    report = bench.take(bench.file(*lines, trailer="T,2,950.00,950.00"))
+    assert (report.found.matched, report.file.remittance, bench.breaks()) == (2, "posted", {})
+    assert receivable(bench) == 0
+
+
+@pytest.mark.money
 def test_a_difference_is_a_break_until_two_persons_give_it_up(bench: Bench) -> None:
     paid = bench.charge("1")
     path = bench.file(f"{paid},SR1,1250.00,KES,OK,", trailer="T,1,1250.00,1200.00")
