@@ -203,11 +203,14 @@ class MatchRows:
     def _known(
         self, unit: Unit, row: Row, order: Ours, before: dict[tuple[str, str], tuple[str, int]], found: Found
     ) -> None:
-        key, here = (order.id, row.said.value), (self.file.id, row.line)
-        if before.setdefault(key, here) != here:
+        here = (self.file.id, row.line)
+        # Of a charge the two words say two things: it was taken back, or refunded though nobody ordered that.
+        same = _same_words(row.said) if order.kind in _GIVES_BACK else (row.said,)
+        if any(before.get((order.id, said), here) != here for said in same):
             words = f"{row.said} {order.id}: another row said so already"
             self._break(unit, row, order, BreakKind.DUPLICATE, words, found)
             return
+        before[order.id, row.said.value] = here
         verdict = judge(row, order)
         if verdict.is_evidence and not self._feed(unit, row, order):
             verdict = Verdict(

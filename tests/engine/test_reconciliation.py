@@ -291,6 +291,37 @@ def test_a_refund_that_was_declined_is_not_meant_when_its_twin_was_carried_out(b
 
 
 @pytest.mark.money
+@pytest.mark.parametrize("is_one_file", [True, False], ids=["one file", "a file each"])
+@pytest.mark.parametrize("is_own_id", [True, False], ids=["its own id", "the charge's id"])
+def test_one_refund_told_under_both_words_counts_once(
+    sqlite_url: str, tmp_path: Path, is_own_id: bool, is_one_file: bool
+) -> None:
+    with a_bench(sqlite_url, tmp_path) as bench:
+        payment = a_captured_payment(bench.store)
+        order = refunded(bench.store, payment, 30_000)
+        applied(bench.store, done(order))
+        told = order.body["attempt_id"] if is_own_id else payment.attempt_id
+        first = (f"{payment.attempt_id},SR1,1250.00,KES,OK,", f"{told},SR9,-300.00,KES,REFUND,")
+        again = f"{told},SR9,-300.00,KES,REV,"
+        if is_one_file:
+            bench.take(bench.file(*first, again, trailer="T,3,650.00,950.00"))
+        else:
+            bench.take(bench.file(*first, trailer="T,2,950.00,950.00", name=named(0, 1)))
+            bench.take(bench.file(again, trailer="T,1,-300.00,0.00", name=named(1, 2)))
+        assert (bench.breaks(), receivable(bench)) == ({"duplicate": 30_000}, 0)
+        assert {row.remittance for row in rows(bench.url, "SELECT remittance FROM carrier_file")} == {"posted"}
+
+
+@pytest.mark.money
+def test_one_reversal_told_under_both_words_counts_once(bench: Bench) -> None:
+    failed = bench.decline("1")
+    bench.take(bench.file(f"{failed},SR1,1250.00,KES,OK,", trailer="T,1,,1250.00", name=named(0, 1)))
+    told = (f"{failed},SR1,-1250.00,KES,REFUND,", f"{failed},SR1,-1250.00,KES,REV,")
+    bench.take(bench.file(*told, trailer="T,2,,-1250.00", name=named(1, 2)))
+    assert (bench.breaks(), receivable(bench)) == ({"duplicate": 125_000}, 0)
+
+
+@pytest.mark.money
 def test_a_difference_is_a_break_until_two_persons_give_it_up(bench: Bench) -> None:
     paid = bench.charge("1")
     path = bench.file(f"{paid},SR1,1250.00,KES,OK,", trailer="T,1,1250.00,1200.00")
