@@ -55,7 +55,19 @@ VERDICTS = [
 def test_each_word_about_each_order(kind: str, status: str, said: str, verdict: str) -> None:
     found = judge(row(said), ours(kind=kind, status=status))
     assert (found.kind or (EVIDENCE if found.is_evidence else AGREES)) == verdict
-    assert found.at_risk_minor == (1_000 if verdict == "status" else 0)
+    # What was given back, and the carrier says that it was not, is nothing that it owes us.
+    owed_minor = -1_000 if kind in ("reverse", "refund") else 1_000
+    assert found.at_risk_minor == (owed_minor if verdict == "status" else 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "at_risk"),
+    [("charge", "charged", 50), ("refund", "refunded", -50), ("reverse", "reversed", -50)],
+)
+def test_of_a_smaller_amount_the_carrier_owes_us_only_what_it_took(kind: str, said: str, at_risk: int) -> None:
+    for sign in (1, -1):
+        found = judge(row(said, amount_minor=1_000 - sign * 50), ours(kind=kind))
+        assert (found.kind, found.at_risk_minor) == ("amount", sign * at_risk)
 
 
 @pytest.mark.parametrize(

@@ -456,6 +456,22 @@ def test_what_was_given_back_and_no_file_has_is_not_owed_to_us(bench: Bench) -> 
         gives_up(bench, break_of(bench, "missing_at_carrier", -25_000))
 
 
+@pytest.mark.money
+@pytest.mark.parametrize(
+    ("told", "kind", "minor"), [("-250.00,KES,REFUND,", "amount", -5_000), ("-300.00,KES,KO,", "status", -30_000)]
+)
+def test_what_the_carrier_gave_back_less_of_is_not_owed_to_us(
+    sqlite_url: str, tmp_path: Path, told: str, kind: str, minor: int
+) -> None:
+    with a_bench(sqlite_url, tmp_path) as bench:
+        payment = a_captured_payment(bench.store)
+        order = refunded(bench.store, payment, 30_000)
+        applied(bench.store, done(order))
+        bench.take(bench.file(f"{payment.attempt_id},SR1,1250.00,KES,OK,", f"{order.body['attempt_id']},SR9,{told}"))
+        with pytest.raises(ValueError, match="expected money that a carrier owes us"):
+            gives_up(bench, break_of(bench, kind, minor))
+
+
 def test_nothing_of_a_file_is_given_up_before_it_is_read(bench: Bench) -> None:
     bench.take(bench.file(f"{bench.charge('1')},SR1,1200.00,KES,OK,", trailer="T,1,1200.00,1200.00"))
     with an_engine(bench.url) as engine, begin_write(engine) as conn:
