@@ -30,6 +30,15 @@ class Ours(msgspec.Struct, frozen=True, kw_only=True):
     def has_succeeded(self) -> bool:
         return self.status in ("succeeded", "late")
 
+    @property
+    def gives_back(self) -> bool:
+        return self.kind in ("reverse", "refund")
+
+    @property
+    def owed_minor(self) -> int:
+        """What the carrier owes us by it. Less than zero: it keeps so much, for it was given back."""
+        return -self.amount_minor if self.gives_back else self.amount_minor
+
 
 class Verdict(NamedTuple):
     """`kind` None: both agree, or (`is_evidence`) the row ends what we do not know."""
@@ -71,7 +80,15 @@ def meant(row: Row, named: Ours, siblings: Collection[Ours], told: Collection[st
             if one.kind == "reverse"
             or (one.kind == "refund" and not (one.status == "failed" and is_whole and row.said is Said.REVERSED))
         ]
-        found.sort(key=lambda one: (one.amount_minor != row.amount_minor, one.kind != wanted, one.id in told))
+        # What was declined and ordered again has a twin: the one that was carried out.
+        found.sort(
+            key=lambda one: (
+                one.amount_minor != row.amount_minor,
+                one.status == "failed",
+                one.kind != wanted,
+                one.id in told,
+            )
+        )
         if not found:
             return taken
         # Not what was ordered, and either that is told or this is the whole charge: the carrier gave back unasked.
@@ -100,7 +117,8 @@ def judge(row: Row, ours: Ours) -> Verdict:
         return Verdict(BreakKind.CURRENCY, words, ours.amount_minor)
     if row.amount_minor != ours.amount_minor and row.said is not Said.FAILED:
         words = f"the file says {row.amount_minor} and we say {ours.amount_minor} (minor units)"
-        return Verdict(BreakKind.AMOUNT, words, ours.amount_minor - row.amount_minor)
+        told_minor = -row.amount_minor if ours.gives_back else row.amount_minor
+        return Verdict(BreakKind.AMOUNT, words, ours.owed_minor - told_minor)
     if is_taken_back(row, ours) and ours.status == "succeeded":
         return EVIDENCE
     if row.said is not Said.FAILED and row.said not in _SAYS.get(ours.kind, ()):
@@ -115,7 +133,7 @@ def judge(row: Row, ours: Ours) -> Verdict:
 
 def _status(row: Row, ours: Ours) -> Verdict:
     words = f"the file says {row.said} and we say that the {ours.kind} is {ours.status}"
-    return Verdict(BreakKind.STATUS, words, ours.amount_minor)
+    return Verdict(BreakKind.STATUS, words, ours.owed_minor)
 
 
 def _judge_fee(row: Row, ours: Ours) -> Verdict:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import msgspec
 from sqlalchemy import update
@@ -204,11 +204,14 @@ class MatchRows:
     def _known(
         self, unit: Unit, row: Row, order: Ours, before: dict[tuple[str, str], tuple[str, int]], found: Found
     ) -> None:
-        key, here = (order.id, row.said.value), (self.file.id, row.line)
-        if before.setdefault(key, here) != here:
+        here = (self.file.id, row.line)
+        # Of a charge the two words say two things: it was taken back, or refunded though nobody ordered that.
+        same = _same_words(row.said) if order.gives_back else (row.said,)
+        if any(before.get((order.id, said), here) != here for said in same):
             words = f"{row.said} {order.id}: another row said so already"
             self._break(unit, row, order, BreakKind.DUPLICATE, words, found)
             return
+        before[order.id, row.said.value] = here
         verdict = judge(row, order)
         if verdict.is_evidence and not self._feed(unit, row, order):
             verdict = Verdict(
@@ -283,9 +286,6 @@ def _same_words(said: Said) -> tuple[Said, ...]:
     return gives_back if said in gives_back else (said,)
 
 
-_GIVES_BACK: Final = ("reverse", "refund")
-
-
 def _fact(now_ms: int, row: Row, order: Ours, payment: Payment) -> MoneyFact | None:
     reference, detail = row.carrier_reference, "told by the carrier's file"
     if is_taken_back(row, order):
@@ -293,7 +293,7 @@ def _fact(now_ms: int, row: Row, order: Ours, payment: Payment) -> MoneyFact | N
     if order.kind not in FED:
         return None
     if row.said is not Said.FAILED:
-        if order.kind in _GIVES_BACK:
+        if order.gives_back:
             return Reversed(at_ms=now_ms, attempt_id=order.id, carrier_reference=reference)
         return Charged(
             at_ms=now_ms,
@@ -301,7 +301,7 @@ def _fact(now_ms: int, row: Row, order: Ours, payment: Payment) -> MoneyFact | N
             carrier_reference=reference,
             amount_minor=row.amount_minor,
         )
-    if order.kind in _GIVES_BACK:
+    if order.gives_back:
         return ReverseDeclined(at_ms=now_ms, attempt_id=order.id, detail=detail)
     if order.kind == "capture":
         return HoldOrderDeclined(at_ms=now_ms, attempt_id=order.id, detail=detail)
@@ -338,13 +338,11 @@ class MissRows:
         for order in self.orders:
             if order.id in told:
                 continue
-            # What was given back and no file has is nothing that the carrier owes us.
-            owed_minor = -order.amount_minor if order.kind in _GIVES_BACK else order.amount_minor
             unit.effects.open_break(
                 BreakKind.MISSING_AT_CARRIER,
                 order.payment_id,
                 untold_words(order),
-                at_risk=Money(owed_minor, order.currency),
+                at_risk=Money(order.owed_minor, order.currency),
                 carrier_file_id=self.file.id,
             )
             found.note_break(BreakKind.MISSING_AT_CARRIER, order.amount_minor)

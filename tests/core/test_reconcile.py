@@ -55,7 +55,19 @@ VERDICTS = [
 def test_each_word_about_each_order(kind: str, status: str, said: str, verdict: str) -> None:
     found = judge(row(said), ours(kind=kind, status=status))
     assert (found.kind or (EVIDENCE if found.is_evidence else AGREES)) == verdict
-    assert found.at_risk_minor == (1_000 if verdict == "status" else 0)
+    # What was given back, and the carrier says that it was not, is nothing that it owes us.
+    owed_minor = -1_000 if kind in ("reverse", "refund") else 1_000
+    assert found.at_risk_minor == (owed_minor if verdict == "status" else 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "at_risk"),
+    [("charge", "charged", 50), ("refund", "refunded", -50), ("reverse", "reversed", -50)],
+)
+def test_of_a_smaller_amount_the_carrier_owes_us_only_what_it_took(kind: str, said: str, at_risk: int) -> None:
+    for sign in (1, -1):
+        found = judge(row(said, amount_minor=1_000 - sign * 50), ours(kind=kind))
+        assert (found.kind, found.at_risk_minor) == ("amount", sign * at_risk)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +86,7 @@ CAPTURE = ours(id="att_3", kind="capture", charge_attempt_id="att_2", amount_min
 REVERSE = ours(id="rev_1", kind="reverse")
 REFUNDS = [ours(id=f"ref_{n}", kind="refund", amount_minor=minor) for n, minor in enumerate((300, 300, 400))]
 REFUSED = ours(id="ref_9", kind="refund", status="failed")
+AGAIN = ours(id="ref_a", kind="refund")
 MEANT = [
     pytest.param(row(), CHARGE, [CHARGE, REVERSE], (), "att_1", id="the charge itself"),
     pytest.param(row("reversed"), CHARGE, [CHARGE, REVERSE], (), "rev_1", id="its reversal"),
@@ -85,6 +98,7 @@ MEANT = [
     pytest.param(row("reversed"), CHARGE, [CHARGE, REFUNDS[0]], (), "att_1", id="all, and no part that we ordered"),
     pytest.param(row("reversed"), CHARGE, [CHARGE, REFUSED], (), "att_1", id="all, after a refusal to refund it"),
     pytest.param(row("refunded"), CHARGE, [CHARGE, REFUSED], (), "ref_9", id="a refund after all"),
+    pytest.param(row("refunded"), CHARGE, [CHARGE, REFUSED, AGAIN], (), "ref_a", id="not the one that was declined"),
     pytest.param(row(), RESERVE, [RESERVE, CAPTURE], (), "att_3", id="its capture"),
     pytest.param(row("reversed"), RESERVE, [RESERVE, CAPTURE], (), "att_3", id="its capture, taken back"),
     pytest.param(row("failed"), RESERVE, [RESERVE], (), "att_2", id="no capture"),

@@ -283,6 +283,48 @@ def test_what_a_carrier_gives_back_beside_a_refund_is_no_part_of_it(bench: Bench
 
 
 @pytest.mark.money
+def test_a_refund_that_was_declined_is_not_meant_when_its_twin_was_carried_out(bench: Bench) -> None:
+    payment = a_captured_payment(bench.store)
+    applied(bench.store, declined(refunded(bench.store, payment, 30_000)))
+    applied(bench.store, done(refunded(bench.store, payment, 30_000, "r-2")))
+    lines = (f"{payment.attempt_id},SR1,1250.00,KES,OK,", f"{payment.attempt_id},SR1,-300.00,KES,REFUND,")
+    report = bench.take(bench.file(*lines, trailer="T,2,950.00,950.00"))
+    assert (report.found.matched, report.file.remittance, bench.breaks()) == (2, "posted", {})
+    assert receivable(bench) == 0
+
+
+@pytest.mark.money
+@pytest.mark.parametrize("is_one_file", [True, False], ids=["one file", "a file each"])
+@pytest.mark.parametrize("is_own_id", [True, False], ids=["its own id", "the charge's id"])
+def test_one_refund_told_under_both_words_counts_once(
+    sqlite_url: str, tmp_path: Path, is_own_id: bool, is_one_file: bool
+) -> None:
+    with a_bench(sqlite_url, tmp_path) as bench:
+        payment = a_captured_payment(bench.store)
+        order = refunded(bench.store, payment, 30_000)
+        applied(bench.store, done(order))
+        told = order.body["attempt_id"] if is_own_id else payment.attempt_id
+        first = (f"{payment.attempt_id},SR1,1250.00,KES,OK,", f"{told},SR9,-300.00,KES,REFUND,")
+        again = f"{told},SR9,-300.00,KES,REV,"
+        if is_one_file:
+            bench.take(bench.file(*first, again, trailer="T,3,650.00,950.00"))
+        else:
+            bench.take(bench.file(*first, trailer="T,2,950.00,950.00", name=named(0, 1)))
+            bench.take(bench.file(again, trailer="T,1,-300.00,0.00", name=named(1, 2)))
+        assert (bench.breaks(), receivable(bench)) == ({"duplicate": 30_000}, 0)
+        assert {row.remittance for row in rows(bench.url, "SELECT remittance FROM carrier_file")} == {"posted"}
+
+
+@pytest.mark.money
+def test_one_reversal_told_under_both_words_counts_once(bench: Bench) -> None:
+    failed = bench.decline("1")
+    bench.take(bench.file(f"{failed},SR1,1250.00,KES,OK,", trailer="T,1,,1250.00", name=named(0, 1)))
+    told = (f"{failed},SR1,-1250.00,KES,REFUND,", f"{failed},SR1,-1250.00,KES,REV,")
+    bench.take(bench.file(*told, trailer="T,2,,-1250.00", name=named(1, 2)))
+    assert (bench.breaks(), receivable(bench)) == ({"duplicate": 125_000}, 0)
+
+
+@pytest.mark.money
 def test_a_difference_is_a_break_until_two_persons_give_it_up(bench: Bench) -> None:
     paid = bench.charge("1")
     path = bench.file(f"{paid},SR1,1250.00,KES,OK,", trailer="T,1,1250.00,1200.00")
@@ -415,6 +457,22 @@ def test_what_was_given_back_and_no_file_has_is_not_owed_to_us(bench: Bench) -> 
     assert bench.breaks() == {"missing_at_carrier": -25_000}
     with pytest.raises(ValueError, match="expected money that a carrier owes us"):
         gives_up(bench, break_of(bench, "missing_at_carrier", -25_000))
+
+
+@pytest.mark.money
+@pytest.mark.parametrize(
+    ("told", "kind", "minor"), [("-250.00,KES,REFUND,", "amount", -5_000), ("-300.00,KES,KO,", "status", -30_000)]
+)
+def test_what_the_carrier_gave_back_less_of_is_not_owed_to_us(
+    sqlite_url: str, tmp_path: Path, told: str, kind: str, minor: int
+) -> None:
+    with a_bench(sqlite_url, tmp_path) as bench:
+        payment = a_captured_payment(bench.store)
+        order = refunded(bench.store, payment, 30_000)
+        applied(bench.store, done(order))
+        bench.take(bench.file(f"{payment.attempt_id},SR1,1250.00,KES,OK,", f"{order.body['attempt_id']},SR9,{told}"))
+        with pytest.raises(ValueError, match="expected money that a carrier owes us"):
+            gives_up(bench, break_of(bench, kind, minor))
 
 
 def test_nothing_of_a_file_is_given_up_before_it_is_read(bench: Bench) -> None:
