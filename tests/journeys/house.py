@@ -39,6 +39,7 @@ from tests.journeys.billers import BILLERS, opbill
 from tests.journeys.evidence import CODE_KEY, Evidence, evidence
 
 SHORT_CODE = "22345"
+SECRETS = Secrets(code_key=CODE_KEY, pin_keys=(bytes(range(32, 64)),))
 CALLBACK_KEY = "ab" * 16
 WAIT_S = 20.0
 # Another process may take a port between our look and our start.
@@ -241,7 +242,7 @@ class House:
 
     async def start_again(self) -> None:
         """Another process on the same database, with the same settings, in the same world."""
-        gateway = Gateway(self.gateway.config, Secrets(code_key=CODE_KEY), clock=self.gateway.clock)
+        gateway = Gateway(self.gateway.config, SECRETS, clock=self.gateway.clock)
         await gateway.start()
         self.gateway, self.is_serving = gateway, True
         self.shop.moved_to(gateway.url)
@@ -323,24 +324,28 @@ async def house(
     biller: Callable[[World], dict[str, Any]] | None = None,
     beside: Callable[[World, CarrierSection], dict[str, CarrierSection]] | None = None,
     bearer: Callable[[World], dict[str, Any]] | None = None,
+    ussd: Callable[[World], dict[str, Any]] | None = None,
     **carrier: Any,
 ) -> AsyncIterator[House]:  # Any: settings of the carrier.
     """Open it, and at the end hold the journals against the books. *called_back*: the biller calls about charges.
 
     *biller*: its settings instead of the operator's; *wallets*: the journals that then say what truly moved; *beside*:
     further carriers, made after the first one. *bearer*: its settings instead of the SMSC's; Twilio has to
-    call, too.
+    call, too. *ussd*: a channel's settings.
     """
     async with World(world_settings(folder)) as world, aiohttp.ClientSession() as http:
         merchant = a_shop(database)
         chosen = hurry(world) if biller is None else {**hurry(world), "biller": biller(world)}
         if bearer is not None:
             chosen["bearer"] = bearer(world)
+        if ussd is not None:
+            chosen["ussd"] = ussd(world)
         config = config_for(database, world, **chosen, **carrier)
         if beside is not None:
             config = replace(config, carriers={**config.carriers, **beside(world, config.carriers["acme"])})
         gateway = await _started(config, called_back=called_back)
         world.twilio.webhook_url = f"{gateway.url}/callbacks/acme/incoming"
+        world.ussd_http.url = f"{gateway.url}/callbacks/acme/{CALLBACK_KEY}"
         with evidence(world, database, folder, wallets=wallets) as seen, logged() as log:
             opened = House(world, gateway, Shop(http, gateway.url, merchant.test_key), seen)
             try:
@@ -374,7 +379,7 @@ async def _started(config: Config, *, called_back: bool) -> Gateway:
     """A gateway that serves. One that is called back has to name its port beforehand, and may find it taken."""
     for tries_left in reversed(range(PORT_TRIES_MAX)):
         chosen = _with_callbacks(config) if called_back else config
-        gateway = Gateway(chosen, Secrets(code_key=CODE_KEY), clock=Clock())
+        gateway = Gateway(chosen, SECRETS, clock=Clock())
         try:
             await gateway.start()
         except OSError as error:
