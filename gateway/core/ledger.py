@@ -175,6 +175,7 @@ def _accounts(payment: Payment, kind: EntryKind) -> tuple[str, str]:
         EntryKind.DISPUTE_LOST: (DISPUTE_HELD, REFUND_CLEARING),
         EntryKind.DISPUTE_FEE: (merchant_pending(payment.merchant_id), DISPUTE_FEE),
         EntryKind.WRITE_OFF: (WRITE_OFF, receivable),
+        EntryKind.WRITE_OFF_UNDONE: (receivable, WRITE_OFF),
     }[kind]
 
 
@@ -202,4 +203,5 @@ _SOURCES: Final = {
     EntryKind.DISPUTE_FEE: "dispute",
     EntryKind.ESCROW_RELEASED: "payment",
     EntryKind.WRITE_OFF: "break",
+    EntryKind.WRITE_OFF_UNDONE: "break",
 }

@@ -627,6 +627,7 @@ class EntryKind(StrEnum):
     PAYOUT_RETURNED = "payout_returned"
     REMITTANCE = "remittance"
     WRITE_OFF = "write_off"
+    WRITE_OFF_UNDONE = "write_off_undone"
 
 
 class Post(Effect, frozen=True, kw_only=True):

@@ -25,6 +25,8 @@ class Ours(msgspec.Struct, frozen=True, kw_only=True):
     carrier_reference: str | None
     share_minor: int | None = None
     """The carrier's share that was posted with it; None: nothing was posted."""
+    is_given_up: bool = False
+    """Something of its payment was written off."""
 
     @property
     def has_succeeded(self) -> bool:

@@ -30,6 +30,7 @@ from gateway.core.payment import (
 )
 from gateway.core.reconcile import FED, Ours, Verdict, is_taken_back, judge, meant
 from gateway.engine.remittances import due, remit
+from gateway.engine.write_offs import undo
 from gateway.store import carrier_files, tables
 from gateway.store.carrier_files import CarrierFile
 from gateway.store.cases import settle_breaks
@@ -211,6 +212,7 @@ class MatchRows:
             words = f"{row.said} {order.id}: another row said so already"
             self._break(unit, row, order, BreakKind.DUPLICATE, words, found)
             return
+        was_told = any((order.id, said) in before for said in Said if said is not Said.FAILED)
         before[order.id, row.said.value] = here
         verdict = judge(row, order)
         if verdict.is_evidence and not self._feed(unit, row, order):
@@ -229,7 +231,8 @@ class MatchRows:
             tables.carrier_match,
             {"attempt_id": order.id, "said": row.said.value, "carrier_file_id": self.file.id, "line": row.line},
         )
-        self._settle_missing(unit, row, order, found)
+        if row.said is not Said.FAILED:
+            self._settle_missing(unit, row, order, found, is_new=not was_told)
 
     def _feed(self, unit: Unit, row: Row, order: Ours) -> bool:
         """Tell the payment, as a callback would. False: there is nothing that it could be told."""
@@ -249,9 +252,7 @@ class MatchRows:
         settle_breaks(unit.conn, [doubt], f"told in {self.file.name}", unit.now_ms)
         return True
 
-    def _settle_missing(self, unit: Unit, row: Row, order: Ours, found: Found) -> None:
-        if row.said is Said.FAILED:
-            return
+    def _settle_missing(self, unit: Unit, row: Row, order: Ours, found: Found, *, is_new: bool) -> None:
         missed = break_id(BreakKind.MISSING_AT_CARRIER, order.payment_id, untold_words(order))
         table = tables.open_break
         was = unit.conn.execute(
@@ -259,9 +260,11 @@ class MatchRows:
             .where(table.c.id == missed, table.c.resolved_at_ms.is_(None))
             .values(resolved_at_ms=unit.now_ms, resolved_by="reconcile", resolution=f"told in {self.file.name}")
         )
-        if was.rowcount:
+        undone_minor = undo(unit, order, missed) if order.is_given_up and is_new else 0
+        if was.rowcount or undone_minor:
             words = f"{row.said} {order.id}: an earlier file should have told it"
-            self._break(unit, row, order, BreakKind.LATE, words, found, 0)
+            words += "; it was written off, and is owed again" if undone_minor else ""
+            self._break(unit, row, order, BreakKind.LATE, words, found, undone_minor)
 
     def _break(
         self,

@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from gateway.core import ledger
 from gateway.core.payment import BreakKind, EntryKind
+from gateway.core.reconcile import Ours
 from gateway.engine.remittances import due, remit
 from gateway.store import carrier_files, tables
 from gateway.store.carrier_files import CarrierFile
@@ -63,6 +64,19 @@ class WriteOff:
         if file is not None and case.kind in OF_A_FILE:
             _remit_the_rest(unit, file, amount_minor)
         return resolved
+
+
+def undo(unit: Unit, order: Ours, missing_id: str) -> int:
+    """A file tells that *order*, given up as not charged, was charged: it is owed again. Return how much (minor units).
+
+    *missing_id*: the break that says that no file has the order.
+    """
+    found = carrier_files.written_off(unit.conn, order, missing_id)
+    for break_id, amount_minor in found.items():
+        payment = unit.payment(order.payment_id)
+        assert payment is not None
+        unit.effects.post(ledger.payment_entry(payment, EntryKind.WRITE_OFF_UNDONE, break_id, amount_minor))
+    return sum(found.values())
 
 
 def _expect_owed(unit: Unit, case: Case, file: CarrierFile | None, amount_minor: int) -> None:

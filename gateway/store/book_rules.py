@@ -164,6 +164,15 @@ RULES = (
         ),
     ),
     (
+        "write-off undone otherwise than it was booked",
+        (
+            "SELECT u.id, u.payment_id FROM entry u JOIN leg l ON l.entry_id = u.id LEFT JOIN entry w"
+            " ON w.source_type = u.source_type AND w.source_id = u.source_id AND w.kind = 'write_off'"
+            " LEFT JOIN leg k ON k.entry_id = w.id AND k.account = l.account"
+            " WHERE u.kind = 'write_off_undone' AND l.amount_minor + coalesce(k.amount_minor, 0) <> 0"
+        ),
+    ),
+    (
         "entry older than an hour without a seal",
         (
             "SELECT e.id, e.payment_id FROM entry e LEFT JOIN ledger_seal s ON s.entry_id = e.id"

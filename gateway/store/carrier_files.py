@@ -95,7 +95,8 @@ def owed_minor(conn: Connection, payment_id: str, carrier: str) -> int:
 
 _OWED = text(
     "SELECT coalesce(sum(l.amount_minor), 0) FROM entry e JOIN leg l ON l.entry_id = e.id AND l.account = :receivable"
-    " WHERE e.payment_id = :payment_id AND (e.kind = 'write_off' OR e.kind IN ('capture', 'late_charge')"
+    " WHERE e.payment_id = :payment_id AND (e.kind IN ('write_off', 'write_off_undone')"
+    " OR e.kind IN ('capture', 'late_charge')"
     " AND NOT EXISTS (SELECT 1 FROM remitted_attempt r WHERE r.attempt_id = e.source_id))"
 )
 
@@ -133,8 +134,10 @@ def named_orders(
     payments = bulk.select_in(conn, tables.payment, "id", payment_ids)
     own = {row.id for row in payments if row.carrier == carrier}
     rows = bulk.select_in(conn, attempt, "payment_id", sorted(own), order_by="id")
-    shares = _shares(conn, carrier, payment_ids)
-    orders = [_ours(row, shares) for row in rows]
+    entries = list(bulk.select_in(conn, tables.entry, "payment_id", payment_ids))
+    shares = _shares(conn, carrier, payment_ids, entries)
+    given_up = {row.payment_id for row in entries if row.kind == "write_off"}
+    orders = [_ours(row, shares, given_up) for row in rows]
     of_payment: dict[str, list[Ours]] = {}
     for order in orders:
         of_payment.setdefault(order.payment_id, []).append(order)
@@ -144,7 +147,11 @@ def named_orders(
     return by_id, by_reference, of_payment
 
 
-def _ours(row: Row[Any], shares: Mapping[tuple[str, str], int]) -> Ours:  # Any: a row of the table `attempt`.
+def _ours(
+    row: Row[Any],  # Any: a row of the table `attempt`.
+    shares: Mapping[tuple[str, str], int],
+    given_up: Collection[str] = (),
+) -> Ours:
     return Ours(
         id=row.id,
         payment_id=row.payment_id,
@@ -155,12 +162,17 @@ def _ours(row: Row[Any], shares: Mapping[tuple[str, str], int]) -> Ours:  # Any:
         status=row.status,
         carrier_reference=row.carrier_reference,
         share_minor=shares.get((row.payment_id, row.charge_attempt_id)),
+        is_given_up=row.payment_id in given_up,
     )
 
 
-def _shares(conn: Connection, carrier: str, payment_ids: Sequence[str]) -> dict[tuple[str, str], int]:
+def _shares(
+    conn: Connection,
+    carrier: str,
+    payment_ids: Sequence[str],
+    entries: Sequence[Row[Any]],  # Any: all rows of the table `entry` about these payments.
+) -> dict[tuple[str, str], int]:
     """(payment, charge) → the carrier's share that was posted with its capture."""
-    entries = bulk.select_in(conn, tables.entry, "payment_id", payment_ids)
     captures = {row.id: (row.payment_id, row.source_id) for row in entries if row.kind == "capture"}
     shares = dict.fromkeys(captures.values(), 0)
     account = f"carrier:{carrier}:share_payable"
@@ -189,6 +201,7 @@ def movable(conn: Connection, carrier: str, told: Sequence[Told]) -> Needs:
     taken_back = [row for row in told if row.said is Said.REVERSED]
     orders = [by_id.get(row.attempt_id) or by_reference.get(row.carrier_reference) for row in taken_back]
     moving |= {order.payment_id for order in orders if order is not None}
+    moving |= {payment for payment, orders in of_payment.items() if any(one.is_given_up for one in orders)}
     rows = bulk.select_in(conn, tables.payment, "id", sorted(moving))
     return Needs(payment_ids=tuple(row.id for row in rows), consumer_ids=tuple({row.consumer_id for row in rows}))
 
@@ -203,6 +216,27 @@ def matched(conn: Connection, attempt_ids: Collection[str]) -> dict[tuple[str, s
     """(attempt, what was said) → (file, line) of the first row that said so."""
     rows = bulk.select_in(conn, tables.carrier_match, "attempt_id", sorted(attempt_ids))
     return {(row.attempt_id, row.said): (row.carrier_file_id, row.line) for row in rows}
+
+
+def written_off(conn: Connection, order: Ours, missing_id: str) -> dict[str, int]:
+    """The breaks that say that *order* was not charged, written off and not undone → how much (minor units).
+
+    *missing_id*: the break that says that no file has it.
+    """
+    values = {"payment_id": order.payment_id, "attempt_id": order.id, "missing_id": missing_id}
+    return {row.id: int(row.amount_minor) for row in conn.execute(_NOT_CHARGED, values)}
+
+
+_NOT_CHARGED = text(
+    'SELECT b.id, l.amount_minor FROM "break" b'
+    " JOIN entry e ON e.source_type = 'break' AND e.source_id = b.id AND e.kind = 'write_off'"
+    " JOIN leg l ON l.entry_id = e.id AND l.account = 'write_off'"
+    " WHERE e.payment_id = :payment_id AND (b.id = :missing_id OR b.kind = 'status' AND EXISTS ("
+    "SELECT 1 FROM carrier_match m WHERE m.attempt_id = :attempt_id AND m.said = 'failed'"
+    " AND m.carrier_file_id = b.carrier_file_id))"
+    " AND NOT EXISTS (SELECT 1 FROM entry u WHERE u.source_type = 'break' AND u.source_id = b.id"
+    " AND u.kind = 'write_off_undone')"
+)
 
 
 def untold(conn: Connection, carrier: str, from_ms: int, until_ms: int) -> Iterator[list[Ours]]:
@@ -300,9 +334,13 @@ _TOLD_ESCROW = text(
 # Two persons gave up what the carrier will not pay for orders that the file tells of.
 _WRITTEN_OFF = text(
     'SELECT coalesce(sum(l.amount_minor), 0) FROM "break" b'
-    " JOIN entry e ON e.source_type = 'break' AND e.source_id = b.id AND e.kind = 'write_off'"
+    " JOIN entry e ON e.source_type = 'break' AND e.source_id = b.id AND e.kind IN ('write_off', 'write_off_undone')"
     " JOIN leg l ON l.entry_id = e.id AND l.account = :receivable"
     " WHERE b.carrier_file_id = :file_id AND b.kind IN ('amount', 'fee', 'remittance')"
+    # Given up as not charged, and still the file tells that it was.
+    " OR b.kind IN ('missing_at_carrier', 'status') AND EXISTS (SELECT 1 FROM attempt a JOIN carrier_match m"
+    " ON m.attempt_id = a.id AND m.said = 'charged' AND m.carrier_file_id = :file_id"
+    " WHERE a.payment_id = b.payment_id)"
 )
 
 # Which entries belong to an order: those of its charge, or of what it gave back.

@@ -56,6 +56,7 @@ ACCOUNTS = {
     EntryKind.DISPUTE_LOST: ("dispute_held", "refund_clearing"),
     EntryKind.DISPUTE_FEE: (MERCHANT, "dispute_fee"),
     EntryKind.WRITE_OFF: ("write_off", RECEIVABLE),
+    EntryKind.WRITE_OFF_UNDONE: (RECEIVABLE, "write_off"),
 }
 NEVER_IN_ESCROW = {EntryKind.HOLD, EntryKind.HOLD_ENDED, EntryKind.ESCROW_RELEASED, EntryKind.DISPUTE_FEE}
 
@@ -146,6 +147,7 @@ def test_an_entry_names_its_source_its_payment_and_its_mode(kind: EntryKind, sou
         (EntryKind.HOLD, EntryKind.HOLD_ENDED),
         (EntryKind.CAPTURE, EntryKind.REFUND_CREATED, EntryKind.REFUND_SUCCEEDED),
         (EntryKind.REFUND_CREATED, EntryKind.REFUND_FAILED),
+        (EntryKind.WRITE_OFF, EntryKind.WRITE_OFF_UNDONE),
         (EntryKind.DISPUTE_OPENED, EntryKind.DISPUTE_WON),
         (EntryKind.CAPTURE, EntryKind.DISPUTE_OPENED, EntryKind.DISPUTE_LOST, EntryKind.REFUND_SUCCEEDED),
     ],

@@ -133,6 +133,16 @@ TAMPERINGS: dict[str, tuple[tuple[str, ...], str]] = {
         ),
         "money given back that was not taken",
     ),
+    "a write-off undone that was never booked": (
+        (
+            (
+                "INSERT INTO entry SELECT 'ent_0', 'break', 'brk_0', 'write_off_undone', mode, currency, payment_id,"
+                " at_ms FROM entry WHERE id = ?last"
+            ),
+            "INSERT INTO leg SELECT 'ent_0', n, account, -amount_minor FROM leg WHERE entry_id = ?last",
+        ),
+        "write-off undone otherwise than it was booked",
+    ),
     "a capture called late": (
         ("UPDATE entry SET kind = 'late_charge' WHERE id = ?last",),
         "captured payment without exactly one capture",
