@@ -13,6 +13,7 @@ from tests.journeys.house import CALLBACK_KEY, WAIT_S, House, a_number, house
 pytestmark = pytest.mark.journey
 
 PIN = "730916"
+WRONG_PIN = "918273"
 
 
 def over_http(world: World) -> dict[str, Any]:  # Any: TOML of a channel.
@@ -62,6 +63,7 @@ class Dialler:
         return screen.text
 
     async def makes_a_pin(self) -> None:
+        self.home.evidence.note_keys(PIN, WRONG_PIN)  # At the end they are looked for everywhere.
         await self.does(self.code)
         await self.does("6")
         await self.does(PIN)
@@ -99,7 +101,7 @@ async def test_a_wrong_pin_a_refusal_and_a_repeated_step_charge_nothing(dialler:
     asked = await home.shop.ask(dialler.phone)
     await dialler.does(dialler.code)
     await dialler.does("1")
-    assert "Nothing" in await dialler.does("918273")
+    assert "Nothing" in await dialler.does(WRONG_PIN)
     home.world.plan.add(Scripted(point="ussd.step", fault="twice", msisdn=dialler.phone, times=1))
     await dialler.does("0")
     refused = await home.shop.until_final(asked["id"])
