@@ -71,7 +71,7 @@ def texts_of(language: str) -> dict[str, str]:
 
 def changed(key: str, text: str, language: str = "en") -> dict[str, str]:
     source = SOURCES[language]
-    start = source.index(f"\n{key} = ") + 1
+    start = source.index(f"\n{key} = ", source.index("[texts]")) + 1
     end = source.index("\n", start)
     return {**SOURCES, language: f'{source[:start]}{key} = "{text}"{source[end:]}'}
 
