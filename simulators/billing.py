@@ -279,7 +279,7 @@ class Billing:
     def _hold(self, transaction: Transaction, fault: Fault | None, *, hidden: bool) -> None:
         transaction.hidden = hidden
         correlator = transaction.order.correlator
-        after_s = self.settings.late_after_s if fault is None or fault.seconds is None else fault.seconds
+        after_s = seconds_of(fault, self.settings.late_after_s)
         timer = None
         if after_s is not None:
             timer = asyncio.get_running_loop().call_later(after_s, self.execute_late, correlator)

@@ -298,7 +298,7 @@ class Camara:
     def _hold(self, item: Item, fault: Fault | None, *, is_hidden: bool, is_silent: bool) -> None:
         item.hidden = is_hidden
         correlator = item.order.correlator or item.id
-        after_s = self.settings.late_after_s if fault is None or fault.seconds is None else fault.seconds
+        after_s = seconds_of(fault, self.settings.late_after_s)
         timer = None
         if is_silent:
             self._quiet.add(correlator)

@@ -5,12 +5,14 @@ Order: what control set for the number, then the script, then the number's last 
 """
 
 from collections import Counter
+from typing import TypeVar
 
 import msgspec
 
 from simulators.chance import draw
 
 SCRIPT_MAX = 1000
+Default = TypeVar("Default", bound=float | None)
 
 BILLING_FAULTS = frozenset(
     {
@@ -306,7 +308,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """For faults that wait: how long; without it the simulator's own default."""
 
 
-def seconds_of(fault: Fault | None, default: float) -> float:
+def seconds_of(fault: Fault | None, default: Default) -> float | Default:
     """How long it waits: as it was set, else *default*."""
     return default if fault is None or fault.seconds is None else fault.seconds
 

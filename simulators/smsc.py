@@ -11,7 +11,7 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import Protocol
 
-from simulators.faults import Fault, FaultPlan
+from simulators.faults import Fault, FaultPlan, seconds_of
 from simulators.journal import Journal
 from simulators.smsc_link import Link
 from simulators.smsc_messages import (
@@ -253,13 +253,12 @@ class Smsc:
     def _respond(self, link: Link, submit: Submit, shown: str, fault: Fault | None) -> None:
         loop, settings = asyncio.get_running_loop(), self.settings
         name = fault.name if fault else ""
-        seconds = fault.seconds if fault else None
         if name == "no_response":
             return
         if name == "late_response":
-            loop.call_later(seconds or settings.late_response_s, link.respond, submit, ROK, shown)
+            loop.call_later(seconds_of(fault, settings.late_response_s), link.respond, submit, ROK, shown)
         elif name == "receipt_first":
-            loop.call_later(seconds or settings.receipt_lead_s, link.respond, submit, ROK, shown)
+            loop.call_later(seconds_of(fault, settings.receipt_lead_s), link.respond, submit, ROK, shown)
         elif name == "half_pdu":
             link.respond_half(submit, shown)
         elif name == "garbage":
@@ -267,7 +266,7 @@ class Smsc:
         elif name == "reset":
             link.reset()
         elif name == "freeze":
-            link.freeze(seconds or settings.freeze_s)
+            link.freeze(seconds_of(fault, settings.freeze_s))
         else:
             link.respond(submit, ROK, shown)
 
@@ -298,7 +297,7 @@ class Smsc:
             return
         delay_s = self.settings.receipt_delay_s
         if name == "late":
-            delay_s = (fault.seconds if fault else None) or self.settings.receipt_late_s
+            delay_s = seconds_of(fault, self.settings.receipt_late_s)
         for _ in range(1 + (name == "twice")):
             self._queue_later(delay_s, receipt_of(message, self.settings.message_ids))
 

@@ -17,7 +17,7 @@ import msgspec
 from aiohttp import web
 
 from simulators import twilio_wire as wire
-from simulators.faults import Fault, FaultPlan
+from simulators.faults import Fault, FaultPlan, seconds_of
 from simulators.journal import Journal
 from simulators.twilio_calls import Calls, Signed
 from simulators.twilio_wire import Message, RequestError
@@ -189,7 +189,7 @@ class Twilio:
         if name == "error_after":
             raise RequestError(wire.BROKEN)
         if name == "slow":
-            await asyncio.sleep((fault.seconds if fault else None) or self.settings.slow_s)
+            await asyncio.sleep(seconds_of(fault, self.settings.slow_s))
         if name == "garbage":
             return web.Response(text="<html>Created</html>", status=201)
         if name == "reset":
@@ -213,7 +213,7 @@ class Twilio:
         fault = self._plan.pick("twilio.status", message.to)
         name = fault.name if fault else ""
         steps = {"never": [], "twice": ["sent", message.status, message.status], "disordered": [message.status, "sent"]}
-        late_s = (fault.seconds if fault else None) or self.settings.late_s
+        late_s = seconds_of(fault, self.settings.late_s)
         await asyncio.sleep(late_s if name == "late" else self.settings.status_delay_s)
         for status in steps.get(name, ["sent", message.status]):
             form = wire.status_form(message, self.settings.account_sid, status)
@@ -272,7 +272,7 @@ class Twilio:
     async def _hand_in(self, message: Message, fault: Fault | None) -> None:
         name = fault.name if fault else ""
         if name == "late":
-            await asyncio.sleep((fault.seconds if fault else None) or self.settings.late_s)
+            await asyncio.sleep(seconds_of(fault, self.settings.late_s))
         form = wire.incoming_form(message, self.settings.account_sid)
         for _ in range(1 + (name == "twice")):
             await self.calls.hand_in(self.webhook_url, form, what="mo", signed=SIGNED.get(name, "rightly"))

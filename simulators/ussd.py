@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from simulators.faults import Fault, FaultPlan
+from simulators.faults import FaultPlan, seconds_of
 from simulators.journal import Journal
 
 NETWORK_ERROR = "Connection problem or invalid MMI code."
@@ -181,7 +181,7 @@ class Ussd:
         self._journal.write("step", session=session.id, step=kind, number=step.number, fault=name or None)
         self._wait(session, self.settings.answer_s, "no answer")
         session.loses_answer = name == "answer_lost"
-        session.delay_s = _seconds(fault, self.settings.late_s) if name == "late" else 0.0
+        session.delay_s = seconds_of(fault, self.settings.late_s) if name == "late" else 0.0
         session.awaited = 1 + (name in ("twice", "out_of_order"))
         session.way.hand_over(session, step)
         if session.awaited > 1:
@@ -189,7 +189,7 @@ class Ussd:
         if name in ("dropped", "vanished", "timeout"):
             # In the loop's next turn at the earliest: the step itself is on its way before its phone is gone.
             by = {"dropped": "phone", "timeout": "network"}.get(name)
-            asyncio.get_running_loop().call_later(_seconds(fault, 0.0), self._gone, session, by)
+            asyncio.get_running_loop().call_later(seconds_of(fault, 0.0), self._gone, session, by)
 
     def _gone(self, session: Session, by: str | None) -> None:
         if self._sessions.get(session.msisdn) is session:
@@ -263,7 +263,3 @@ class Ussd:
         self._over[session.msisdn, session.number] = None
         if len(self._over) > OVER_MAX:
             self._over.popitem(last=False)
-
-
-def _seconds(fault: Fault | None, otherwise: float) -> float:
-    return otherwise if fault is None or fault.seconds is None else fault.seconds

@@ -372,7 +372,7 @@ class Wallet:
     def _hold(self, transaction: Transaction, fault: Fault | None, *, is_hidden: bool, is_silent: bool) -> None:
         transaction.hidden = is_hidden
         correlator = transaction.order.correlator
-        after_s = self.settings.late_after_s if fault is None or fault.seconds is None else fault.seconds
+        after_s = seconds_of(fault, self.settings.late_after_s)
         timer = None
         if is_silent:
             self._quiet.add(correlator)
