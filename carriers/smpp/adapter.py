@@ -5,15 +5,14 @@ connection is in `link`, texts out are in `mt`, what phones and networks say in 
 sends anything twice by itself: it says what is known of a text, and whether it may be tried again.
 """
 
-import asyncio
 import random
 from collections.abc import Callable, Sequence
 
 from carriers.base import LinkCounts, Mt, Refused, Route, Sink, SubmitResult
-from carriers.smpp.bind import Bind
+from carriers.smpp.bind import Bind, ready
 from carriers.smpp.inbound import Inbound
 from carriers.smpp.link import Link
-from carriers.smpp.mt import RETRY_AFTER_S, Composer
+from carriers.smpp.mt import Composer
 from carriers.smpp.settings import Settings
 from gateway import failpoints
 
@@ -38,7 +37,6 @@ class Bearer:
         self._now_ms = now_ms
         # By chance, so that a restart does not take up the numbers of texts whose parts are still on their way.
         self._composer = Composer(settings, first_reference=random.randrange(0x100))
-        self._tasks: set[asyncio.Task[None]] = set()
         self._bind = Bind(carrier, settings, now_ms=now_ms, on_up=on_up, counters=self.counters)
 
     def routes(self) -> Sequence[Route]:
@@ -50,20 +48,13 @@ class Bearer:
 
     def counts(self) -> LinkCounts:
         """Since the process began, and how the link stands now."""
-        link, counters = self._bind.link, self.counters
-        counters.window_size = self._settings.window
-        counters.window_used = 0 if link is None else link.window_used
-        counters.up_since_ms = link.bound_at_ms if link is not None and link.is_bound() else None
-        return counters
+        return self._bind.counts()
 
     async def submit(self, message: Mt) -> SubmitResult:
         """Send *message*; ends within `hard_timeout_s`."""
-        link, now_ms = self._bind.link, self._now_ms()
-        if link is None or not link.is_bound():
-            return Refused(code="not_bound", detail="no link", retryable=True, retry_after_s=RETRY_AFTER_S)
-        if link.is_full() or not link.is_up():
-            detail = "too many texts wait, or the SMSC wants a pause"
-            return Refused(code="no_room", detail=detail, retryable=True, retry_after_s=link.retry_after_s())
+        link, now_ms = ready(self._bind.link, "texts"), self._now_ms()
+        if isinstance(link, Refused):
+            return link
         if message.valid_until_ms is not None and message.valid_until_ms <= now_ms:
             return Refused(code="expired", detail="its time was over before it was sent", retryable=False)
         try:
@@ -88,13 +79,7 @@ class Bearer:
                 now_ms=self._now_ms,
                 answer=link.answer,
                 counters=self.counters,
-                tasks=self._tasks,
+                tasks=self._bind.tasks,
             )
 
-        try:
-            await self._bind.keep(incoming)
-        finally:
-            # What is still on its way into the sink has lost the link that it would be acknowledged on.
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._bind.keep(incoming)

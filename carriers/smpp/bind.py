@@ -1,4 +1,4 @@
-"""One bind to an SMSC, made again whenever it ends, until the gateway stops."""
+"""One bind to an SMSC, made again whenever it ends, until the gateway stops; what every adapter of one needs of it."""
 
 import asyncio
 import logging
@@ -6,9 +6,10 @@ import random
 import ssl
 from collections.abc import Callable
 
-from carriers.base import LinkCounts
+from carriers.base import LinkCounts, Refused
 from carriers.smpp.incoming import Incoming
 from carriers.smpp.link import Link
+from carriers.smpp.mt import RETRY_AFTER_S
 from carriers.smpp.pace import Backoff
 from carriers.smpp.settings import Settings
 
@@ -28,6 +29,8 @@ class Bind:
         counters: LinkCounts,
     ) -> None:
         self.link: Link | None = None
+        self.tasks: set[asyncio.Task[None]] = set()
+        """What is on its way from the SMSC into the sink."""
         self._carrier = carrier
         self._settings = settings
         self._now_ms = now_ms
@@ -38,6 +41,14 @@ class Bind:
     def is_up(self) -> bool:
         """Bound, and not told by the SMSC to pause."""
         return self.link is not None and self.link.is_up()
+
+    def counts(self) -> LinkCounts:
+        """Since the process began, and how the link stands now."""
+        link, counters = self.link, self._counters
+        counters.window_size = self._settings.window
+        counters.window_used = 0 if link is None else link.window_used
+        counters.up_since_ms = link.bound_at_ms if link is not None and link.is_bound() else None
+        return counters
 
     async def keep(self, incoming: Callable[[Link], Incoming]) -> None:
         """Until cancelled; then let what is under way end, unbind and close."""
@@ -53,8 +64,14 @@ class Bind:
                 await asyncio.sleep(delay_s)
         finally:
             link, self.link = self.link, None
-            if link is not None:
-                await link.leave()
+            try:
+                if link is not None:
+                    await link.leave()
+            finally:
+                # What is still on its way into the sink has lost the link that it would be acknowledged on.
+                for task in self.tasks:
+                    task.cancel()
+                await asyncio.gather(*self.tasks, return_exceptions=True)
 
     async def _connected(self, incoming: Callable[[Link], Incoming]) -> Link | None:
         settings = self._settings
@@ -79,6 +96,16 @@ class Bind:
         bound_for_s = 0.0 if bound_at is None else asyncio.get_running_loop().time() - bound_at
         status = link.bind_status if link is not None else 0
         return backoff.next_delay_s(bound_for_s=bound_for_s, bind_status=status, chance=random.random())
+
+
+def ready(link: Link | None, what: str) -> Link | Refused:
+    """*link* if it has room for one more of *what* (in the plural), else why nothing is sent."""
+    if link is None or not link.is_bound():
+        return Refused(code="not_bound", detail="no link", retryable=True, retry_after_s=RETRY_AFTER_S)
+    if link.is_full() or not link.is_up():
+        detail = f"too many {what} wait, or the SMSC wants a pause"
+        return Refused(code="no_room", detail=detail, retryable=True, retry_after_s=link.retry_after_s())
+    return link
 
 
 def _tls(settings: Settings) -> ssl.SSLContext:

@@ -13,9 +13,8 @@ from functools import partial
 from msgspec.structs import replace
 
 from carriers import base
-from carriers.smpp.bind import Bind
+from carriers.smpp.bind import Bind, ready
 from carriers.smpp.link import Link
-from carriers.smpp.mt import RETRY_AFTER_S
 from carriers.ussd import Asker
 from carriers.ussd_smpp.dialect import Dialog, screen
 from carriers.ussd_smpp.dialogs import Dialogs
@@ -46,7 +45,6 @@ class UssdChannel:
         self._carrier = carrier
         self._settings = settings
         self._now_ms = now_ms
-        self._tasks: set[asyncio.Task[None]] = set()
         self._bind = Bind(carrier, bind, now_ms=now_ms, on_up=on_up, counters=self.counters)
         # By chance, so that after a restart no id is that of a session which a phone still looks at.
         self._dialogs = Dialogs(
@@ -70,11 +68,7 @@ class UssdChannel:
 
     def counts(self) -> base.LinkCounts:
         """Since the process began, and how the link stands now."""
-        link, counters = self._bind.link, self.counters
-        counters.window_size = self._settings.window
-        counters.window_used = 0 if link is None else link.window_used
-        counters.up_since_ms = link.bound_at_ms if link is not None and link.is_bound() else None
-        return counters
+        return self._bind.counts()
 
     async def run(self, sink: base.UssdSink) -> None:
         """Keep one bind until cancelled; then let what is under way end, unbind and close."""
@@ -90,16 +84,12 @@ class UssdChannel:
                 show=partial(self._show, link),
                 now_ms=self._now_ms,
                 counters=self.counters,
-                tasks=self._tasks,
+                tasks=self._bind.tasks,
             )
 
         try:
             await self._bind.keep(incoming)
         finally:
-            # What is still on its way into the sink has lost the link that it would be acknowledged on.
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._asker.close()
 
     async def push(self, ask: base.UssdAsk) -> base.SubmitResult:
@@ -125,12 +115,10 @@ class UssdChannel:
             log.warning("%s: the screen of %r: %s", self._carrier, dialog, result.detail)
 
     async def _send(self, link: Link | None, dialog: Dialog, answer: base.UssdAnswer) -> base.SubmitResult:
-        if link is None or not link.is_bound():
-            return base.Refused(code="not_bound", detail="no link", retryable=True, retry_after_s=RETRY_AFTER_S)
-        if link.is_full() or not link.is_up():
-            detail = "too many screens wait, or the SMSC wants a pause"
-            return base.Refused(code="no_room", detail=detail, retryable=True, retry_after_s=link.retry_after_s())
-        transfer = link.send([screen(dialog, answer.text, self._settings, goes_on=answer.goes_on)])
+        way = ready(link, "screens")
+        if isinstance(way, base.Refused):
+            return way
+        transfer = way.send([screen(dialog, answer.text, self._settings, goes_on=answer.goes_on)])
         transfer.at_ms = self._now_ms()
         self._dialogs.sent(dialog, transfer.done)
         return await transfer.done
