@@ -4,16 +4,11 @@ STOP acts at once and in doubt on everything: a word that is no shop's keyword s
 the asks that wait in a lane, so it is queued, if only mute, even for a phone that has had its share of answers.
 """
 
-from typing import NamedTuple
-
 from gateway.core.keywords import Start, Stop
-from gateway.core.payment import ConsumerStopped
 from gateway.engine.inbox import Inbound
 from gateway.engine.loop_guard import BEYOND_FOR_STOP
-from gateway.engine.opt_outs import stop_all
+from gateway.engine.opt_outs import start_all, stop_all, stop_shop
 from gateway.store.queries import MerchantRow, merchant_by_keyword
-from gateway.store.rows import Consumer
-from gateway.store.unit import Unit
 
 
 def stop(inbound: Inbound) -> None:
@@ -26,45 +21,13 @@ def stop(inbound: Inbound) -> None:
         _stop_shop(inbound, merchant, command.scope)
 
 
-class Stopped(NamedTuple):
-    """How many requests it closed, and whether anything is different now."""
-
-    closed: int
-    is_news: bool
-
-
-def stop_everybody(unit: Unit, consumer: Consumer, said_id: str) -> Stopped:
-    """No shop may ask this phone from now on, and what waits is closed. *said_id*: by what the owner said it."""
-    was_stopped = consumer.stopped_at_ms is not None
-    closed = stop_all(unit, consumer, said_id)
-    return Stopped(closed, not was_stopped or closed > 0)
-
-
-def stop_one(unit: Unit, consumer: Consumer, merchant_id: str, said_id: str) -> Stopped:
-    """The same for one shop."""
-    shops = unit.shop_stops(consumer.id)
-    waiting = [one for one in unit.waiting(consumer.id) if one.merchant_id == merchant_id]
-    is_news = merchant_id not in shops or bool(waiting)
-    shops.add(merchant_id)
-    for payment in waiting:
-        unit.decide(payment.id, ConsumerStopped(at_ms=unit.now_ms, mo_id=said_id))
-    return Stopped(len(waiting), is_news)
-
-
-def start_everybody(unit: Unit, consumer: Consumer) -> None:
-    """Lift every stop."""
-    consumer.stopped_at_ms = None
-    unit.touch(consumer)
-    unit.shop_stops(consumer.id).clear()
-
-
 def _stop_all(inbound: Inbound) -> None:
-    stopped = stop_everybody(inbound.unit, inbound.consumer, inbound.mo_id)
+    stopped = stop_all(inbound.unit, inbound.consumer, inbound.mo_id)
     _confirm(inbound, "stopped", {"count": str(stopped.closed)}, is_news=stopped.is_news)
 
 
 def _stop_shop(inbound: Inbound, merchant: MerchantRow, keyword: str) -> None:
-    stopped = stop_one(inbound.unit, inbound.consumer, merchant.id, inbound.mo_id)
+    stopped = stop_shop(inbound.unit, inbound.consumer, merchant.id, inbound.mo_id)
     fields = {"shop": merchant.shop, "keyword": keyword, "count": str(stopped.closed)}
     _confirm(inbound, "stopped_shop", fields, is_news=stopped.is_news, merchant_id=merchant.id)
 
@@ -88,7 +51,7 @@ def start(inbound: Inbound) -> None:
     command = inbound.reply.command
     assert isinstance(command, Start)
     if not command.scope:
-        start_everybody(inbound.unit, inbound.consumer)
+        start_all(inbound.unit, inbound.consumer)
         inbound.answer("started")
         return
     merchant = merchant_by_keyword(inbound.unit.conn, command.scope)

@@ -9,13 +9,13 @@ from gateway.consumer.disputes import is_disputed
 from gateway.consumer.limits import present_limit, set_limit
 from gateway.consumer.orders import order
 from gateway.consumer.record import statement_line
-from gateway.consumer.stops import Stopped, start_everybody, stop_everybody, stop_one
 from gateway.consumer.ussd_visit import Visit
 from gateway.core import pins, ussd
 from gateway.core.asks import WORST_CASE
 from gateway.core.money import Money, parse_amount
 from gateway.core.statement import receipt_fields
 from gateway.core.ussd import Act, Place, Screen
+from gateway.engine.opt_outs import Stopped, start_all, stop_all, stop_shop
 from gateway.store.bars import is_locked
 from gateway.store.queries import MerchantRow, merchant_by_keyword
 
@@ -148,7 +148,7 @@ def _choose_language(visit: Visit, place: Place, act: ussd.ChooseLanguage) -> Pl
 
 
 def _stop_all(visit: Visit, place: Place, act: ussd.StopAll) -> Place:
-    stopped = stop_everybody(visit.unit, visit.consumer, visit.session.id)
+    stopped = stop_all(visit.unit, visit.consumer, visit.session.id)
     _end_asks(visit, "stopped", stopped)
     return _told("stopped", count=stopped.closed)
 
@@ -157,7 +157,7 @@ def _stop_shop(visit: Visit, place: Place, act: ussd.StopShop) -> Place:
     merchant = _merchant(visit, act.keyword)
     if merchant is None:
         return Place(screen=Screen.STOP_SHOP, text="stop_shop_unknown")
-    stopped = stop_one(visit.unit, visit.consumer, merchant.id, visit.session.id)
+    stopped = stop_shop(visit.unit, visit.consumer, merchant.id, visit.session.id)
     _end_asks(visit, "stopped_shop", stopped, merchant.id)
     return _told("stopped_shop", shop=merchant.shop, count=stopped.closed)
 
@@ -177,7 +177,7 @@ def _end_asks(visit: Visit, template: str, stopped: Stopped, merchant_id: str = 
 
 
 def _start_all(visit: Visit, place: Place, act: ussd.StartAll) -> Place:
-    start_everybody(visit.unit, visit.consumer)
+    start_all(visit.unit, visit.consumer)
     return _told("started")
 
 
