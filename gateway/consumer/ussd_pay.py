@@ -6,6 +6,8 @@ lock the PIN besides. A consent goes through the same event as one by text. What
 
 import hmac
 
+from msgspec.structs import replace
+
 from gateway.consumer.ussd_visit import Visit
 from gateway.core import pins
 from gateway.core.caps import NO_TERMS
@@ -26,9 +28,6 @@ def consent(visit: Visit, place: Place, act: Consent) -> Place:
     payment = visit.waits(act.payment_id)
     if payment is None:
         return CLOSED
-    barred = _barred(visit)
-    if barred is not None:
-        return barred
     if act.wants == "pin":
         wrong = judge_pin(visit, act.secret, _asked_again(payment, "pay_wrong_pin"), payment)
     else:
@@ -71,12 +70,12 @@ def refuse(visit: Visit, place: Place, act: Refuse) -> Place:
 def judge_pin(visit: Visit, typed: str, again: Place, payment: Payment | None = None) -> Place | None:
     """None if *typed* is the PIN; else where it leads, *again* while there are tries left."""
     unit, keys = visit.unit, visit.unit.policy.pin_keys
-    pin = visit.pin()
-    if pin is None:
-        return again
     barred = _barred(visit)
     if barred is not None:
         return barred
+    pin = visit.pin()
+    if pin is None:
+        return again
     if pins.is_right(pin, keys, typed):
         if pin.tries or pin.ends_at_ms is not None or pin.key != pins.key_id(keys[0]):
             unit.ussd.keep_pin(pins.after_right(pin, keys, typed))
@@ -100,11 +99,14 @@ def _barred(visit: Visit) -> Place | None:
     until_ms = visit.consumer.locked_until_ms
     if is_locked(visit.unit, visit.consumer):
         return Place(screen=Screen.OVER, text="phone_locked", until_ms=until_ms or 0)
-    pin = visit.pin()
-    return pin_locked(pin) if pin is not None and pin.is_locked(visit.unit.now_ms) else None
+    pin = visit.locked_pin()
+    return None if pin is None else pin_locked(pin)
 
 
 def _judge_code(visit: Visit, typed: str, payment: Payment) -> Place | None:
+    barred = _barred(visit)
+    if barred is not None:
+        return barred
     right = derived(visit.unit.policy.code_key_of(payment), payment)
     if hmac.compare_digest(right, typed):
         return None
@@ -140,4 +142,4 @@ def _with_tries(again: Place, left: int, visit: Visit, payment: Payment | None) 
     if payment is not None:
         [counted] = visit.unit.current([payment.id])
         left = min(left, visit.unit.policy.rules[payment.carrier].wrong_codes_max - counted.wrong_codes)
-    return Place(screen=again.screen, text=again.text, payment_id=again.payment_id, minor=again.minor, count=left)
+    return replace(again, count=left)

@@ -83,10 +83,10 @@ def _pay(visit: Visit, place: Place) -> Shown:
     payment = visit.waits(place.payment_id)
     if payment is None:
         return show(visit, ussd_pay.CLOSED)
-    pin = visit.pin()
-    if pin is not None and pin.is_locked(visit.unit.now_ms):
-        return show(visit, ussd_pay.pin_locked(pin))
-    wants = "code" if pin is None else "pin"
+    locked = visit.locked_pin()
+    if locked is not None:
+        return show(visit, ussd_pay.pin_locked(locked))
+    wants = "code" if visit.pin() is None else "pin"
     key = place.text if place.text.endswith(wants) else f"pay_{wants}"
     return _filled(visit, replace(place, wants=wants), key)
 
@@ -126,9 +126,9 @@ def _limit(visit: Visit, place: Place) -> Shown:
 
 def _secret(visit: Visit, place: Place) -> Shown:
     """A screen that wants the PIN is no use while it is locked."""
-    pin = visit.pin()
-    if pin is not None and pin.is_locked(visit.unit.now_ms):
-        return show(visit, ussd_pay.pin_locked(pin))
+    locked = visit.locked_pin()
+    if locked is not None:
+        return show(visit, ussd_pay.pin_locked(locked))
     return _filled(visit, place, place.text or place.screen.value)
 
 

@@ -79,6 +79,11 @@ class Visit:
         """The PIN that holds."""
         return present(self.unit.ussd.pin(self.consumer.id), self.unit.policy.pin_keys, self.unit.now_ms)
 
+    def locked_pin(self) -> Pin | None:
+        """The PIN, while wrong ones have locked it."""
+        pin = self.pin()
+        return pin if pin is not None and pin.is_locked(self.unit.now_ms) else None
+
     def facts(self) -> Facts:
         return Facts(waiting=tuple(payment.id for payment in self.waiting()), has_pin=self.pin() is not None)
 

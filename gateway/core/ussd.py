@@ -8,7 +8,7 @@ Digits that choose are one or two, digits of a PIN or a code four to six: no inp
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -152,11 +152,7 @@ class Act:
 class Consent(Act):
     payment_id: str
     wants: str
-    secret: str
-
-    def __repr__(self) -> str:
-        """Fit for a log."""
-        return f"Consent({self.payment_id})"
+    secret: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +189,7 @@ class SetLimit(Act):
 @dataclass(frozen=True, slots=True)
 class RaiseLimit(Act):
     minor: int
-    secret: str
-
-    def __repr__(self) -> str:
-        """Fit for a log."""
-        return f"RaiseLimit({self.minor})"
+    secret: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,11 +197,7 @@ class PinAct(Act):
     """`screen` says which of the PINs was typed."""
 
     screen: Screen
-    secret: str
-
-    def __repr__(self) -> str:
-        """Fit for a log."""
-        return f"PinAct({self.screen})"
+    secret: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
