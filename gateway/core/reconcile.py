@@ -76,11 +76,11 @@ def meant(row: Row, named: Ours, siblings: Collection[Ours], told: Collection[st
         wanted, taken = "reverse" if row.said is Said.REVERSED else "refund", _taken(named, of_charge)
         is_whole = row.amount_minor == taken.amount_minor
         # Who has one word for both means whatever we ordered; but not what was refused to us, if all has gone back.
+        is_all = is_whole and row.said is Said.REVERSED
         found = [
             one
             for one in of_charge
-            if one.kind == "reverse"
-            or (one.kind == "refund" and not (one.status == "failed" and is_whole and row.said is Said.REVERSED))
+            if one.gives_back and not (is_all and one.kind == "refund" and one.status == "failed")
         ]
         # What was declined and ordered again has a twin: the one that was carried out.
         found.sort(

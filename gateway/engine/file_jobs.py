@@ -254,14 +254,9 @@ class MatchRows:
 
     def _settle_missing(self, unit: Unit, row: Row, order: Ours, found: Found, *, is_new: bool) -> None:
         missed = break_id(BreakKind.MISSING_AT_CARRIER, order.payment_id, untold_words(order))
-        table = tables.open_break
-        was = unit.conn.execute(
-            update(table)
-            .where(table.c.id == missed, table.c.resolved_at_ms.is_(None))
-            .values(resolved_at_ms=unit.now_ms, resolved_by="reconcile", resolution=f"told in {self.file.name}")
-        )
+        was_missed = settle_breaks(unit.conn, [missed], f"told in {self.file.name}", unit.now_ms)
         undone_minor = undo(unit, order, missed) if order.is_given_up and is_new else 0
-        if was.rowcount or undone_minor:
+        if was_missed or undone_minor:
             words = f"{row.said} {order.id}: an earlier file should have told it"
             words += "; it was written off, and is owed again" if undone_minor else ""
             self._break(unit, row, order, BreakKind.LATE, words, found, undone_minor)

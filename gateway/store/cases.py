@@ -82,12 +82,14 @@ def open_case(conn: Connection, name: str, case_id: str) -> Case:
     return _case(name, found)
 
 
-def settle_breaks(conn: Connection, ids: Sequence[str], words: str, now_ms: int) -> None:
-    """What a carrier's file explained needs no person any more."""
+def settle_breaks(conn: Connection, ids: Sequence[str], words: str, now_ms: int) -> int:
+    """What a carrier's file explained needs no person any more. Return how many of the breaks were open."""
+    if not ids:
+        return 0
     table = TABLES["break"]
     settled = {"resolved_at_ms": now_ms, "resolved_by": "reconcile", "resolution": words}
-    if ids:
-        conn.execute(update(table).where(table.c.id.in_(ids), table.c.resolved_at_ms.is_(None)).values(**settled))
+    still_open = update(table).where(table.c.id.in_(ids), table.c.resolved_at_ms.is_(None))
+    return conn.execute(still_open.values(**settled)).rowcount
 
 
 def resolve(conn: Connection, name: str, case_id: str, *, by: str, note: str, now_ms: int) -> Case:
