@@ -21,6 +21,13 @@ from gateway.store.unit import Needs, Unit
 WAIT_S = 20.0
 
 
+class Always:
+    """A lane's grant that never ends."""
+
+    def may_start(self, hard_timeout_s: float) -> bool:
+        return True
+
+
 class Steady:
     """A steady clock that stands until it is moved."""
 

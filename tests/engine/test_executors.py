@@ -12,17 +12,11 @@ from gateway.engine.refund_jobs import RefundDone
 from gateway.store.engine import connect
 from gateway.store.queries import is_taken_back
 from gateway.store.unit import Needs
+from tests.engine.lane_bench import Always
 from tests.store.bench import Odd, a_captured_payment, a_store, applied, rows
 from tests.store.refund_bench import refunded
 
 MSISDN = "+254700000001"
-
-
-class Owned:
-    """The lane is held."""
-
-    def may_start(self, hard_timeout_s: float) -> bool:
-        return True
 
 
 def charged_at(biller: loopback.Biller, payment: Payment) -> None:
@@ -57,7 +51,7 @@ def test_a_refund_does_not_leave_once_the_carrier_took_all_back(
             event = ChargeTakenBack(at_ms=payment.updated_at_ms, attempt_id=payment.attempt_id or "")
             applied(store, Odd(lambda unit: unit.decide(payment.id, event), Needs(payment_ids=(payment.id,))))
         executor = OrderExecutor(biller, number, is_gone, lambda: 0, concurrency=1)
-        done = asyncio.run(executor.run(order, Owned()))
+        done = asyncio.run(executor.run(order, Always()))
         assert isinstance(done, RefundDone)
         applied(store, done)
     reads.dispose()

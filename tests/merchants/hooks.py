@@ -8,14 +8,8 @@ from merchants.deliveries import WebhookDone
 from merchants.replaying import ReplayDone
 from merchants.webhooks import WebhookExecutor
 from simulators.merchant import Merchant
+from tests.engine.lane_bench import Always
 from tests.merchants.shop import Json, Shop
-
-
-class Always:
-    """A lane's grant that never ends."""
-
-    def may_start(self, hard_timeout_s: float) -> bool:
-        return True
 
 
 async def an_endpoint(shop: Shop, sink: Merchant, **fields: Any) -> str:

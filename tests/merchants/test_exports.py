@@ -21,19 +21,13 @@ from gateway.store.queries import payment_row
 from merchants import export_lane
 from merchants.export_jobs import EXPORTS_MAX
 from merchants.export_lane import ExportExecutor, next_chunk
+from tests.engine.lane_bench import Always
 from tests.merchants.shop import Answered, Json, Shop, in_batch
 
 PAYMENTS = 2_500
 TURNS_MAX = 50
 
 T = TypeVar("T")
-
-
-class Always:
-    """A lane's grant that never ends."""
-
-    def may_start(self, hard_timeout_s: float) -> bool:
-        return True
 
 
 GRANT = Always()

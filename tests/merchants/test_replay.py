@@ -17,7 +17,8 @@ from merchants.replay import EVENT_REPLAYS_MAX, RANGE_MAX
 from merchants.sending import SILENCES_MAX, SPARED_FOR_S
 from merchants.webhooks import WebhookExecutor
 from simulators.merchant import Answer, Merchant
-from tests.merchants.hooks import Always, an_endpoint, attempts, deliver, replay
+from tests.engine.lane_bench import Always
+from tests.merchants.hooks import an_endpoint, attempts, deliver, replay
 from tests.merchants.shop import Answered, Json, Shop, in_batch
 
 

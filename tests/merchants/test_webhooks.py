@@ -15,7 +15,8 @@ from merchants.deliveries import LADDER_S, Outcome
 from merchants.sending import SILENCES_MAX, SPARED_FOR_S, Silences
 from merchants.webhooks import WebhookExecutor
 from simulators.merchant import Answer, Merchant
-from tests.merchants.hooks import Always, an_endpoint, deliver, deliveries, tried
+from tests.engine.lane_bench import Always
+from tests.merchants.hooks import an_endpoint, deliver, deliveries, tried
 from tests.merchants.shop import Shop
 
 

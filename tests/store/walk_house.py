@@ -35,6 +35,7 @@ from gateway.store.leases import Leases
 from gateway.store.outbox import LanePlan, OutboxRow
 from gateway.store.queries import is_taken_back, payment_from_row
 from gateway.store.unit import Policy, Unit
+from tests.engine.lane_bench import Always
 from tests.store.bench import POLICY, Odd, applied
 from tests.store.walk_truth import Bank, Carrier, Mood
 
@@ -216,13 +217,6 @@ class _Uuids:
     def uuid7(self) -> uuid_utils.UUID:
         self._latest_ns = max(self._latest_ns + 1_000_000, self._house.now_ms() * 1_000_000)
         return uuid_utils.uuid7(nanoseconds=self._latest_ns)
-
-
-class Always:
-    """The lane is held."""
-
-    def may_start(self, hard_timeout_s: float) -> bool:
-        return True
 
 
 class Story(RuleBasedStateMachine):
