@@ -3,12 +3,14 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# Else each of the many processes that tests start compiles all its modules anew, which takes it six seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 CODE := $(wildcard alembic benchmarks carriers gateway merchants simulators tests)
 QUICK_TESTS := $(wildcard tests/core tests/house tests/carriers/smpp)
-# Two workers: the tests start processes of their own, which want a core as well.
-WORKERS ?= 2
+# Three workers on two cores: many tests wait for processes of their own. Who is done takes tests from the others.
+WORKERS ?= 3
 
 .PHONY: help
 help: ## this list
@@ -19,14 +21,14 @@ demo: setup-run ## a payment through real parts, then keep serving (make demo AR
 	@exec $(BIN)/gateway demo $(ARGS)
 
 .PHONY: test
-test: setup-test peers static ## everything: static checks, then all tests on SQLite and PostgreSQL
+test: setup-test peers chromium static ## everything: static checks, then all tests on SQLite and PostgreSQL
 	@echo "tests: all"
-	@$(BIN)/python -m pytest -q -n $(WORKERS) $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: check
 check: setup-test static ## static checks and the quick tests, in under a minute
 	@echo "tests: $(QUICK_TESTS)"
-	@$(BIN)/python -m pytest -q -n $(WORKERS) $(QUICK_TESTS) $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(QUICK_TESTS) $(ARGS)
 
 .PHONY: static
 static: setup-test
@@ -49,6 +51,10 @@ bench: setup-test ## the benchmarks, one JSON line each
 .PHONY: peers
 peers: setup-test
 	@$(BIN)/python -m tests.peers.net_smpp
+
+.PHONY: chromium
+chromium: setup-test
+	@$(BIN)/python -m tests.peers.chromium
 
 .PHONY: setup-run setup-test
 setup-run setup-test: setup-%:

@@ -61,7 +61,13 @@ base_url = "{billing}"
 user = "gateway"
 password = "secret"
 connections_max = 64
+
+[carriers.acme.ussd]
+type = "ussd_http"
+style = "form"
+path_token = "{token}"
 """
+USSD_TOKEN = secrets.token_hex(16)
 
 
 class House:
@@ -71,23 +77,22 @@ class House:
         self.world = world
         self.url = url
         self.key = key
+        self.ussd_url = f"{url}/callbacks/acme/{USSD_TOKEN}"
+        """Where an aggregator calls."""
         self._pid = pid
         self._http = http
-        self._postgres: Path | None = None
+        self._postgres: PostgresServer | None = None
 
     def measure_postgres(self, server: PostgresServer) -> None:
         """Count the CPU of this server's processes as the database's."""
-        pid_file = server.socket_folder.parent / "data" / "postmaster.pid"
-        self._postgres = Path("/proc") / pid_file.read_text().split()[0]
+        self._postgres = server
 
     def gateway_cpu_s(self) -> float:
         return _cpu_s(Path("/proc") / str(self._pid))
 
     def database_cpu_s(self) -> float:
         """0 for SQLite, which runs inside the gateway."""
-        if self._postgres is None:
-            return 0.0
-        return _cpu_s(self._postgres) + sum(_cpu_s(child) for child in _children(self._postgres))
+        return 0.0 if self._postgres is None else postgres_cpu_s(self._postgres)
 
     def gateway_rss_mb(self) -> float:
         pages = int((Path("/proc") / str(self._pid) / "statm").read_text().split()[1])
@@ -102,6 +107,13 @@ class House:
             for sample in family.samples:
                 found[sample.name] = found.get(sample.name, 0.0) + sample.value
         return found
+
+
+def postgres_cpu_s(server: PostgresServer) -> float:
+    """Of all its processes."""
+    pid_file = server.socket_folder.parent / "data" / "postmaster.pid"
+    first = Path("/proc") / pid_file.read_text().split()[0]
+    return _cpu_s(first) + sum(_cpu_s(child) for child in _children(first))
 
 
 def _cpu_s(process: Path) -> float:
@@ -133,7 +145,11 @@ async def house(database: str, folder: Path) -> AsyncIterator[House]:
         config = folder / "gateway.toml"
         config.write_text(
             CONFIG.format(
-                database=database, short_code=SHORT_CODE, smsc=world.smsc.port, billing=world.billing.server.url
+                database=database,
+                short_code=SHORT_CODE,
+                smsc=world.smsc.port,
+                billing=world.billing.server.url,
+                token=USSD_TOKEN,
             )
         )
         async with _gateway(config) as (url, pid):
@@ -145,7 +161,7 @@ async def house(database: str, folder: Path) -> AsyncIterator[House]:
 async def _gateway(config: Path) -> AsyncIterator[tuple[str, int]]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", "from gateway.cli import main; main()", "serve", "--config", str(config)),
-        env={**os.environ, "GATEWAY_CODE_KEY": secrets.token_hex(32)},
+        env={**os.environ, "GATEWAY_CODE_KEY": secrets.token_hex(32), "GATEWAY_PIN_KEY": secrets.token_hex(32)},
         stdout=asyncio.subprocess.PIPE,
     )
     try:

@@ -1,4 +1,4 @@
-"""Ten ways to tamper with big books, all planted at once, each at its own place, as somebody with all rights would.
+"""Ways to tamper with big books, all planted at once, each at its own place, as somebody with all rights would.
 
 Each names the finding by which `gateway ledger verify` must show it, with its place.
 """
@@ -19,7 +19,7 @@ PLANTED: tuple[tuple[str, int, tuple[str, ...], str], ...] = (
         "amount",
         4,
         ("UPDATE leg SET amount_minor = amount_minor * 2 WHERE entry_id = :entry",),
-        "capture differs from its payment in amount: {entry}, {payment}",
+        "capture that its attempt does not bear out: {entry}, {payment}",
     ),
     (
         "account",
@@ -66,6 +66,30 @@ PLANTED: tuple[tuple[str, int, tuple[str, ...], str], ...] = (
         32,
         (f"UPDATE balance_snapshot SET amount_minor = amount_minor - 5 WHERE account = {PENDING}",),
         "balance differs from its entries: {account} ",
+    ),
+    (
+        "balance counted twice",
+        36,
+        (f"UPDATE balance_snapshot SET position = :position - 1 WHERE account = {PENDING}",),
+        "balance that counts what it does not say: {account} ",
+    ),
+    (
+        "refund forgotten",
+        40,
+        ("UPDATE payment SET refunded_minor = 5 WHERE id = :payment",),
+        "refunded_minor differs from the refunds: {payment}",
+    ),
+    (
+        "forged entry",
+        42,
+        (
+            (
+                "INSERT INTO entry SELECT 'ent_0', 'payout', 'po_none', 'payout_failed', mode, currency, '', at_ms"
+                " FROM entry WHERE id = :entry"
+            ),
+            "INSERT INTO leg VALUES ('ent_0', 0, 'bank:main', 5), ('ent_0', 1, :account, -5)",
+        ),
+        "payout_failed that its payout does not bear out: ent_0, ",
     ),
     (
         "chain recomputed",

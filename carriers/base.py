@@ -168,8 +168,8 @@ class UssdStep(msgspec.Struct, frozen=True, kw_only=True):
     """What was typed, in order; after `begin` what was dialled behind the service code (`*384*1#`)."""
     first: int | None = None
     """Which input of the session `inputs[0]` is, counted from 0; None where the channel does not number them: then they
-    are the next ones. A channel that sends everything typed so far each time has 0 here, and `input` as the kind also
-    of the first step if something was dialled behind the service code."""
+    are the next ones, unless the same comes again at once. A channel that sends everything typed so far each time has 0
+    here, and `input` as the kind also of the first step if something was dialled behind the service code."""
     read_at_ms: int
 
 
@@ -188,6 +188,7 @@ class UssdAsk(msgspec.Struct, frozen=True, kw_only=True):
     """The first screen of a session that the gateway begins."""
 
     id: str
+    """Also of the session: its steps come with it, whatever the network calls it."""
     msisdn: str
     text: str
 
@@ -287,6 +288,25 @@ ReserveResult = Held | Declined | Pending | Unsent | Unknown
 ReleaseResult = Released | Declined | Pending | Unsent | Unknown
 HoldInquiryResult = Held | Charged | Released | Declined | NotFound | Pending | Unknown
 SubmitResult = Submitted | Refused | Unknown
+
+
+class SimSettled(Traced, frozen=True, kw_only=True):
+    """The number has had its SIM for longer than was asked."""
+
+
+class SimFresh(Traced, frozen=True, kw_only=True):
+    """The number has got another SIM within the time that was asked about."""
+
+
+class SimUnknown(Traced, frozen=True, kw_only=True):
+    """The carrier did not say. `retryable`: the same question may be answered in a moment."""
+
+    detail: str
+    retryable: bool = True
+    retry_after_s: float = 1.0
+
+
+SimResult = SimSettled | SimFresh | SimUnknown
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -415,8 +435,8 @@ class UssdChannel(Protocol):
         ...
 
     async def push(self, ask: UssdAsk) -> SubmitResult:
-        """`Submitted`: the screen is shown and the session begun, its id is `message_ids[0]`; `Refused`: the phone is
-        busy, off, or has no USSD."""
+        """`Submitted`: the network took the screen, so that it is shown or soon will be; `Refused`: the phone is busy,
+        off, or has no USSD, and nothing is shown; `Unknown`: it may be shown. Steps may come before this returns."""
         ...
 
     def is_up(self) -> bool: ...
@@ -441,6 +461,32 @@ class Biller(Protocol):
         ...
 
     async def inquire_reverse(self, order: ReverseOrder) -> InquiryResult: ...
+
+
+@runtime_checkable
+class NamingBiller(Protocol):
+    """A biller whose `carrier_reference` is not, or not only, what its carrier's files call an order by."""
+
+    def names_in_files(self, carrier_reference: str) -> tuple[str, ...]:
+        """Each by which a row may call the order that we know by *carrier_reference*."""
+        ...
+
+
+class SimSwap(Protocol):
+    """Knows whether a number has got another SIM lately."""
+
+    concurrency: int
+    """How many questions may be under way at once."""
+    timeout_s: float
+    """No question takes longer."""
+
+    async def run(self) -> None:
+        """Until cancelled; then close what is open."""
+        ...
+
+    async def check(self, msisdn: str, max_age_h: int) -> SimResult:
+        """Whether the SIM of *msisdn* was swapped in the last *max_age_h* hours."""
+        ...
 
 
 @runtime_checkable

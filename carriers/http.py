@@ -1,11 +1,9 @@
-"""What adapters over HTTP share: exact amounts, unguessable callback addresses, credentials, and what a trace may show.
+"""What adapters over HTTP share: exact amounts, credentials, and what a trace may show.
 
 It knows no operator's dialect and opens no connection.
 """
 
 import base64
-import hashlib
-import hmac
 import re
 from typing import Annotated, Final, TypeVar
 
@@ -72,11 +70,6 @@ def parse_amount(text: str, currency: str) -> Money:
 def basic(user: str, password: str) -> str:
     """The value of an Authorization header."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-
-
-def callback_token(key: bytes, carrier: str, attempt_id: str) -> str:
-    """Whoever calls the address of an attempt proves by this that the address was given to them."""
-    return hmac.new(key, f"{carrier}\0{attempt_id}".encode(), hashlib.sha256).hexdigest()
 
 
 def trace(method: str, url: str, body: bytes, answer: HttpAnswer | None, at_ms: int) -> base.Trace:

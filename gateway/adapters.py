@@ -13,7 +13,7 @@ import msgspec
 
 import carriers
 
-Port = Literal["Bearer", "Biller", "UssdChannel"]
+Port = Literal["Bearer", "Biller", "UssdChannel", "SimSwap"]
 
 
 class Kind(NamedTuple):

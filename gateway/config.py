@@ -9,7 +9,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -23,12 +23,16 @@ from gateway.core import bounds
 from gateway.core.bounds import Count, CountOrNone, NotNegative, Positive, Prefix, Words
 from gateway.core.caps import Caps
 from gateway.core.carrier_files import Files
+from gateway.core.country import COUNTRIES, DEFAULT, country_mistake
 from gateway.core.limits import PROFILES, Limits, profile_mistake
 from gateway.core.money import EXPONENTS
+from gateway.core.sim_rule import SimRule
 
 CODE_KEY_BYTES_MIN = 16
 # A carrier's name stands in lanes, ledger accounts and the addresses of callbacks.
 NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+# As browsers write an origin: in small letters, the port only if it is no usual one.
+PUBLIC_URL = re.compile(r"https://[a-z0-9.-]+(:[0-9]{1,5})?|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?")
 
 Section = TypeVar("Section", bound=msgspec.Struct)
 # The last pause of a ladder is the one that goes on, so there must be one.
@@ -64,6 +68,23 @@ class ApiSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     request_log: bool = True
 
 
+class PageSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[page]`. The statement page for phones' owners."""
+
+    public_url: str = ""
+    """Where browsers find this gateway: `https://pay.example.org`. Empty: there is no page."""
+    mode: Literal["live", "test"] = "live"
+    """Whose payments it shows: those of real phones, or of simulated ones."""
+    country_code: Annotated[
+        str, Meta(pattern=r"^(\+[1-9][0-9]{0,2})?\Z", description="+ and 1 to 3 digits, or nothing")
+    ] = ""
+    """Of numbers that are typed without one: `+254`."""
+    proxies: CountOrNone = 0
+    """How many proxies of ours add to X-Forwarded-For."""
+    codes_per_address: CountOrNone = 20
+    """In ten minutes, each process for itself."""
+
+
 class EngineSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[engine]`."""
 
@@ -88,6 +109,8 @@ class CarrierSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     prefixes: Annotated[tuple[Prefix, ...], Meta(min_length=1, description="a list of one prefix or more")]
     """Number prefixes in E.164 that this carrier serves; the longest match wins."""
     currency: str
+    country: str = DEFAULT
+    """A line of `COUNTRIES`: what is asked of a charge here beyond a code."""
     time_zone: str
     language: str = "en"
     short_code: Words
@@ -97,10 +120,18 @@ class CarrierSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     biller: dict[str, Any]  # Any: as above.
     ussd: dict[str, Any] | None = None  # Any: as above.
     """None: its phones have texts only."""
+    ask_by: Literal["sms", "ussd"] = "sms"
+    """`ussd`: an ask goes as a screen, and as a text where that cannot be."""
+    push_answer_s: Positive = 60.0
+    """How long such a screen may go unanswered before the text goes."""
+    sim_swap: dict[str, Any] | None = None  # Any: as above.
+    """None: it is not asked about SIMs."""
     charge_lanes: Count = 1
     charge_concurrency: Count = 32
     code_digits: Annotated[Literal[4, 6], Meta(description="4 or 6")] = 4
     consent_grace_s: NotNegative = 60.0
+    reminder_from_s: NotNegative = 0.0
+    """An ask that can be answered for at least so long is repeated once, in the middle of that time; 0: never."""
     charge_within_s: Positive = 600.0
     inquiry_ladder_s: Ladder = (10, 30, 60, 120, 300, 900, 3600, 21600, 86400)
     not_found_gap_s: NotNegative = 10.0
@@ -111,6 +142,8 @@ class CarrierSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     limits: Limits | None = None
     caps: Caps | None = None
     """None: those of `Caps` for a live carrier, none for a test carrier."""
+    sim_rule: SimRule | None = None
+    """None: that of `SimRule`, if there is a `sim_swap`."""
     files: Files | None = None
     """None: it sends no files that we read."""
 
@@ -120,6 +153,7 @@ INNER: Mapping[Any, type[msgspec.Struct]] = {
     Limits | None: Limits,
     Caps | None: Caps,
     Files | None: Files,
+    SimRule | None: SimRule,
 }  # Any: a field's type.
 
 
@@ -128,6 +162,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     gateway: GatewaySection
     api: ApiSection = ApiSection()
+    page: PageSection = PageSection()
     engine: EngineSection = EngineSection()
     carriers: dict[str, CarrierSection]
 
@@ -189,6 +224,7 @@ def _config(document: dict[str, Any], mistakes: list[str]) -> Config | None:  # 
     gateway = _section(GatewaySection, document.get("gateway", {}), "gateway", mistakes)
     mistakes += _check_gateway(gateway.values)
     api = _section(ApiSection, document.get("api", {}), "api", mistakes)
+    page = _section(PageSection, document.get("page", {}), "page", mistakes)
     engine = _section(EngineSection, document.get("engine", {}), "engine", mistakes)
     mistakes += _check_engine(engine.values)
     tables = document.get("carriers", {})
@@ -199,15 +235,17 @@ def _config(document: dict[str, Any], mistakes: list[str]) -> Config | None:  # 
     for name, table in tables.items():
         if NAME.fullmatch(name) is None:
             mistakes.append(f"carriers.{name}: expected a name of letters, digits, - and _")
-        whole_table = _with_profile(table, f"carriers.{name}", mistakes)
+        whole_table = _with_country(_with_profile(table, f"carriers.{name}", mistakes), f"carriers.{name}", mistakes)
         carriers[name] = _section(CarrierSection, whole_table, f"carriers.{name}", mistakes)
         mistakes += [f"carriers.{name}.{mistake}" for mistake in _check_carrier(carriers[name].values)]
+        mistakes += _check_sim_rule(table, f"carriers.{name}")
     if gateway.values.get("development") and any(carrier.values.get("mode") == "live" for carrier in carriers.values()):
         mistakes.append("gateway.development: expected false with a carrier in live mode")
+    mistakes += _check_page(page.values, {carrier.values.get("mode") for carrier in carriers.values()})
     whole = {name: carrier.section for name, carrier in carriers.items() if carrier.section is not None}
-    if mistakes or gateway.section is None or api.section is None or engine.section is None:
+    if mistakes or gateway.section is None or api.section is None or engine.section is None or page.section is None:
         return None
-    return Config(gateway=gateway.section, api=api.section, engine=engine.section, carriers=whole)
+    return Config(gateway=gateway.section, api=api.section, page=page.section, engine=engine.section, carriers=whole)
 
 
 def _with_profile(table: Any, path: str, mistakes: list[str]) -> Any:  # Any: TOML.
@@ -221,6 +259,18 @@ def _with_profile(table: Any, path: str, mistakes: list[str]) -> Any:  # Any: TO
         return table
     profile = PROFILES.get(name)
     return table if profile is None else {**table, "limits": {**profile.limits, **limits}}
+
+
+def _with_country(table: Any, path: str, mistakes: list[str]) -> Any:  # Any: TOML.
+    """A carrier's *table* with the limits that its country has and nothing else says."""
+    if not isinstance(table, dict) or not isinstance(name := table.get("country", DEFAULT), str):
+        return table  # What they are instead is judged with the other settings.
+    wrong = country_mistake(name, str(table.get("currency")))
+    if wrong is not None:
+        mistakes.append(f"{path}.country: {wrong}")
+        return table
+    limits, written = COUNTRIES[name].limits, table.get("limits", {})
+    return {**table, "limits": {**limits, **written}} if limits and isinstance(written, dict) else table
 
 
 class Read(NamedTuple, Generic[Section]):
@@ -309,6 +359,18 @@ def _is_address(text: str) -> bool:
     return bool(host) and port.isdecimal() and int(port) <= bounds.PORT_MAX
 
 
+def _check_page(values: Mapping[str, Any], modes: Collection[object]) -> list[str]:  # Any: of each field's own type.
+    url = values.get("public_url")
+    if not url:
+        return []
+    mistakes = []
+    if PUBLIC_URL.fullmatch(url) is None:
+        mistakes.append("page.public_url: expected https:// and a host, without a path; http:// only on this machine")
+    if "mode" in values and values["mode"] not in modes:
+        mistakes.append(f"page.mode: expected the mode of a carrier, and none is {values['mode']}")
+    return mistakes
+
+
 def _check_engine(values: Mapping[str, Any]) -> list[str]:  # Any: as above.
     if {"lease_s", "heartbeat_s"} <= values.keys() and values["lease_s"] < 2 * values["heartbeat_s"]:
         return ["engine.lease_s: expected at least twice engine.heartbeat_s"]
@@ -323,8 +385,24 @@ def _check_carrier(values: Mapping[str, Any]) -> list[str]:  # Any: as above.
         mistakes.append(f"time_zone: {values['time_zone']!r} is not known")
     mistakes += _check_adapter("Bearer", "bearer", values["bearer"]) if "bearer" in values else []
     mistakes += _check_adapter("Biller", "biller", values["biller"]) if "biller" in values else []
-    ussd = values.get("ussd")
-    return mistakes if ussd is None else mistakes + _check_adapter("UssdChannel", "ussd", ussd)
+    ussd, sim_swap = values.get("ussd"), values.get("sim_swap")
+    if ussd is None and values.get("ask_by") == "ussd":
+        mistakes.append("ask_by: expected sms without a table ussd")
+    mistakes += [] if ussd is None else _check_adapter("UssdChannel", "ussd", ussd)
+    mistakes += [] if sim_swap is None else _check_adapter("SimSwap", "sim_swap", sim_swap)
+    return mistakes
+
+
+def _check_sim_rule(table: Any, path: str) -> list[str]:  # Any: TOML.
+    """What a rule about SIMs needs besides itself."""
+    rule = table.get("sim_rule") if isinstance(table, dict) else None
+    if not isinstance(rule, dict):
+        return []
+    if "sim_swap" not in table:
+        return [f"{path}.sim_rule: expected a table {path}.sim_swap, which says whom to ask"]
+    if rule.get("when_fresh") == "pin" and "ussd" not in table:
+        return [f"{path}.sim_rule.when_fresh: expected a table {path}.ussd, where PINs are typed"]
+    return []
 
 
 def _is_time_zone(name: str) -> bool:

@@ -10,8 +10,11 @@ from typing import Final
 
 ACTIONS: Final = ("ask", "reply", "charge", "webhook", "reversal")
 PLACES: Final = ("before_commit", "after_commit", "before_first_byte", "after_first_byte", "after_answer")
-# To a reply we give the answer ourselves.
-NAMES: Final = frozenset(f"{action}.{place}" for action in ACTIONS for place in PLACES) - {"reply.after_answer"}
+# To a reply we give the answer ourselves. A push is an ask, and is committed as one.
+NAMES: Final = frozenset(
+    {f"{action}.{place}" for action in ACTIONS for place in PLACES} - {"reply.after_answer"}
+    | {f"push.{place}" for place in PLACES if not place.endswith("_commit")}
+)
 
 _armed: str | None = None
 _passes_left = 0

@@ -18,7 +18,9 @@ from merchants import (
     exports,
     feed,
     fees,
+    items,
     metadata,
+    pay_codes,
     payments,
     refunds,
     replay,
@@ -48,7 +50,7 @@ def operations(api: Api) -> list[AnyOperation]:
     """Everything that merchants can do."""
     areas = (
         *(payments, fees, refunds, disputes, metadata, consumer_records, exports, feed, endpoints, attempts, replay),
-        *(balance, statements, api_keys, requests),
+        *(items, pay_codes, balance, statements, api_keys, requests),
     )
     return [operation for area in areas for operation in area.operations(api)]
 
@@ -62,6 +64,8 @@ def build(api: Api) -> web.Application:
         app.router.add_route(operation.method, operation.path, handler_of(operation, api.frame))
     _add_open_routes(app, api, openapi(offered))
     _add_callbacks(app, api.callbacks)
+    for path, page in api.pages.items():
+        app.add_subapp(path, page())
     upkeep = Upkeep(api.batcher, api.frame)
     app.on_startup.append(upkeep.start)
     app.on_cleanup.append(upkeep.stop)

@@ -6,13 +6,14 @@ makes the outcome unknown: the merchant then gets no other payout until the bank
 
 import csv
 import io
+import re
 from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Final
 
 import msgspec
 
-from gateway.core.money import exponent
+from gateway.core.money import EXPONENTS
 from gateway.core.payouts import PayoutState
 
 # ExternalPaymentTransactionStatus1Code of ISO 20022; RTRN stands for a return (pacs.004).
@@ -23,6 +24,7 @@ STATES: Final = {
     "CANC": PayoutState.FAILED,
     "RTRN": PayoutState.RETURNED,
 }
+_AMOUNT: Final = re.compile(r"[0-9]{1,15}(\.[0-9]{1,5})?")
 NO_NEWS: Final = frozenset({"RCVD", "ACTC", "ACCP", "ACSP"})
 
 
@@ -32,6 +34,7 @@ class BankWord(msgspec.Struct, frozen=True, kw_only=True):
     payout_id: str
     state: PayoutState
     amount_minor: int
+    currency: str
     detail: str
     file_id: str | None
 
@@ -58,23 +61,31 @@ def _lines(content: bytes) -> Iterator[_Line]:
     if content.lstrip().startswith(b"{"):
         yield from msgspec.json.decode(content, type=_Report).payments
         return
-    for row in csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")):
-        yield msgspec.convert(row, _Line)
+    try:
+        for row in csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")):
+            yield msgspec.convert(row, _Line)
+    except csv.Error as error:
+        raise ValueError(f"expected a table in CSV: {error}") from error
 
 
 def _word(line: _Line) -> BankWord | None:
     if line.status in NO_NEWS:
         return None
-    try:
-        minor = Decimal(line.amount).scaleb(exponent(line.currency))
-    except (InvalidOperation, KeyError) as error:
-        raise ValueError(f"{line.id}: expected an amount, got {line.amount!r} {line.currency!r}") from error
-    if minor != int(minor):
-        raise ValueError(f"{line.id}: expected whole minor units, got {line.amount!r} {line.currency}")
     return BankWord(
         payout_id=line.id,
         state=STATES.get(line.status, PayoutState.UNKNOWN),
-        amount_minor=int(minor),
+        amount_minor=_minor(line),
+        currency=line.currency,
         detail=f"{line.status} {line.reason}".strip(),
         file_id=line.file_id or None,
     )
+
+
+def _minor(line: _Line) -> int:
+    places = EXPONENTS.get(line.currency)
+    if places is None or not _AMOUNT.fullmatch(line.amount):
+        raise ValueError(f"{line.id}: expected an amount, got {line.amount!r} {line.currency!r}")
+    minor = Decimal(line.amount).scaleb(places)
+    if minor != int(minor):
+        raise ValueError(f"{line.id}: expected whole minor units, got {line.amount!r} {line.currency}")
+    return int(minor)

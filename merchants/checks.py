@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Final
 
+from gateway.core.catalogue import wrong_name, wrong_number, wrong_price
 from gateway.core.money import EXPONENTS, Money
 from merchants.problems import Refused, refused_fields
 from merchants.shapes import FieldError, FulfilmentRequest, PaymentRequest
@@ -55,6 +56,19 @@ def payment(request: PaymentRequest, languages: Collection[str]) -> None:
     found = [error for error in errors if error is not None]
     if found:
         raise refused_fields(*found)
+
+
+def item(number: str | None, name: str | None, price: Money | None, changes: Mapping[str, str | None]) -> None:
+    """What is wrong with an item, all in one go; None stands for what is not given."""
+    wrong = {
+        "number": "" if number is None else wrong_number(number),
+        "name": "" if name is None else wrong_name(name),
+        "price": "" if price is None else wrong_price(price),
+    }
+    errors = [FieldError(field=field, message=message) for field, message in wrong.items() if message]
+    errors += [error for error in _wrong_metadata(changes) if error is not None]
+    if errors:
+        raise refused_fields(*errors)
 
 
 def metadata(changes: Mapping[str, str | None]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from carriers.base import Capabilities, Route
@@ -38,6 +39,8 @@ class Api:
     """By carrier: None, or after how many seconds to come again."""
     callbacks: Sequence[tuple[str, Route]] = ()
     """(carrier, route), mounted at `/callbacks/<carrier><path>`."""
+    pages: Mapping[str, Callable[[], web.Application]] = field(default_factory=dict)
+    """Applications for browsers, by the path below which they are mounted."""
     registry: CollectorRegistry | None = None
     on_request: OnRequest | None = None
     docs_url: str = "docs/api.md"

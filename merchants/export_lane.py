@@ -48,7 +48,7 @@ class ExportExecutor:
         self._page_rows = page_rows
         self._turn_s = turn_s
 
-    def is_up(self) -> bool:
+    def is_up(self, row: OutboxRow) -> bool:
         return True
 
     def drop(self, row: OutboxRow) -> TurnEnded:

@@ -56,6 +56,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     expires_at_ms: int | None
     fee_schedule: str | None
     """What its new payments get."""
+    goods: str = ""
+    """What it sells."""
 
     @property
     def owner(self) -> merchant_reads.Owner:
@@ -121,6 +123,7 @@ class KeyRing:
             version=row.version,
             expires_at_ms=row.expires_at_ms,
             fee_schedule=row.fee_schedule,
+            goods=row.goods,
         )
         if len(self._known) >= REMEMBERED_MAX:
             self._known.clear()

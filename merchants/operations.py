@@ -90,7 +90,7 @@ class Operation(Generic[In]):
 
     @property
     def has_body(self) -> bool:
-        return self.method == "POST"
+        return self.method in ("POST", "PATCH")
 
 
 AnyOperation = Operation[Any]  # Any: operations of all shapes in one list.

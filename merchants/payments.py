@@ -75,6 +75,7 @@ class Payments:
             default_language=terms.language,
             consumer_present=request.consumer_present,
             fee_schedule=caller.fee_schedule,
+            goods=caller.goods,
         )
         retry_after_s = self._overloaded(carrier)
         if retry_after_s is not None:
@@ -191,6 +192,7 @@ def _making_and_reading(handlers: Payments) -> list[AnyOperation]:
                     "currency_not_supported",
                     "holds_not_supported",
                     "refunds_not_supported",
+                    "goods_not_allowed",
                 ),
                 *("reference_in_use", "idempotency_mismatch"),
                 *("too_many_asks", "quiet_hours", "asks_paused"),

@@ -1,12 +1,13 @@
 """Files by which a bank pays merchants: CSV, and ISO 20022 credit transfers (pain.001.001.03 and .09).
 
 The payout's id is the end-to-end id and the file's id the message id, so a file that is handed over twice is the same
-file. Before a file leaves, it is read again and its count and sum are compared with the payouts.
+file; the end of its id says for which debtor and in which form it was written. Before a file leaves, it is read again
+and its count and sum are compared with the payouts.
 """
 
 import csv
+import hashlib
 import io
-import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final, Literal
@@ -14,6 +15,8 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 
+from gateway.core.bank_accounts import account_mistakes, is_iban
+from gateway.core.ids import ALPHABET
 from gateway.core.money import exponent
 from gateway.core.public import rfc3339
 from gateway.store.payouts import Payout
@@ -22,9 +25,6 @@ Format = Literal["csv", "pain.001.001.03", "pain.001.001.09"]
 FORMATS: Final[tuple[Format, ...]] = ("csv", "pain.001.001.03", "pain.001.001.09")
 PAYOUTS_MAX: Final = 10_000
 CSV_COLUMNS: Final = ("id", "amount", "currency", "account_name", "account", "bic", "file_id")
-# Identifiers of the standard have at most 35 characters.
-ID_CHARACTERS_MAX: Final = 35
-NAME_CHARACTERS_MAX: Final = 70
 
 
 class Debtor(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,15 +36,35 @@ class Debtor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WrongFile(Exception):
-    """What was written does not say what was meant."""
+    """What is to be written no bank would take, or what was written does not say what was meant."""
 
 
 def payout_file(payouts: Sequence[Payout], debtor: Debtor, form: Format) -> bytes:
     """The file for *payouts*, all of one currency and file. Raise WrongFile."""
     assert payouts and len({(one.currency, one.file_id) for one in payouts}) == 1, "expected one file of one currency"
+    _expect_accounts(payouts, debtor)
     content = _csv(payouts) if form == "csv" else _pain(payouts, debtor, form)
     _compare(_read_csv(content) if form == "csv" else _read_pain(content), payouts)
     return content
+
+
+def file_mark(debtor: Debtor, form: Format) -> str:
+    """Four characters that differ for another debtor and another form: the end of the file's id.
+
+    A bank knows a file that it has by its id, but need not know a pain.001 in a CSV, or the order of another account.
+    """
+    said = f"{debtor.name}\n{debtor.account}\n{debtor.bic}\n{form}"
+    number = int.from_bytes(hashlib.blake2s(said.encode(), digest_size=4).digest(), "big")
+    return "".join(ALPHABET[number >> shift & 31] for shift in (15, 10, 5, 0)).lower()
+
+
+def _expect_accounts(payouts: Sequence[Payout], debtor: Debtor) -> None:
+    """An account is checked when it is agreed on; what was kept before that is checked here."""
+    whose = {one.id: (one.account_name, one.account, one.bic) for one in payouts}
+    whose["the debtor"] = (debtor.name, debtor.account, debtor.bic)
+    for owner, (name, account, bic) in whose.items():
+        for field, mistake in account_mistakes(name=name, account=account, bic=bic).items():
+            raise WrongFile(f"{owner}: {field}: {mistake}")
 
 
 def decimal(amount_minor: int, currency: str) -> str:
@@ -69,7 +89,7 @@ def _pain(payouts: Sequence[Payout], debtor: Debtor, form: Format) -> bytes:
     total = decimal(sum(one.amount_minor for one in payouts), payouts[0].currency)
     head = ET.SubElement(transfer, "GrpHdr")
     _texts(head, ("MsgId", file_id), ("CreDtTm", at), ("NbOfTxs", str(len(payouts))), ("CtrlSum", total))
-    _texts(ET.SubElement(head, "InitgPty"), ("Nm", debtor.name[:NAME_CHARACTERS_MAX]))
+    _texts(ET.SubElement(head, "InitgPty"), ("Nm", debtor.name))
     batch = ET.SubElement(transfer, "PmtInf")
     _texts(batch, ("PmtInfId", file_id), ("PmtMtd", "TRF"), ("NbOfTxs", str(len(payouts))), ("CtrlSum", total))
     day = ET.SubElement(batch, "ReqdExctnDt")
@@ -77,7 +97,7 @@ def _pain(payouts: Sequence[Payout], debtor: Debtor, form: Format) -> bytes:
         day.text = at[:10]
     else:
         _texts(day, ("Dt", at[:10]))
-    _texts(ET.SubElement(batch, "Dbtr"), ("Nm", debtor.name[:NAME_CHARACTERS_MAX]))
+    _texts(ET.SubElement(batch, "Dbtr"), ("Nm", debtor.name))
     _account(ET.SubElement(batch, "DbtrAcct"), debtor.account)
     _agent(batch, "DbtrAgt", debtor.bic, form)
     for one in payouts:
@@ -93,7 +113,7 @@ def _transaction(batch: ET.Element, payout: Payout, form: Format) -> None:
     amount.text = decimal(payout.amount_minor, payout.currency)
     if payout.bic:
         _agent(one, "CdtrAgt", payout.bic, form)
-    _texts(ET.SubElement(one, "Cdtr"), ("Nm", payout.account_name[:NAME_CHARACTERS_MAX]))
+    _texts(ET.SubElement(one, "Cdtr"), ("Nm", payout.account_name))
     _account(ET.SubElement(one, "CdtrAcct"), payout.account)
 
 
@@ -111,13 +131,6 @@ def _account(parent: ET.Element, account: str) -> None:
         _texts(identifier, ("IBAN", account))
     else:
         _texts(ET.SubElement(identifier, "Othr"), ("Id", account))
-
-
-def is_iban(account: str) -> bool:
-    """Whether *account* is an IBAN by its form and its check digits (ISO 13616)."""
-    if not re.fullmatch(r"[A-Z]{2}\d{2}[A-Z0-9]{11,30}", account):
-        return False
-    return int("".join(str(int(character, 36)) for character in account[4:] + account[:4])) % 97 == 1
 
 
 def _texts(parent: ET.Element, *named: tuple[str, str]) -> None:

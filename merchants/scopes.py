@@ -17,6 +17,8 @@ Scope = Literal[
     "consumers:read",
     "exports:write",
     "exports:read",
+    "catalogue:write",
+    "catalogue:read",
     "keys:write",
     "keys:read",
     "requests:read",

@@ -36,7 +36,10 @@ SPARED_FOR_S: Final = 30.0
 _LIMITS: Final = Limits(body_bytes_max=64 * 1024)
 
 DROPPED: Final = Outcome(kind="dropped", detail="the endpoint was deleted or disabled")
-SPARED: Final = Outcome(kind="spared", detail="not tried: no answer came to the tries just before")
+# Sooner it would be spared once more, and the step of the ladder behind that one is a long one.
+SPARED: Final = Outcome(
+    kind="spared", detail="not tried: no answer came to the tries just before", retry_after_s=SPARED_FOR_S
+)
 
 
 class Client(Protocol):

@@ -160,6 +160,7 @@ class TimelineItem(Struct, frozen=True, kw_only=True):
         "order",
         "transition",
         "message",
+        "push",
         "reply",
         "consent",
         "attempt",
@@ -185,7 +186,7 @@ class Timeline(Struct, frozen=True, kw_only=True):
 
 
 class OrderRequest(Struct, frozen=True, kw_only=True):
-    """`data` of `order.requested`: a consumer texted `PAY shop amount`. The one place that gives the number whole."""
+    """`data` of `order.requested`: a consumer texted `PAY shop amount`. The number is whole."""
 
     id: str
     object: Literal["order_request"] = "order_request"

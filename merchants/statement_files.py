@@ -26,7 +26,9 @@ WORDS: Final = {
     "withholding": "Withholding tax",
     "reserve": "Kept in reserve",
     "reserve_released": "Reserve released",
-    "payout": "Payout",
+    "payouts": "Payouts",
+    "payouts_failed": "Payouts that failed or were cancelled",
+    "payouts_returned": "Payouts that came back",
     "closing": "Closing balance",
 }
 CSV_COLUMNS: Final = ("statement", "created_at", "mode", "currency", "line", "amount", "exponent")
@@ -49,7 +51,7 @@ def as_csv(statement: Statement) -> bytes:
 
 
 def as_pdf(statement: Statement) -> bytes:
-    """One page. The same statement is the same file."""
+    """A page, or more for many payouts. The same statement is the same file."""
     page = FPDF()
     page.set_creation_date(datetime.fromtimestamp(statement.at_ms / 1000, UTC))
     page.set_title(statement.id)
@@ -58,7 +60,7 @@ def as_pdf(statement: Statement) -> bytes:
     page.cell(text="Statement" if statement.mode == "live" else "Statement (test)", new_x="LMARGIN", new_y="NEXT")
     page.set_font("Helvetica", size=10)
     for words in _about(statement):
-        page.cell(text=_latin(words), new_x="LMARGIN", new_y="NEXT", h=6)
+        page.multi_cell(w=0, text=_latin(words), new_x="LMARGIN", new_y="NEXT", h=6)
     page.ln(4)
     for line, amount_minor in rows_of(statement):
         page.cell(w=120, h=7, text=WORDS[line], border="T")
@@ -75,7 +77,7 @@ def _about(statement: Statement) -> tuple[str, ...]:
         statement.merchant_name,
         f"Statement {statement.id} of {rfc3339(statement.at_ms)}",
         f"Up to the cut-off at {rfc3339(statement.cut_off_ms)}",
-        f"Payout {statement.payout_id or 'none'}",
+        f"Payouts: {', '.join(statement.payout_ids) or 'none'}",
     )
 
 

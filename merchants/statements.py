@@ -44,7 +44,7 @@ class StatementLine(Struct, frozen=True, kw_only=True):
 
 
 class PublicStatement(Struct, frozen=True, kw_only=True):
-    """A settlement from the opening to the closing balance of what is available. `ledger_head`: the seal back then."""
+    """A settlement and what came after it, up to the next. `ledger_head`: the seal when it was made."""
 
     id: str
     object: Literal["statement"] = "statement"
@@ -53,7 +53,7 @@ class PublicStatement(Struct, frozen=True, kw_only=True):
     cut_off_at: str
     created_at: str
     lines: list[StatementLine]
-    payout: str | None
+    payouts: list[str]
     ledger_position: int
     ledger_head: str
 
@@ -83,7 +83,7 @@ def public_statement(found: Statement) -> PublicStatement:
         cut_off_at=rfc3339(found.cut_off_ms),
         created_at=rfc3339(found.at_ms),
         lines=[StatementLine(line=line, amount=amount_minor) for line, amount_minor in rows_of(found)],
-        payout=found.payout_id,
+        payouts=list(found.payout_ids),
         ledger_position=found.head_position,
         ledger_head=found.head_hash,
     )

@@ -3,14 +3,17 @@
 Replies are shown with what they meant, never with their words: those may hold codes of other shops' payments.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 import msgspec
 from sqlalchemy import Row
 
+from gateway.core.ask_templates import ASKS_AND_REMINDERS
 from gateway.core.money import format_money
 from gateway.core.payment import Capture, Payment, State
 from gateway.core.public import rfc3339
+from gateway.core.pushes import PushState
 from gateway.store.merchant_reads import Record
 from merchants.shapes import Step, Timeline, TimelineItem
 
@@ -68,6 +71,11 @@ def _goods_chosen(record: Record) -> _Reached:
 
 
 def _order_told(record: Record) -> _Reached:
+    order = record.payment.order
+    if order is not None:
+        what = f"item {order.item_number}" if order.item_number is not None else "an amount"
+        how = "" if order.pay_code_id is None else f", pay code {order.pay_code_id}"
+        return record.payment.created_at_ms, f"{what} by {order.source}{how}"
     if record.order is None:
         return None, "not by phone: the shop took the order itself"
     return record.order.at_ms, f"PAY by SMS, order {record.order.id}"
@@ -79,32 +87,41 @@ def _payment_requested(record: Record) -> _Reached:
 
 
 def _phone_asked(record: Record) -> _Reached:
-    asks = [row for row in record.messages if row.template in _ASKS]
+    asks = [row for row in record.messages if row.template in ASKS_AND_REMINDERS]
     at_ms = _first(record, "AskSubmitted")
+    if not asks and record.pushes:
+        return at_ms, f"USSD {record.pushes[-1].state}"
     if not asks:
         return at_ms, "the ask has not left" if record.payment.is_waiting else "the ask was not sent"
     last = asks[-1]
     return at_ms, f"SMS {last.status}, {last.segments} part{'s' if last.segments != 1 else ''}"
 
 
-_ASKS: Final = frozenset({"ask", "ask_with_fee", "pay_ask", "low_balance", "reminder"})
-
-
 def _confirmed(record: Record) -> _Reached:
-    if not record.consents:
-        return None, _why_not(record.payment)
-    consent = record.consents[-1]
+    consents = _permitting(record)
+    if not consents:
+        return None, _why_not(record.payment) or ("one of two confirmations" if record.consents else "")
+    consent = consents[-1]
     if consent.channel == "ussd":
         secret = "PIN" if consent.template == "screens.pay_pin" else "one-time code"
         return consent.at_ms, f"{secret} by ussd, session {consent.mo_id}"
     return consent.at_ms, f"one-time code by {consent.channel}, message {consent.mo_id}"
 
 
+def _permitting(record: Record) -> list[Row[Any]]:  # Any: rows of `consent`.
+    """The consents without the first of two confirmations while the second has not come: it permits nothing."""
+    stage = record.payment.stage
+    if stage is None or stage.first_code_n is None or stage.needs_pin:
+        return list(record.consents)
+    return [consent for consent in record.consents if consent.attempt_id != stage.follows]
+
+
 def _money_requested(record: Record) -> _Reached:
-    if not record.consents:
+    consents = _permitting(record)
+    if not consents:
         return None, ""
     if record.payment.capture is Capture.AUTOMATIC:
-        return record.consents[-1].at_ms, "capture: automatic"
+        return consents[-1].at_ms, "capture: automatic"
     at_ms = _first(record, "CaptureRequested")
     return at_ms, "capture: manual" if at_ms is not None else "capture: manual, waits for POST …/capture"
 
@@ -112,8 +129,10 @@ def _money_requested(record: Record) -> _Reached:
 def _money_paid(record: Record) -> _Reached:
     for row in record.transitions:
         if row.event == "Charged" and row.to_state in (State.CAPTURED, State.REVERSED):
-            return row.at_ms, f"carrier {record.payment.carrier}, its reference {record.payment.carrier_reference}"
-    return None, _why_not(record.payment) if record.consents else ""
+            reference = record.payment.carrier_reference
+            named = "" if reference is None else f", its reference {reference}"
+            return row.at_ms, f"carrier {record.payment.carrier}{named}"
+    return None, _why_not(record.payment) if _permitting(record) else ""
 
 
 def _delivered(record: Record) -> _Reached:
@@ -127,7 +146,7 @@ def _record_written(record: Record) -> _Reached:
     captures = [row for row in record.entries if row.kind == "capture"]
     if not captures:
         return None, ""
-    told = [row for row in record.messages if row.template in ("paid", "paid_with_fee")]
+    told = [row for row in record.messages if row.template == "paid"]
     receipt = f"receipt by SMS {told[-1].status}; " if told else ""
     return captures[0].at_ms, f"{receipt}RECEIPT {record.payment.ref} or HIST by SMS, entry {captures[0].id}"
 
@@ -145,6 +164,7 @@ def _items(record: Record) -> list[TimelineItem]:
         *((row.at_ms, _transition(row)) for row in record.transitions),
         *((row.at_ms, _item(row.at_ms, "message", row.template, "gateway", row.id, _of_message(row)))
           for row in record.messages),
+        *_pushes(record),
         *((row.read_at_ms, _item(row.read_at_ms, "reply", row.meaning, "consumer", row.id, ""))
           for row in record.replies),
         *((row.at_ms, _item(row.at_ms, "consent", row.channel, "consumer", row.attempt_id, row.mo_id))
@@ -184,6 +204,20 @@ def _who(event: str) -> Who:
 
 def _of_message(row: Row[Any]) -> str:
     return f"{row.status}; {row.detail}" if row.detail else str(row.status)
+
+
+def _pushes(record: Record) -> list[tuple[int, TimelineItem]]:
+    """Asks as screens of USSD: that one was sent, and how far it came."""
+    begun = [(row.began_at_ms, _item(row.began_at_ms, "push", "begun", "gateway", row.id, "")) for row in record.pushes]
+    since = [
+        (row.at_ms, _item(row.at_ms, "push", row.state, _PUSH_BY.get(row.state, "carrier"), row.id, row.detail))
+        for row in record.pushes
+        if row.state != PushState.BEGUN
+    ]
+    return begun + since
+
+
+_PUSH_BY: Final[Mapping[str, Who]] = {PushState.ANSWERED: "consumer", PushState.UNANSWERED: "consumer"}
 
 
 def _attempts(record: Record) -> list[tuple[int, TimelineItem]]:

@@ -42,7 +42,7 @@ class WebhookExecutor:
         self.hard_timeout_s = self._sender.longest_s + PAGE_S
         self._replays = Replays(self._sender, hard_timeout_s=self.hard_timeout_s, running_max=max(1, concurrency // 2))
 
-    def is_up(self) -> bool:
+    def is_up(self, row: OutboxRow) -> bool:
         return True
 
     def drop(self, row: OutboxRow) -> WebhookDone:

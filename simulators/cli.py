@@ -21,6 +21,7 @@ from simulators.billing import BillingSettings
 from simulators.camara import CamaraSettings
 from simulators.faults import Scripted
 from simulators.handsets import HandsetSettings
+from simulators.sim_swap import SimSwapSettings
 from simulators.smsc_messages import MessageIds
 from simulators.smsc_settings import SmscSettings
 from simulators.twilio import TwilioSettings
@@ -70,6 +71,8 @@ def simulate(
     stk_port: Port = 0,
     camara_port: Port = 0,
     twilio_port: Port = 0,
+    ussd_port: Port = 0,
+    sim_port: Port = 0,
     system_id: Annotated[str, typer.Option(help="Who may bind; every other system_id is refused.")] = "gateway",
     password: Annotated[str, typer.Option(help="For that system_id, at most 8 characters.")] = "secret",
     billing_user: Annotated[str, typer.Option()] = "gateway",
@@ -98,10 +101,9 @@ def simulate(
     Example: python -m simulators --journal .demo/journal --reply-delay 1
     """
     billing = _billing(billing_user, billing_password, billing_token, billing_latency, late_charge)
+    ports = (smsc_port, billing_port, merchant_port, control_port, wallet_port, stk_port, camara_port)
     settings = WorldSettings(
-        ports=Ports(
-            smsc_port, billing_port, merchant_port, control_port, wallet_port, stk_port, camara_port, twilio_port
-        ),
+        ports=Ports(*ports, twilio_port, ussd_port, sim_port),
         journal=None if journal == NO_JOURNAL else Path(journal),
         seed=seed,
         use_magic=not no_magic,
@@ -112,6 +114,7 @@ def simulate(
         wallet=_wallet(billing, wallet_notice_url),
         camara=_camara(billing),
         twilio=TwilioSettings(auth_token=twilio_token),
+        sim=SimSwapSettings(user=billing_user, password=billing_password, token=billing_token),
         handsets=HandsetSettings(reply_delay_s=reply_delay, late_reply_s=late_reply, use_mix=mix),
         ussd=UssdSettings(url=ussd_url, style=ussd_style.value, password=password),
         faults=_script(faults),

@@ -189,6 +189,23 @@ STK_PUSH_FAULTS = (_STK_ORDER_FAULTS | STK_RESULTS.keys()) - {
     "callback_contrary",
     "wrong_amount",
 }
+SIM_FAULTS = frozenset(
+    {
+        "swapped",
+        "contrary",
+        "unknown_number",
+        "not_applicable",
+        "denied",
+        "error_before",
+        "rate_limited",
+        "token_expired",
+        "timeout_lost",
+        "garbage",
+        "nested",
+        "slow",
+        "reset",
+    }
+)
 RECEIPT_FAULTS = frozenset({"never", "twice", "late"})
 MO_FAULTS = frozenset({"twice", "lost"})
 TWILIO_SUBMIT_FAULTS = frozenset(
@@ -265,6 +282,8 @@ FAULTS = {
         }
     ),
     "camara.token": frozenset({"error_before", "garbage", "nested", "timeout_lost", "refused"}),
+    "sim.check": SIM_FAULTS,
+    "sim.token": frozenset({"error_before", "garbage", "nested", "timeout_lost", "refused", "wrong"}),
     "smsc.submit": SUBMIT_FAULTS,
     "smsc.receipt": RECEIPT_FAULTS,
     "smsc.mo": MO_FAULTS,
@@ -291,7 +310,7 @@ FAULTS = {
         {"error_before", "garbage", "nested", "slow", "timeout_lost", "reset", "rate_limited", "short", "wrong"}
     ),
     "ussd.step": frozenset({"twice", "out_of_order", "answer_lost", "late", "dropped", "vanished", "timeout"}),
-    "ussd.push": frozenset({"busy", "absent", "no_ussd", "timeout"}),
+    "ussd.push": frozenset({"busy", "absent", "no_ussd", "timeout", "dropped", "answer_lost", "late"}),
     "twilio.submit": TWILIO_SUBMIT_FAULTS,
     "twilio.fetch": frozenset({"error_before", "timeout_lost", "garbage", "unpriced"}),
     "twilio.status": TWILIO_STATUS_FAULTS,
@@ -348,7 +367,7 @@ MAGIC: dict[str, dict[str, str]] = {
     "012": {"smsc.receipt": "never"},
     "013": {"smsc.submit": "receipt_first"},
     "014": {"billing.charge": "timeout_declined"},
-    "015": {"billing.charge": "late"},
+    "015": {"billing.charge": "late", "sim.check": "swapped"},
     "016": {"smsc.submit": "undeliverable"},
     "910": {"billing.charge": "insufficient_funds"},
     "911": {"billing.charge": "limit_exceeded"},

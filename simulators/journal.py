@@ -18,7 +18,7 @@ import msgspec
 
 FLUSH_INTERVAL_S = 0.05
 BUFFER_BYTES_MAX = 1 << 18
-NAMES = ("smsc", "billing", "merchant", "handsets", "wallet", "stk", "camara", "ussd", "twilio")
+NAMES = ("smsc", "billing", "merchant", "handsets", "wallet", "stk", "camara", "ussd", "twilio", "sim")
 
 Record = dict[str, Any]  # A line of JSON: its fields depend on its kind.
 Listener = Callable[[str, Record], None]
@@ -79,7 +79,7 @@ class Journals:
             folder.mkdir(parents=True, exist_ok=True)
         self._all = {name: Journal(name, self, folder / f"{name}.jsonl" if folder else None) for name in NAMES}
         self.smsc, self.billing, self.merchant, self.handsets, *others = self._all.values()
-        self.wallet, self.stk, self.camara, self.ussd, self.twilio = others
+        self.wallet, self.stk, self.camara, self.ussd, self.twilio, self.sim = others
 
     def flush(self) -> None:
         for journal in self._all.values():

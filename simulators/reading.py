@@ -16,6 +16,7 @@ _LISTED = re.compile(r"(?:^|[:;\n]\s?)" + _ALONE)
 _ABOUT_DIGITS = re.compile(r"[0-9] (?:digits|chiffres)\b|\btarakimu [0-9]|[0-9] ?位", re.IGNORECASE)
 _CURRENCY_BEFORE = re.compile(r"(?:[A-Z]{2,3}|[Kk][Ss]h|[$€£¥]|Sh)\.?\s?$")
 _CURRENCY_AFTER = re.compile(r"^\s?(?:[A-Z]{3}\b|[Ss]h)")
+_PAYS = re.compile(r"\b(?:pay|kulipa|payer)\b|付款", re.IGNORECASE)
 _CHOICE = re.compile(_VERB + r".*(?<![0-9])0(?![0-9])", re.DOTALL)
 _LOW_BALANCE = re.compile(
     r"not enough|balance (?:is )?too low|top up|insufficient|salio halitoshi|ongeza salio"
@@ -33,7 +34,9 @@ def codes_in(text: str) -> list[str]:
         return []
     listed = [found["code"] for found in _LISTED.finditer(text)]
     # In a list the codes stand at the beginnings; a number further on belongs to a shop's name.
-    return listed or [found["code"] for found in _ANY_ALONE.finditer(text) if not _is_amount(text, found)]
+    if listed or _PAYS.search(text) is None:
+        return listed
+    return [found["code"] for found in _ANY_ALONE.finditer(text) if not _is_amount(text, found)]
 
 
 def says_low_balance(text: str) -> bool:

@@ -200,12 +200,17 @@ class Smsc:
         self._respond(link, submit, shown, fault)
 
     def _show(self, link: Link, submit: Submit, ussd: SmppWay) -> None:
-        status = ussd.submitted(submit)
+        status, delay_s = ussd.submitted(submit)
         self.journal.write(
             "screen", system_id=submit.system_id, sequence=submit.sequence, msisdn=msisdn_of(submit), status=status
         )
-        if status is not None:
-            link.respond(submit, status, message_id(next(self._numbers), self.settings.message_ids))
+        if status is None:
+            return
+        shown = message_id(next(self._numbers), self.settings.message_ids)
+        if delay_s:
+            asyncio.get_running_loop().call_later(delay_s, link.respond, submit, status, shown)
+        else:
+            link.respond(submit, status, shown)
 
     def _send_on(self, message: Message, fault: str) -> None:
         """Towards the phone, in the loop's next turn: the response is written ahead of what the phone says at once."""

@@ -72,8 +72,21 @@ class Session(msgspec.Struct, kw_only=True, eq=False):
     """A screen waits for its owner."""
     state: str = ""
     """What the gateway wants back with the next step, where the style has such a thing."""
+    callback: str = ""
+    """Where the steps of a session go that the gateway has begun, if that is an address of its own."""
     delay_s: float = 0.0
     timer: asyncio.TimerHandle | None = None
+
+
+class Pushed(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a session that the gateway wants to begin."""
+
+    why_not: str = ""
+    """The name of the reason why the phone is shown nothing, which the gateway is told."""
+    is_told: bool = True
+    """The gateway is answered."""
+    delay_s: float = 0.0
+    """How long its answer takes; the phone is quicker."""
 
 
 class Way(Protocol):
@@ -151,17 +164,22 @@ class Ussd:
             self._end(session, "phone")
         return session is not None
 
-    def push(self, msisdn: str, way: Way, service_code: str, number: int, text: str) -> str:
-        """The gateway begins a session. Empty, or the name of the reason why it cannot."""
+    def push(
+        self, msisdn: str, way: Way, service_code: str, text: str, *, number: int | None = None, callback: str = ""
+    ) -> Pushed:
+        """The gateway begins a session."""
         fault = self._plan.pick("ussd.push", msisdn)
         name = fault.name if fault else ""
         why_not = name if name in ("busy", "absent", "no_ussd") else "busy" * (msisdn in self._sessions)
         self._journal.write("pushed", msisdn=msisdn, refused=why_not or None, fault=name or None)
-        if not why_not:
+        if not why_not and name != "dropped":
             session = self._open(msisdn, way, service_code, [], number)
-            session.awaited = 1
+            # The screen is its first step.
+            session.awaited = session.steps = 1
+            session.callback = callback
             self._present(session, text, goes_on=True, idle_s=0.0 if name == "timeout" else None)
-        return why_not
+        delay_s = seconds_of(fault, self.settings.late_s) if name == "late" else 0.0
+        return Pushed(why_not=why_not, is_told=name not in ("dropped", "answer_lost"), delay_s=delay_s)
 
     def _open(self, msisdn: str, way: Way, service_code: str, inputs: list[str], number: int | None = None) -> Session:
         if number is None:

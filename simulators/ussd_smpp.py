@@ -59,20 +59,20 @@ class SmppWay:
             )
         )
 
-    def submitted(self, submit: Submit) -> int | None:
-        """The status to answer a screen with; None: the answer is lost, too."""
+    def submitted(self, submit: Submit) -> tuple[int | None, float]:
+        """The status to answer a screen with, and after how many seconds; None: the answer is lost, too."""
         op, place = self._read(submit)
         if op is None or place is None:
-            return INVALID_TLV
+            return INVALID_TLV, 0.0
         msisdn, text = msisdn_of(submit), decode_text(submit.octets, submit.data_coding)
         session = self._ussd.session(msisdn)
         if session is not None and session.way is self and session.number == place:
-            return ROK if self._ussd.answered(session, text, goes_on=op == OP_ASK) else None
+            return ROK if self._ussd.answered(session, text, goes_on=op == OP_ASK) else None, 0.0
         # An ask under an id that this phone did not have begins a session.
         if op != OP_ASK or self._ussd.is_over(msisdn, place):
-            return NO_SUCH_DIALOG
-        why_not = self._ussd.push(msisdn, self, self._ussd.settings.smpp_code, place, text)
-        return REFUSALS.get(why_not, ROK)
+            return NO_SUCH_DIALOG, 0.0
+        pushed = self._ussd.push(msisdn, self, self._ussd.settings.smpp_code, text, number=place)
+        return REFUSALS.get(pushed.why_not, ROK) if pushed.is_told else None, pushed.delay_s
 
     def _read(self, submit: Submit) -> tuple[int | None, int | None]:
         op = submit.tlvs.get(TLV_OP, b"")

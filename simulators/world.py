@@ -18,6 +18,7 @@ from simulators.faults import FaultPlan, Scripted
 from simulators.handsets import Handsets, HandsetSettings
 from simulators.journal import Journals
 from simulators.merchant import Merchant
+from simulators.sim_swap import SimSwap, SimSwapSettings
 from simulators.smsc import Smsc
 from simulators.smsc_settings import SmscSettings
 from simulators.twilio import Twilio, TwilioSettings
@@ -40,6 +41,8 @@ class Ports(msgspec.Struct, frozen=True):
     stk: int = 0
     camara: int = 0
     twilio: int = 0
+    ussd: int = 0
+    sim: int = 0
 
 
 class WorldSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +60,7 @@ class WorldSettings(msgspec.Struct, frozen=True, kw_only=True):
     stk: WalletStkSettings = WalletStkSettings()
     camara: CamaraSettings = CamaraSettings()
     twilio: TwilioSettings = TwilioSettings()
+    sim: SimSwapSettings = SimSwapSettings()
     handsets: HandsetSettings = HandsetSettings()
     ussd: UssdSettings = UssdSettings()
     faults: tuple[Scripted, ...] = ()
@@ -88,6 +92,7 @@ class World:
         self.wallet = Wallet(msgspec.structs.replace(settings.wallet, seed=seed), self.plan, self.journals.wallet)
         self.stk = WalletStk(msgspec.structs.replace(settings.stk, seed=seed), self.plan, self.journals.stk)
         self.camara = Camara(msgspec.structs.replace(settings.camara, seed=seed), self.plan, self.journals.camara)
+        self.sim = SimSwap(settings.sim, self.plan, self.journals.sim)
         self.merchant = Merchant(self.journals.merchant, secret=settings.merchant_secret)
         self.handsets = Handsets(
             msgspec.structs.replace(settings.handsets, seed=seed, use_magic=settings.use_magic),
@@ -113,12 +118,13 @@ class World:
         self._flusher = asyncio.create_task(self.journals.keep_flushed())
         try:
             await self.smsc.start(ports.smsc)
-            await self.ussd_http.start()
+            await self.ussd_http.start(ports.ussd)
             await self.billing.start(ports.billing)
             await self.wallet.start(ports.wallet)
             await self.stk.start(ports.stk)
             await self.camara.start(ports.camara)
             await self.twilio.start(ports.twilio)
+            await self.sim.start(ports.sim)
             await self.merchant.start(ports.merchant)
             await self.control.start(ports.control)
         except BaseException:
@@ -140,6 +146,7 @@ class World:
         await self.stk.stop()
         await self.camara.stop()
         await self.twilio.stop()
+        await self.sim.stop()
         await self.merchant.stop()
         if self._flusher is not None:
             self._flusher.cancel()
@@ -157,6 +164,8 @@ class World:
             "stk": self.stk.server.url,
             "camara": self.camara.server.url,
             "twilio": self.twilio.server.url,
+            "ussd": self.ussd_http.server.url,
+            "sim": self.sim.server.url,
         }
 
     def truth(self) -> dict[str, Any]:  # Counts and sums of different kinds, for JSON.
@@ -187,6 +196,7 @@ class World:
         self.stk.reset()
         self.camara.reset()
         self.twilio.reset()
+        self.sim.reset()
         self.merchant.reset()
         self.handsets.reset()
         self.ussd.reset()

@@ -94,9 +94,9 @@ def _start(folder: Path) -> None:
 
 
 @contextmanager
-def postgres_run() -> Iterator[Path]:
-    """A folder for one server, which is stopped, and gone with all it held, when the block ends."""
-    folder = Path(tempfile.mkdtemp(prefix="payments-pg-"))
+def postgres_run(parent: Path | None = None) -> Iterator[Path]:
+    """A folder (in *parent*) for one server, which is stopped, and gone with all it held, when the block ends."""
+    folder = Path(tempfile.mkdtemp(prefix="payments-pg-", dir=parent))
     if len(os.fsencode(folder)) > FOLDER_BYTES_MAX:
         folder.rmdir()
         folder = Path(tempfile.mkdtemp(prefix="payments-pg-", dir="/tmp"))

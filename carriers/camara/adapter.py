@@ -5,20 +5,18 @@ One step: `POST /payments`. Two steps: `prepare`, then `confirm` of the whole or
 would have told it was lost. `validate` is the operator's own code, asked by the operator; here our texts ask.
 """
 
-import asyncio
-import hmac
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
-from urllib.parse import quote
 
 import msgspec
 
 from carriers import base
+from carriers.callbacks import ADDRESS, Callbacks
 from carriers.camara import judgement
 from carriers.camara.door import Ask, Door, Found, Item, Told
 from carriers.camara.settings import Settings
 from carriers.camara.wire import Order, Payment, Refund, amount_of, payment_body, refund_body, step_body
-from carriers.http import Inexpressible, callback_token, read
+from carriers.http import Inexpressible, read
 from gateway.core.payment import Reason
 from gateway.http_client import HttpAnswer, HttpClient, Limits
 
@@ -50,25 +48,22 @@ class Biller:
         self._carrier = carrier
         self._settings = settings
         self._now_ms = now_ms
-        self._callback_key = bytes.fromhex(settings.callback_key)
+        self._callbacks = Callbacks(carrier, settings.callback_base_url, settings.callback_key)
         self._owned: HttpClient | None = None
         if client is None:
             limits = Limits(connections_per_host_max=settings.connections_max, body_bytes_max=ANSWER_BYTES_MAX)
             client = self._owned = HttpClient(limits)
         self._door = Door(settings, client, now_ms)
-        self._sink: base.Sink | None = None
 
     def routes(self) -> Sequence[base.Route]:
         if not self._settings.callback_base_url:
             return ()
-        return (base.Route(method="POST", path="/{attempt_id}/{token}", answer=self._called_back),)
+        return (base.Route(method="POST", path=ADDRESS, answer=self._called_back),)
 
     async def run(self, sink: base.Sink) -> None:
-        self._sink = sink
         try:
-            await asyncio.get_running_loop().create_future()
+            await self._callbacks.listen(sink)
         finally:
-            self._sink = None
             if self._owned is not None:
                 await self._owned.close()
 
@@ -150,7 +145,7 @@ class Biller:
         payment = found.item
         try:
             is_total = amount_of(payment.charging) == order.amount
-            body = refund_body(asked, self._settings, self._sink_url(order.attempt_id), is_total=is_total)
+            body = refund_body(asked, self._settings, self._callbacks.url(order.attempt_id), is_total=is_total)
         except Inexpressible as error:
             return base.Declined(reason=Reason.CARRIER_DECLINED, detail=str(error))
         except ValueError as error:
@@ -186,7 +181,7 @@ class Biller:
         self, order: Order, url: str, deadline: float
     ) -> Told | base.Declined | base.Unsent | base.Unknown:
         try:
-            body = payment_body(order, self._settings, self._sink_url(order.attempt_id))
+            body = payment_body(order, self._settings, self._callbacks.url(order.attempt_id))
         except Inexpressible as error:
             return base.Declined(reason=Reason.CARRIER_DECLINED, detail=str(error))
         except ValueError as error:  # A currency whose decimal places nobody knows.
@@ -218,26 +213,8 @@ class Biller:
             return judgement.WANTS_CODE
         return base.Unknown(detail="the operator wants a code of its own, and cancelling is not answered")
 
-    def _sink_url(self, attempt_id: str) -> str:
-        if not self._settings.callback_base_url:
-            return ""
-        where = f"{self._settings.callback_base_url.rstrip('/')}/callbacks/{self._carrier}"
-        return f"{where}/{quote(attempt_id, safe='')}/{callback_token(self._callback_key, self._carrier, attempt_id)}"
-
     async def _called_back(self, request: base.Request) -> base.Response:
-        """The address proves whose attempt it is; the event proves nothing and is not read."""
-        attempt_id, _, token = request.path.rpartition("/")
-        attempt_id = attempt_id.rpartition("/")[2]
-        right = callback_token(self._callback_key, self._carrier, attempt_id)
-        if not hmac.compare_digest(right.encode(), token.encode()):
-            return base.Response(status=404)
-        if self._sink is None:
-            return base.Response(status=503)
-        try:
-            await self._sink(base.Callback(carrier=self._carrier, attempt_id=attempt_id, authenticated=True))
-        except base.Overloaded:
-            return base.Response(status=503)
-        return base.Response(status=204)
+        return await self._callbacks.called(request, base.Response(status=204))
 
 
 def _created(answer: HttpAnswer, kind: type[Item]) -> Item | None:

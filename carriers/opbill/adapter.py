@@ -6,7 +6,6 @@ carries our attempt's id as `clientCorrelator`, by which the operator knows a re
 """
 
 import asyncio
-import hmac
 from collections.abc import Callable, Sequence
 from functools import partial
 from urllib.parse import quote
@@ -14,7 +13,8 @@ from urllib.parse import quote
 import msgspec
 
 from carriers import base
-from carriers.http import ANSWER_BYTES_MAX, Inexpressible, basic, callback_token, format_amount, trace
+from carriers.callbacks import ADDRESS, Callbacks
+from carriers.http import ANSWER_BYTES_MAX, Inexpressible, basic, format_amount, trace
 from carriers.opbill import wire
 from carriers.opbill.judgement import Judged, judge_inquiry, judge_order, rest_in
 from carriers.opbill.settings import Settings
@@ -47,13 +47,12 @@ class Biller:
         self._carrier = carrier
         self._settings = settings
         self._now_ms = now_ms
-        self._callback_key = bytes.fromhex(settings.callback_key)
+        self._callbacks = Callbacks(carrier, settings.callback_base_url, settings.callback_key)
         self._owned: HttpClient | None = None
         if client is None:
             limits = Limits(connections_per_host_max=settings.connections_max, body_bytes_max=ANSWER_BYTES_MAX)
             client = self._owned = HttpClient(limits)
         self._client = client
-        self._sink: base.Sink | None = None
         self._headers = {
             "Authorization": f"Bearer {settings.token}" if settings.token else basic(settings.user, settings.password),
             "Accept": "application/json",
@@ -63,14 +62,12 @@ class Biller:
     def routes(self) -> Sequence[base.Route]:
         if not self._settings.callback_base_url:
             return ()
-        return (base.Route(method="POST", path="/{attempt_id}/{token}", answer=self._called_back),)
+        return (base.Route(method="POST", path=ADDRESS, answer=self._called_back),)
 
     async def run(self, sink: base.Sink) -> None:
-        self._sink = sink
         try:
-            await asyncio.get_running_loop().create_future()
+            await self._callbacks.listen(sink)
         finally:
-            self._sink = None
             if self._owned is not None:
                 await self._owned.close()
 
@@ -182,7 +179,7 @@ class Biller:
             amount=wire.PaymentAmount(information=charging),
             original=order.original,
             original_server_reference=order.original_server_reference,
-            notify_url=self._notify_url(order.attempt_id) if order.is_attempt else "",
+            notify_url=self._callbacks.url(order.attempt_id) if order.is_attempt else "",
             sequence=order.sequence,
         )
         return wire.encode(wire.Said(transaction=asked) if order.family == "amount" else wire.Said(reservation=asked))
@@ -191,28 +188,8 @@ class Biller:
         places = self._settings.currency_exponents.get(currency)
         return exponent(currency, "opbill") if places is None else places
 
-    def _notify_url(self, attempt_id: str) -> str:
-        if not self._settings.callback_base_url:
-            return ""
-        where = f"{self._settings.callback_base_url.rstrip('/')}/callbacks/{self._carrier}"
-        return f"{where}/{quote(attempt_id, safe='')}/{self._token(attempt_id)}"
-
-    def _token(self, attempt_id: str) -> str:
-        return callback_token(self._callback_key, self._carrier, attempt_id)
-
     async def _called_back(self, request: base.Request) -> base.Response:
-        """The address proves whose attempt it is; the body proves nothing and is not read."""
-        attempt_id, _, token = request.path.rpartition("/")
-        attempt_id = attempt_id.rpartition("/")[2]
-        if not hmac.compare_digest(self._token(attempt_id).encode(), token.encode()):
-            return base.Response(status=404)
-        if self._sink is None:
-            return base.Response(status=503)
-        try:
-            await self._sink(base.Callback(carrier=self._carrier, attempt_id=attempt_id, authenticated=True))
-        except base.Overloaded:
-            return base.Response(status=503)
-        return base.Response(status=200)
+        return await self._callbacks.called(request, base.Response(status=200))
 
 
 def _of_charge(result: Judged) -> base.ChargeResult:

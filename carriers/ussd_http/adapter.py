@@ -1,8 +1,7 @@
 """USSD over HTTP: an aggregator calls us for every step of a session, and our answer is what the phone shows next.
 
 The styles are in `form` and `json_styles`, each with its aggregator's document. Such calls are signed by nobody: a
-token in the address or a header that only the aggregator knows proves who calls. No aggregator here begins a session
-from our side, so nothing is pushed.
+token in the address or a header that only the aggregator knows proves who calls. Sessions that we begin are in `push`.
 """
 
 import asyncio
@@ -11,12 +10,15 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from carriers import base
 from carriers.ussd import Asker, typed
 from carriers.ussd_http.form import Form
 from carriers.ussd_http.json_styles import Hubtel, Infobip, Nalo
+from carriers.ussd_http.push import PLACE, Pusher
 from carriers.ussd_http.settings import Settings
-from carriers.ussd_http.style import Call, Malformed, Style
+from carriers.ussd_http.style import Call, Malformed, Style, session_of
 
 __all__ = ["Settings", "UssdChannel"]
 
@@ -41,9 +43,6 @@ def _style(settings: Settings) -> Style:
 class UssdChannel:
     """One aggregator's calls; implements `carriers.base.UssdChannel`."""
 
-    pushes = False
-    hard_timeout_s = 1.0
-
     def __init__(
         self, carrier: str, settings: Settings, *, now_ms: Callable[[], int], on_up: Callable[[], None] | None = None
     ) -> None:
@@ -54,6 +53,9 @@ class UssdChannel:
         self._settings = settings
         self._now_ms = now_ms
         self._style = _style(settings)
+        self._pusher = Pusher(carrier, settings) if settings.push_url else None
+        self.pushes = self._pusher is not None
+        self.hard_timeout_s = settings.push_timeout_s + 1.0
         self._asker = Asker(
             carrier,
             screen=settings.screen,
@@ -68,8 +70,10 @@ class UssdChannel:
             return await self._answer(sink, request)
 
         head = "/{token}" if self._settings.path_token else ""
+        heads = (head, f"{head}/{PLACE}/{{push_id}}") if self.pushes else (head,)
         return tuple(
             base.Route(method=method, path=f"{head}{path}" or "/", answer=answer)
+            for head in heads
             for path in self._style.paths
             for method in self._methods(path)
         )
@@ -83,9 +87,18 @@ class UssdChannel:
             await asyncio.get_running_loop().create_future()
         finally:
             await self._asker.close()
+            if self._pusher is not None:
+                await self._pusher.close()
 
     async def push(self, ask: base.UssdAsk) -> base.SubmitResult:
-        return base.Refused(code="no_push", detail="this aggregator begins no sessions", retryable=False)
+        """Ends within `hard_timeout_s`."""
+        if self._pusher is None:
+            return base.Refused(code="no_push", detail="this aggregator begins no sessions", retryable=False)
+        why_not = self._settings.screen.why_not(ask.text)
+        if why_not is not None:
+            log.error("%s: a USSD screen of ours was not sent: %s", self._carrier, why_not)
+            return base.Refused(code="too_long", detail=why_not, retryable=False)
+        return await self._pusher.push(ask)
 
     def is_up(self) -> bool:
         return True
@@ -94,8 +107,12 @@ class UssdChannel:
         place = [segment for segment in request.path.split("/") if segment]
         if not self._is_theirs(request, place):
             return base.Response(status=403, body=b"forbidden\n", content_type=_TEXT)
+        place = place[1:] if self._settings.path_token else place
+        is_ours = len(place) > 1 and place[0] == PLACE
         try:
-            call = self._style.read(request, place[1:] if self._settings.path_token else place)
+            call = self._style.read(request, place[2:] if is_ours else place)
+            if is_ours:
+                call = replace(call, session_id=session_of(place[1], PLACE))
         except Malformed as error:
             log.warning("%s: a USSD call was refused: %s", self._carrier, error)
             return base.Response(status=400, body=f"{error}\n".encode(), content_type=_TEXT)

@@ -6,7 +6,7 @@ import msgspec
 
 from carriers.http import CALLBACK_KEY_BYTES_MIN, Hexadecimal
 from carriers.ussd import GSM_SCREEN, SORRY, UCS2_SCREEN, GsmScreen, Screen, Ucs2Screen
-from gateway.core.bounds import Count, Positive, Words, expect_bounds
+from gateway.core.bounds import Count, HttpAddress, Positive, Words, expect_bounds, mistakes
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -22,7 +22,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     header_secret: str = ""
     """The whole value of `header`."""
     service_code: str = ""
-    """`nalo`, which does not say what was dialled: `*384#`."""
+    """`*384#`; of `nalo`, which does not say what was dialled, and of screens that we push."""
+    push_url: str = ""
+    """Where the aggregator takes a screen that begins a session; empty: it takes none."""
+    push_header: str = ""
+    """A header by which the aggregator knows us there; empty: none."""
+    push_secret: str = ""
+    """The whole value of `push_header`."""
+    push_timeout_s: Positive = 10.0
+    """After this nobody knows whether the phone was shown the screen."""
+    callback_base_url: str = ""
+    """Where the aggregator reaches this gateway, without `/callbacks`; for `push_url`."""
     gsm_units_max: GsmScreen = GSM_SCREEN
     ucs2_units_max: Ucs2Screen = UCS2_SCREEN
     answer_timeout_s: Positive = 1.0
@@ -44,8 +54,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             wrong.append(f"path_token: expected {digits_min} hexadecimal digits or more")
         if self.header_secret and len(self.header_secret) < digits_min:
             wrong.append(f"header_secret: expected {digits_min} characters or more")
-        if self.style == "nalo" and not self.service_code:
-            wrong.append("service_code: needed for nalo")
+        if not self.service_code and (self.style == "nalo" or self.push_url):
+            wrong.append("service_code: needed for nalo and for push_url")
+        if bool(self.push_header) != bool(self.push_secret):
+            wrong.append("expected both push_header and push_secret, or neither")
+        for name in ("push_url", "callback_base_url") if self.push_url else ():
+            wrong += mistakes(name, HttpAddress, getattr(self, name))
         if self.method == "GET" and self.style != "form":
             wrong.append("method: GET is for form only")
         if why_not := self.screen.why_not(self.sorry_text):

@@ -100,10 +100,10 @@ class UssdChannel:
         if why_not is not None:
             log.error("%s: a USSD screen of ours was not sent: %s", self._carrier, why_not)
             return base.Refused(code="too_long", detail=why_not, retryable=False)
-        dialog = self._dialogs.new(ask.msisdn, asyncio.get_running_loop().time())
+        dialog = self._dialogs.new(ask.msisdn, ask.id, asyncio.get_running_loop().time())
         result = await self._send(self._bind.link, dialog, base.UssdAnswer(text=ask.text, goes_on=True))
         if isinstance(result, base.Submitted):
-            return replace(result, message_ids=(self._dialogs.session_id(dialog),))
+            return replace(result, message_ids=(ask.id,))
         if isinstance(result, base.Refused):
             self._dialogs.end(dialog)
         return result

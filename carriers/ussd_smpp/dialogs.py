@@ -24,12 +24,14 @@ Outcome = asyncio.Future[SubmitResult]
 class _State:
     """Of one dialog."""
 
-    __slots__ = ("count", "generation", "is_over", "last", "screen", "touched")
+    __slots__ = ("count", "generation", "is_over", "last", "name", "screen", "touched")
 
-    def __init__(self, count: int, generation: int, now: float) -> None:
+    def __init__(self, count: int, generation: int, now: float, name: str = "") -> None:
         self.count = count
         self.generation = generation
         """How many sessions this phone had under this id before."""
+        self.name = name
+        """Of a session that we began, what it is called."""
         self.is_over = False
         self.last: Typed | None = None
         self.screen: Outcome | None = None
@@ -74,6 +76,8 @@ class Dialogs:
     def session_id(self, dialog: Dialog) -> str:
         """Of the session that this dialog is now."""
         state = self._known.get(dialog)
+        if state is not None and state.name:
+            return state.name
         return dialog.session_id if state is None or not state.generation else f"{dialog.session_id}-{state.generation}"
 
     def numbered(self, dialog: Dialog, typed: Typed, now: float) -> int | None:
@@ -100,12 +104,13 @@ class Dialogs:
         if state is not None:
             state.is_over = True
 
-    def new(self, msisdn: str, now: float) -> Dialog:
-        """For a session that we begin: an id that this phone does not have."""
+    def new(self, msisdn: str, name: str, now: float) -> Dialog:
+        """For a session that we begin and call *name*: an id that this phone does not have."""
+        self._forget(now)
         dialog = self._next(msisdn)
         while dialog in self._known:  # One phone does not have as many as there are numbers.
             dialog = self._next(msisdn)
-        self.begin(dialog, 0, now)
+        self._known[dialog] = _State(0, 0, now, name)
         return dialog
 
     def _next(self, msisdn: str) -> Dialog:

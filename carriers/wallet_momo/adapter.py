@@ -11,12 +11,12 @@ import hmac
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
-from urllib.parse import quote
 
 import msgspec
 
 from carriers import base
-from carriers.http import ANSWER_BYTES_MAX, Inexpressible, callback_token, read, trace
+from carriers.callbacks import ADDRESS, FORGED, Callbacks
+from carriers.http import ANSWER_BYTES_MAX, Inexpressible, read, trace
 from carriers.tokens import NoToken, Tokens
 from carriers.wallet_momo.airtel import Airtel
 from carriers.wallet_momo.dialect import Ask, Dialect, Order, Product
@@ -59,13 +59,12 @@ class Biller:
         self._carrier = carrier
         self._settings = settings
         self._now_ms = now_ms
-        self._callback_key = bytes.fromhex(settings.callback_key)
+        self._callbacks = Callbacks(carrier, settings.callback_base_url, settings.callback_key)
         self._owned: HttpClient | None = None
         if client is None:
             limits = Limits(connections_per_host_max=settings.connections_max, body_bytes_max=ANSWER_BYTES_MAX)
             client = self._owned = HttpClient(limits)
         self._client = client
-        self._sink: base.Sink | None = None
         self._tokens = Tokens(self._fetch_token)
 
     def routes(self) -> Sequence[base.Route]:
@@ -73,19 +72,22 @@ class Biller:
             return (base.Route(method="POST", path="/notice", answer=self._noticed),)
         if not self._settings.callback_base_url:
             return ()
-        path = "/{attempt_id}/{token}"
         return tuple(
-            base.Route(method=method, path=path, answer=self._called_back) for method in self._dialect.callback_methods
+            base.Route(method=method, path=ADDRESS, answer=self._called_back)
+            for method in self._dialect.callback_methods
         )
 
     async def run(self, sink: base.Sink) -> None:
-        self._sink = sink
         try:
-            await asyncio.get_running_loop().create_future()
+            await self._callbacks.listen(sink)
         finally:
-            self._sink = None
             if self._owned is not None:
                 await self._owned.close()
+
+    def names_in_files(self, carrier_reference: str) -> tuple[str, ...]:
+        """What is only a way to ask is no name."""
+        name = self._dialect.name_of(carrier_reference)
+        return () if name is None else (name,)
 
     async def charge(self, order: base.ChargeOrder) -> base.ChargeResult:
         return await self._send(Order.of_charge(order), "charge")
@@ -94,10 +96,14 @@ class Biller:
         return await self._inquire(Order.of_charge(order))
 
     async def reverse(self, order: base.ReverseOrder) -> base.ChargeResult:
-        return await self._send(Order.of_reversal(order), "reversal")
+        return await self._send(self._reversal(order), "reversal")
 
     async def inquire_reverse(self, order: base.ReverseOrder) -> base.InquiryResult:
-        return await self._inquire(Order.of_reversal(order))
+        return await self._inquire(self._reversal(order))
+
+    def _reversal(self, order: base.ReverseOrder) -> Order:
+        named = self._dialect.name_of(order.charge_reference)
+        return Order.of_reversal(msgspec.structs.replace(order, charge_reference=named))
 
     async def _send(self, order: Order, action: str) -> base.ChargeResult:
         deadline = self._deadline()
@@ -107,7 +113,7 @@ class Biller:
                 return base.Unsent(detail="the charge to give back is not known at the provider, or not now")
             order = msgspec.structs.replace(order, charge_reference=reference)
         try:
-            ask = self._dialect.order(order, self._callback_url(order.attempt_id))
+            ask = self._dialect.order(order, self._callbacks.url(order.attempt_id))
         except Inexpressible as error:
             return base.Declined(reason=Reason.CARRIER_DECLINED, detail=str(error))
         except ValueError as error:  # A currency whose decimal places nobody knows.
@@ -208,20 +214,8 @@ class Biller:
             seen, sent=seen.sent.replace(number, hidden), received=seen.received.replace(number, hidden)
         )
 
-    def _callback_url(self, attempt_id: str) -> str:
-        if not self._settings.callback_base_url:
-            return ""
-        where = f"{self._settings.callback_base_url.rstrip('/')}/callbacks/{self._carrier}"
-        return f"{where}/{quote(attempt_id, safe='')}/{callback_token(self._callback_key, self._carrier, attempt_id)}"
-
     async def _called_back(self, request: base.Request) -> base.Response:
-        """The address proves whose attempt it is; the body proves nothing and is not read."""
-        attempt_id, _, token = request.path.rpartition("/")
-        attempt_id = attempt_id.rpartition("/")[2]
-        right = callback_token(self._callback_key, self._carrier, attempt_id)
-        if not hmac.compare_digest(right.encode(), token.encode()):
-            return base.Response(status=404)
-        return await self._hand_on(attempt_id, is_authenticated=True)
+        return await self._callbacks.called(request, base.Response(status=self._dialect.callback_status))
 
     async def _noticed(self, request: base.Request) -> base.Response:
         """One address for all orders: what is signed is believed to come from the provider, nothing else is."""
@@ -231,23 +225,13 @@ class Biller:
             return base.Response(status=400)
         is_signed = bool(self._settings.notice_key)
         if is_signed and not hmac.compare_digest(self._signature(notice), notice.hash.encode()):
-            return base.Response(status=404)
-        return await self._hand_on(named.id, is_authenticated=is_signed)
+            return FORGED
+        answer = base.Response(status=self._dialect.callback_status)
+        return await self._callbacks.pass_on(named.id, answer, is_authenticated=is_signed)
 
     def _signature(self, notice: _Notice) -> bytes:
         signed = b'{"transaction":%b}' % bytes(notice.transaction)
         return base64.b64encode(hmac.new(self._settings.notice_key.encode(), signed, hashlib.sha256).digest())
-
-    async def _hand_on(self, attempt_id: str, *, is_authenticated: bool) -> base.Response:
-        if self._sink is None:
-            return base.Response(status=503)
-        try:
-            await self._sink(
-                base.Callback(carrier=self._carrier, attempt_id=attempt_id, authenticated=is_authenticated)
-            )
-        except base.Overloaded:
-            return base.Response(status=503)
-        return base.Response(status=self._dialect.callback_status)
 
 
 def _is_unauthorized(answer: HttpAnswer) -> bool:

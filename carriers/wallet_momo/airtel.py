@@ -79,6 +79,9 @@ class Airtel:
         }
         return Ask(method="POST", path="/auth/oauth2/token", body=msgspec.json.encode(body))
 
+    def name_of(self, reference: str | None) -> str | None:
+        return reference or None
+
     def order(self, order: Order, callback_url: str) -> Ask:
         country, currency = self._settings.country, order.amount.currency
         body: dict[str, object]

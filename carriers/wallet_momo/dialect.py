@@ -95,6 +95,10 @@ class Dialect(Protocol):
 
     def token(self, product: Product) -> Ask: ...
 
+    def name_of(self, reference: str | None) -> str | None:
+        """The provider's own name of an order that the engine knows by *reference*; None: it has told none yet."""
+        ...
+
     def order(self, order: Order, callback_url: str) -> Ask:
         """Raise ValueError if it cannot be said."""
         ...

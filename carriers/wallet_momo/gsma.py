@@ -1,4 +1,8 @@
-"""GSMA Mobile Money API 1.2: merchantpay, reversals, request states and missed responses."""
+"""GSMA Mobile Money API 1.2: merchantpay, reversals, request states and missed responses.
+
+While an order is pending the provider has no name for it. What the engine keeps as its `carrier_reference` until then
+is where the request's state is asked for, and neither a reversal nor a file takes that for a name.
+"""
 
 import re
 from collections.abc import Mapping
@@ -49,6 +53,7 @@ _TRANSACTION: Final = re.compile(r"(?:https?://[^/\s]+)?(?:/[\w.-]+)*?/transacti
 _STATE: Final = re.compile(
     r"(?:https?://[^/\s]+)?(?:/[\w.-]+)*?/requeststates/([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})"
 )
+_STATES: Final = "/requeststates/"
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _SERVER_KEY: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
@@ -106,6 +111,9 @@ class Gsma:
         }
         return Ask(method="POST", path="/accesstoken", headers=headers, body=b"grant_type=client_credentials")
 
+    def name_of(self, reference: str | None) -> str | None:
+        return None if not reference or reference.startswith(_STATES) else reference
+
     def order(self, order: Order, callback_url: str) -> Ask:
         body: dict[str, object] = {
             "amount": short_amount(self._settings, order.amount),
@@ -128,7 +136,7 @@ class Gsma:
     def judge_order(self, answer: HttpAnswer, order: Order) -> base.ChargeResult:
         if answer.status == 202 and (state := read(answer.body, _State)) is not None:
             if state.status == "pending" and _SERVER_KEY.fullmatch(state.server_correlation_id):
-                return base.Pending(detail="accepted", carrier_reference=state.server_correlation_id)
+                return base.Pending(detail="accepted", carrier_reference=f"{_STATES}{state.server_correlation_id}")
             return otherwise("order", answer, state.status)
         if answer.status == 201 and (seen := read(answer.body, _Seen)) is not None:
             found = self._judge_seen(seen, answer, order)
@@ -143,8 +151,8 @@ class Gsma:
 
     def inquiry(self, order: Order) -> Ask | base.Unknown:
         learned = order.carrier_reference or ""
-        if _SERVER_KEY.fullmatch(learned):
-            return self._get(f"/requeststates/{learned}")
+        if learned.startswith(_STATES):
+            return self._get(learned)
         return self._get(f"/responses/{key_of(order.attempt_id)}")
 
     def judge_inquiry(self, ask: Ask, answer: HttpAnswer, order: Order) -> base.InquiryResult | Ask:
@@ -158,8 +166,8 @@ class Gsma:
         if ask.path.startswith("/transactions/"):
             seen = read(answer.body, _Seen)
             return otherwise("inquiry", answer) if seen is None else self._judge_seen(seen, answer, order)
-        if ask.path.startswith("/requeststates/"):
-            return self._judge_state(answer)
+        if ask.path.startswith(_STATES):
+            return self._judge_state(ask, answer)
         return self._follow(answer) or otherwise("inquiry", answer)
 
     def find_charge(self, order: Order) -> Ask | base.Unknown:
@@ -168,8 +176,8 @@ class Gsma:
     def judge_charge(self, ask: Ask, answer: HttpAnswer, order: Order) -> Ask | str | None:
         if answer.status != 200:
             return None
-        if ask.path.startswith("/requeststates/"):
-            state = self._judge_state(answer)
+        if ask.path.startswith(_STATES):
+            state = self._judge_state(ask, answer)
             return state if isinstance(state, Ask) else None
         if not ask.path.startswith("/transactions/"):
             return self._follow(answer)
@@ -182,12 +190,13 @@ class Gsma:
         )
         return seen.transaction_reference if seen is not None and is_charge else None
 
-    def _judge_state(self, answer: HttpAnswer) -> base.Declined | base.Pending | base.Unknown | Ask:
+    def _judge_state(self, ask: Ask, answer: HttpAnswer) -> base.Declined | base.Pending | base.Unknown | Ask:
         state = read(answer.body, _State)
         if state is None:
             return otherwise("inquiry", answer)
         if state.status == "pending":
-            return base.Pending(detail="pending", carrier_reference=state.server_correlation_id)
+            # However the answer spells its key: where it was found it is found again.
+            return base.Pending(detail="pending", carrier_reference=ask.path)
         if state.status == DONE and _REFERENCE.fullmatch(state.object_reference):
             return self._get(f"/transactions/{state.object_reference}")
         if state.status == "failed":
@@ -220,7 +229,7 @@ class Gsma:
         found = read(answer.body, _Link)
         link = "" if found is None else found.link
         if (named := _STATE.fullmatch(link)) is not None:
-            return self._get(f"/requeststates/{named[1]}")
+            return self._get(f"{_STATES}{named[1]}")
         if (named := _TRANSACTION.fullmatch(link)) is not None:
             return self._get(f"/transactions/{named[1]}")
         return None

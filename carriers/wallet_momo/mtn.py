@@ -82,6 +82,9 @@ class Mtn:
         headers = {"Authorization": basic(user, password), **self._subscription(product)}
         return Ask(method="POST", path=f"/{product}/token/", headers=headers, product=product)
 
+    def name_of(self, reference: str | None) -> str | None:
+        return reference or None
+
     def order(self, order: Order, callback_url: str) -> Ask:
         body = {
             "amount": short_amount(self._settings, order.amount),

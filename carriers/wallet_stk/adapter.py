@@ -11,19 +11,17 @@ as Daraja has no question to ask about a reversal.
 
 import asyncio
 import base64
-import hashlib
-import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from typing import Annotated, Final, Literal
-from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta
 
 from carriers import base
+from carriers.callbacks import ADDRESS, FORGED, Callbacks
 from carriers.wallet_stk.judgement import REVERSAL_REFUSALS, TOKEN_REFUSED, Heard, declined, judge_order, judge_query
 from carriers.wallet_stk.tokens import Token, Tokens, Trouble
 from carriers.wallet_stk.wire import (
@@ -108,32 +106,33 @@ class Biller:
         self._carrier = carrier
         self._settings = settings
         self._now_ms = now_ms
-        self._callback_key = bytes.fromhex(settings.callback_key)
+        self._callbacks = Callbacks(carrier, settings.callback_base_url, settings.callback_key)
         self._owned: HttpClient | None = None
         if client is None:
             limits = Limits(connections_per_host_max=settings.connections_max, body_bytes_max=ANSWER_BYTES_MAX)
             client = self._owned = HttpClient(limits)
         self._client = client
         self._tokens = Tokens(self._fetch_token, now_ms)
-        self._sink: base.Sink | None = None
 
     def routes(self) -> Sequence[base.Route]:
         return tuple(
-            base.Route(
-                method="POST", path=f"/{about}/{{attempt_id}}/{{token}}", answer=partial(self._called_back, read)
-            )
+            base.Route(method="POST", path=f"/{about}{ADDRESS}", answer=partial(self._called_back, about, read))
             for about, read in (("push", push_told), ("reversal", reversal_told), ("timeout", nothing_told))
         )
 
     async def run(self, sink: base.Sink) -> None:
-        self._sink = sink
         try:
-            await asyncio.get_running_loop().create_future()
+            await self._callbacks.listen(sink)
         finally:
-            self._sink = None
             await self._tokens.close()
             if self._owned is not None:
                 await self._owned.close()
+
+    @staticmethod
+    def names_in_files(carrier_reference: str) -> tuple[str, ...]:
+        """Statements of the organisation portal name the receipt, and integrators' files M-Pesa's id of the push."""
+        told = Told.read(carrier_reference)
+        return () if told is None else tuple(name for name in (told.id, told.receipt) if name)
 
     async def charge(self, order: base.ChargeOrder) -> base.ChargeResult:
         shillings = whole_shillings(order.amount)
@@ -147,7 +146,7 @@ class Biller:
             "PartyA": digits,
             "PartyB": settings.party_b or settings.short_code,
             "PhoneNumber": digits,
-            "CallBackURL": self._callback_url("push", order.attempt_id),
+            "CallBackURL": self._callbacks.url(order.attempt_id, "push"),
             "AccountReference": order.reference[:ACCOUNT_REFERENCE_LENGTH_MAX],
             "TransactionDesc": plain_text(order.description)[:DESCRIPTION_LENGTH_MAX].strip() or "Payment",
         }
@@ -178,8 +177,8 @@ class Biller:
             "Amount": str(shillings),
             "ReceiverParty": settings.party_b or settings.short_code,
             "RecieverIdentifierType": "11",  # Spelt so by the API.
-            "ResultURL": self._callback_url("reversal", order.attempt_id),
-            "QueueTimeOutURL": self._callback_url("timeout", order.attempt_id),
+            "ResultURL": self._callbacks.url(order.attempt_id, "reversal"),
+            "QueueTimeOutURL": self._callbacks.url(order.attempt_id, "timeout"),
             "Remarks": "Refund",
             "Occasion": order.attempt_id[:100],
         }
@@ -259,31 +258,15 @@ class Biller:
             return Trouble(f"HTTP {answer.status} {said.show()}".rstrip())
         return Token(said.access_token, int(lives))
 
-    def _callback_url(self, about: str, attempt_id: str) -> str:
-        where = f"{self._settings.callback_base_url.rstrip('/')}/callbacks/{self._carrier}"
-        return f"{where}/{about}/{quote(attempt_id, safe='')}/{self._token(about, attempt_id)}"
-
-    def _token(self, about: str, attempt_id: str) -> str:
-        text = f"{self._carrier}\0{about}\0{attempt_id}".encode()
-        return hmac.new(self._callback_key, text, hashlib.sha256).hexdigest()
-
-    async def _called_back(self, read: "Callable[[bytes], Told | None]", request: base.Request) -> base.Response:
-        """The address proves who calls and about which attempt; the body is only read for what M-Pesa alone knows."""
-        about, attempt_id, token = ("", "", *request.path.split("/"))[-3:]
-        if not hmac.compare_digest(self._token(about, attempt_id).encode(), token.encode()):
-            return base.Response(status=404)
-        if self._sink is None:
-            return base.Response(status=503)
+    async def _called_back(
+        self, about: str, read: "Callable[[bytes], Told | None]", request: base.Request
+    ) -> base.Response:
+        """Of the body only that is read which M-Pesa alone knows."""
+        attempt_id = self._callbacks.attempt_of(request, about)
+        if attempt_id is None:
+            return FORGED
         told = read(request.body)
-        try:
-            await self._sink(
-                base.Callback(
-                    carrier=self._carrier,
-                    attempt_id=attempt_id,
-                    authenticated=True,
-                    carrier_reference=None if told is None else told.write(),
-                )
-            )
-        except base.Overloaded:
-            return base.Response(status=503)
-        return base.Response(status=200, body=ACCEPTED)
+        accepted = base.Response(status=200, body=ACCEPTED)
+        return await self._callbacks.pass_on(
+            attempt_id, accepted, carrier_reference=None if told is None else told.write()
+        )

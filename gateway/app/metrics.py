@@ -22,6 +22,7 @@ from gateway.app.build import build_version
 from gateway.app.lookout import Lookout
 from gateway.app.loop_lag import LoopLag
 from gateway.app.tallies import Tallies
+from gateway.consumer.page.desk import Counts
 from gateway.core.payment import BreakKind
 from gateway.engine.batcher import Batcher
 from gateway.engine.lanes import LaneCounters, Lanes
@@ -87,9 +88,12 @@ OTHERS: Final = (
     *("gateway_queue_depth", "gateway_queue_oldest_seconds", "gateway_loop_lag_p99_seconds", "gateway_build_info"),
     *("gateway_commit_seconds", "gateway_lane_waiting", "gateway_lane_oldest_seconds", "gateway_bearer_up"),
     *("gateway_bearer_up_since_seconds", "gateway_texts_total", "gateway_text_seconds"),
+    "gateway_ussd_pushes_total",
     *(name for names in ORDERS.values() for name in names),
+    *("gateway_sim_checks_total", "gateway_sim_check_seconds"),
     *("gateway_webhooks_total", "gateway_webhook_seconds", "gateway_payments_total"),
-    *("gateway_payment_failures_total", "gateway_breaks_open", "gateway_log_lines_lost_total"),
+    *("gateway_payment_failures_total", "gateway_reports_total", "gateway_breaks_open"),
+    *("gateway_log_lines_lost_total", "gateway_page_total"),
 )
 _TABLES: Final = (BATCHER, API, LANE_COUNTERS, LANE_GAUGES, LINK_COUNTERS, LINK_GAUGES, BOOKS)
 NAMES: Final = (*(row[0] for table in _TABLES for row in table), *OTHERS)
@@ -108,6 +112,7 @@ class Parts:
     lag: LoopLag
     commits: Times
     frame: Frame
+    page: Counts
     lost_log_lines: Callable[[], int]
 
 
@@ -145,6 +150,8 @@ def _process_metrics(parts: Parts) -> Iterator[Metric]:
     yield GaugeMetricFamily("gateway_loop_lag_p99_seconds", "Lateness of the event loop, last minute.", value=lag_s)
     lost = parts.lost_log_lines()
     yield CounterMetricFamily("gateway_log_lines_lost_total", "Lines that could not be written.", value=lost)
+    page = {(kind,): float(count) for kind, count in parts.page.by_kind.items()}
+    yield _counter("gateway_page_total", "What happened on the statement page, by kind.", ["kind"], page)
     yield _times("gateway_commit_seconds", "How long the database takes to commit.", {(): parts.commits})
 
 
@@ -186,12 +193,17 @@ def _work_metrics(tallies: Tallies) -> Iterator[Metric]:
     yield _counter("gateway_texts_total", "Texts to phones, by what came of them.", labels, texts)
     times = {(name,): tally.times for name, tally in tallies.texts.items()}
     yield _times("gateway_text_seconds", "How long a text took to be taken.", times, ["carrier"])
+    yield _counter("gateway_ussd_pushes_total", "Asks as screens, by what came of them.", labels, tallies.pushes)
     for order, (counted, timed) in ORDERS.items():
         tally_of = {name: orders[order] for name, orders in tallies.orders.items()}
         counts = {(name, kind): n for name, tally in tally_of.items() for kind, n in tally.counts.items()}
         yield _counter(counted, f"Answers to orders to {order}, by kind.", labels, counts)
         times = {(name,): tally.times for name, tally in tally_of.items()}
         yield _times(timed, f"How long the biller took to {order}.", times, ["carrier"])
+    sims = {(name, kind): n for name, tally in tallies.sims.items() for kind, n in tally.counts.items()}
+    yield _counter("gateway_sim_checks_total", "Questions how old a SIM is, by answer.", labels, sims)
+    times = {(name,): tally.times for name, tally in tallies.sims.items()}
+    yield _times("gateway_sim_check_seconds", "How long an answer took.", times, ["carrier"])
     webhooks = {(kind,): n for kind, n in tallies.webhooks.counts.items()}
     yield _counter("gateway_webhooks_total", "Tries to deliver an event, by what came of them.", ["kind"], webhooks)
     yield _times("gateway_webhook_seconds", "How long merchants took to answer.", {(): tallies.webhooks.times})
@@ -202,6 +214,8 @@ def _payment_metrics(tallies: Tallies) -> Iterator[Metric]:
     yield _counter("gateway_payments_total", text, ["carrier", "state"], tallies.states)
     text = "Failed payments, by reason."
     yield _counter("gateway_payment_failures_total", text, ["carrier", "reason"], tallies.reasons)
+    text = "Payments of which the phone's owner says that they were not their purchase."
+    yield _counter("gateway_reports_total", text, ["carrier"], {(name,): n for name, n in tallies.reports.items()})
 
 
 def _book_metrics(lookout: Lookout) -> Iterator[Metric]:

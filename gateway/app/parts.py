@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import resources
 from zoneinfo import ZoneInfo
 
@@ -11,14 +12,20 @@ from sqlalchemy import Connection
 from carriers import base
 from gateway.adapters import chosen
 from gateway.config import Config, ConfigError, Secrets
+from gateway.consumer.keywords import Keywords
+from gateway.consumer.page.desk import PageDesk
 from gateway.consumer.ussd_visit import Desk
 from gateway.core.asks import SCREENS_TABLE, Catalogues, load_catalogues
-from gateway.core.caps import NO_CAPS, Caps, Terms
+from gateway.core.caps import DAY_MS, NO_CAPS, Caps, Terms
+from gateway.core.country import COUNTRIES
 from gateway.core.limits import NO_LIMITS
 from gateway.core.payment import Rules
+from gateway.core.reply import Meaning
 from gateway.core.screens import UNITS_MAX
+from gateway.core.sim_rule import SimRule
 from gateway.engine.batcher import BatchSettings
 from gateway.engine.file_watch import Expected
+from gateway.engine.inbox import KeywordHandler
 from gateway.engine.lane import Executor
 from gateway.engine.lanes import LaneSettings
 from gateway.engine.texts import CarrierWords, Texts
@@ -67,8 +74,19 @@ def rules(config: Config, billers: Mapping[str, base.Biller]) -> dict[str, Rules
             hold_ms=round((billers[name].capabilities.hold_s or carrier.hold_s) * 1000),
             escrow_ship_within_ms=round(carrier.escrow_ship_within_s * 1000),
             escrow_release_after_ms=round(carrier.escrow_release_after_s * 1000),
+            sim=sim_rules(config).get(name),
+            reminder_from_ms=round(carrier.reminder_from_s * 1000),
+            opt_in=COUNTRIES[carrier.country].opt_in,
+            tax_in_ask=COUNTRIES[carrier.country].tax_in_ask,
         )
         for name, carrier in config.carriers.items()
+    }
+
+
+def sim_rules(config: Config) -> dict[str, SimRule]:
+    """By carrier, of those that are asked about SIMs."""
+    return {
+        name: carrier.sim_rule or SimRule() for name, carrier in config.carriers.items() if carrier.sim_swap is not None
     }
 
 
@@ -79,9 +97,15 @@ def terms(config: Config) -> dict[str, Terms]:
             limits=carrier.limits or NO_LIMITS,
             caps=carrier.caps or (Caps() if carrier.mode == "live" else NO_CAPS),
             zone=ZoneInfo(carrier.time_zone),
+            country=COUNTRIES[carrier.country],
         )
         for name, carrier in config.carriers.items()
     }
+
+
+def texts_kept_ms(config: Config) -> dict[str, int]:
+    """By carrier, how long what phones wrote is kept."""
+    return {name: COUNTRIES[one.country].texts_kept_days * DAY_MS for name, one in config.carriers.items()}
 
 
 def lane_plan(config: Config) -> LanePlan:
@@ -89,6 +113,7 @@ def lane_plan(config: Config) -> LanePlan:
         sms=dict.fromkeys(config.carriers, 1),
         charge={name: carrier.charge_lanes for name, carrier in config.carriers.items()},
         webhook=config.engine.webhook_lanes,
+        sim=tuple(sim_rules(config)),
     )
 
 
@@ -106,7 +131,13 @@ def rate_limits(config: Config) -> RateLimits:
     return RateLimits(rate_per_s=api.rate_per_s, burst=api.burst, unknown_keys_per_min=api.unknown_keys_per_min)
 
 
-def policy(config: Config, secrets: Secrets, billers: Mapping[str, base.Biller], plan: LanePlan) -> Policy:
+def policy(
+    config: Config,
+    secrets: Secrets,
+    billers: Mapping[str, base.Biller],
+    plan: LanePlan,
+    channels: Mapping[str, base.UssdChannel],
+) -> Policy:
     return Policy(
         rules=rules(config, billers),
         lanes=plan,
@@ -114,10 +145,14 @@ def policy(config: Config, secrets: Secrets, billers: Mapping[str, base.Biller],
         former_code_keys=secrets.former_code_keys,
         pin_keys=secrets.pin_keys,
         short_codes={name: carrier.short_code for name, carrier in config.carriers.items()},
+        pushing=pushing(config, channels),
         terms=terms(config),
         traces=config.engine.traces,
         modes=modes(config),
         banks={name: one.files.bank for name, one in config.carriers.items() if one.files is not None},
+        names_in_files={
+            name: biller.names_in_files for name, biller in billers.items() if isinstance(biller, base.NamingBiller)
+        },
     )
 
 
@@ -171,6 +206,16 @@ def billers(config: Config, now_ms: Callable[[], int]) -> dict[str, base.Biller]
     return made
 
 
+def sim_hooks(config: Config, now_ms: Callable[[], int]) -> dict[str, base.SimSwap]:
+    """By carrier, of those that are asked about SIMs."""
+    made: dict[str, base.SimSwap] = {}
+    for name, carrier in config.carriers.items():
+        if carrier.sim_swap is not None:
+            kind, settings = chosen(carrier.sim_swap, "SimSwap")
+            made[name] = kind.make(name, msgspec.convert(settings, kind.settings), now_ms=now_ms)
+    return made
+
+
 def ussd_channels(config: Config, now_ms: Callable[[], int]) -> dict[str, base.UssdChannel]:
     """By carrier, of those that have one."""
     made: dict[str, base.UssdChannel] = {}
@@ -179,6 +224,15 @@ def ussd_channels(config: Config, now_ms: Callable[[], int]) -> dict[str, base.U
             kind, settings = chosen(carrier.ussd, "UssdChannel")
             made[name] = kind.make(name, msgspec.convert(settings, kind.settings), now_ms=now_ms)
     return made
+
+
+def pushing(config: Config, channels: Mapping[str, base.UssdChannel]) -> dict[str, int]:
+    """By carrier that asks by USSD and can, how long a phone has to answer, in milliseconds; the others ask by text."""
+    return {
+        name: round(carrier.push_answer_s * 1000)
+        for name, carrier in config.carriers.items()
+        if carrier.ask_by == "ussd" and name in channels and channels[name].pushes
+    }
 
 
 def desks(
@@ -201,6 +255,7 @@ def desks(
             language=carrier.language,
             catalogues=spoken[name],
             words=words[name],
+            code_digits=carrier.code_digits,
             units_max={
                 "gsm": min(UNITS_MAX["gsm"], channel.gsm_units_max),
                 "ucs2": min(UNITS_MAX["ucs2"], channel.ucs2_units_max),
@@ -209,8 +264,30 @@ def desks(
     return made
 
 
+def page_desk(config: Config, secrets: Secrets) -> PageDesk | None:
+    """What the statement page goes by; None if there is to be none. Raise ValueError as `spoken`."""
+    page = config.page
+    if not page.public_url:
+        return None
+    mine = {name: carrier for name, carrier in config.carriers.items() if carrier.mode == page.mode}
+    words = carrier_words(config)
+    return PageDesk(
+        mode=page.mode,
+        public_url=page.public_url,
+        country_code=page.country_code,
+        proxies=page.proxies,
+        codes_per_address=page.codes_per_address,
+        catalogues=catalogues().spoken(page.mode, unreviewed=config.gateway.unreviewed_languages),
+        zones={name: ZoneInfo(carrier.time_zone) for name, carrier in mine.items()},
+        words={name: words[name] for name in mine},
+        languages={name: carrier.language for name, carrier in mine.items()},
+        code_keys=(secrets.code_key, *secrets.former_code_keys),
+    )
+
+
+@cache
 def catalogues() -> Catalogues:
-    """Every language whose catalogue is shipped. Raise ValueError with all mistakes in them."""
+    """Every language whose catalogue is shipped, read once. Raise ValueError with all mistakes in them."""
     folder = resources.files("gateway.core") / "catalogues"
     files = [file for file in folder.iterdir() if file.name.endswith(".toml")]
     return load_catalogues({file.name.removesuffix(".toml"): file.read_text(encoding="utf-8") for file in files})
@@ -257,6 +334,12 @@ def carrier_terms(config: Config, billers: Mapping[str, base.Biller]) -> Mapping
         )
         for name, carrier in config.carriers.items()
     }
+
+
+def keywords(config: Config, spoken: Mapping[str, Catalogues]) -> Mapping[Meaning, KeywordHandler]:
+    """What the keywords of a plain phone do."""
+    digits = {name: carrier.code_digits for name, carrier in config.carriers.items()}
+    return Keywords(zones(config), currencies(config), spoken, digits).handlers
 
 
 def zones(config: Config) -> dict[str, ZoneInfo]:

@@ -61,12 +61,12 @@ class UssdSteps:
 
     def __init__(self, batcher: Batcher, desks: Desks) -> None:
         self._batcher = batcher
-        self._desks = desks
+        self.desks = desks
 
     async def __call__(self, step: base.UssdStep) -> base.UssdAnswer:
         """Return once *step* is on disk. Raise Overloaded when there is no room for it."""
         try:
-            written = self._batcher.offer(UssdStepped(step, self._desks[step.carrier]), vital=True)
+            written = self._batcher.offer(UssdStepped(step, self.desks[step.carrier]), vital=True)
         except Busy as busy:
             raise base.Overloaded(str(busy)) from busy
         answer = await written

@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from carriers import base
-from gateway.core.payment import PublicState, Reason
+from gateway.consumer.limits import LimitSimDone
+from gateway.core.payment import PublicState, Reason, SimAge
 from gateway.engine.carrier_jobs import OrderDone, TextDone
 from gateway.engine.lane import Executor, Grant
+from gateway.engine.pushes import NOT_PUSHED, PushDone
 from gateway.engine.refund_jobs import RefundDone
+from gateway.engine.sim_checks import AGES, SimDone
 from gateway.store.apply import Job
 from gateway.store.outbox import OutboxRow
 from gateway.store.refunds import OF_REFUND
@@ -32,7 +35,10 @@ ORDER_KINDS: Final = {
     base.Pending: "pending",
 }
 DROPPED: Final = "dropped"
+TEXTED: Final = "texted"
+PUSH_KINDS: Final = (*TEXT_KINDS.values(), NOT_PUSHED, TEXTED, DROPPED)
 ORDERS: Final = ("charge", "reserve", "capture", "release", "reverse", "inquire")
+SIM_KINDS: Final = tuple(str(age) for age in SimAge)
 WEBHOOK_KINDS: Final = ("delivered", "failed", "gone", DROPPED)
 
 
@@ -57,9 +63,12 @@ class Tallies:
     def __init__(self, carriers: Iterable[str]) -> None:
         names = tuple(carriers)
         self.texts = {name: Tally((*TEXT_KINDS.values(), DROPPED)) for name in names}
+        self.pushes = {(name, kind): 0 for name in names for kind in PUSH_KINDS}
         self.orders = {name: {order: Tally(ORDER_KINDS.values()) for order in ORDERS} for name in names}
+        self.sims = {name: Tally(SIM_KINDS) for name in names}
         self.webhooks = Tally(WEBHOOK_KINDS)
         self.states = {(name, str(state)): 0 for name in names for state in PublicState}
+        self.reports = dict.fromkeys(names, 0)
         self.reasons = {(name, str(reason)): 0 for name in names for reason in Reason}
 
     def moved(self, moves: Iterable[Move]) -> None:
@@ -68,6 +77,11 @@ class Tallies:
             self.states[move.carrier, move.state] += 1
             if move.state == PublicState.FAILED and move.reason is not None:
                 self.reasons[move.carrier, move.reason] += 1
+
+    def told(self, reported: Iterable[str]) -> None:
+        """Phones' owners say of payments of these carriers that they were not their purchase."""
+        for carrier in reported:
+            self.reports[carrier] += 1
 
     def watch(self, executors: Mapping[str, Executor]) -> dict[str, Executor]:
         """The same executors, by lane, with every outcome noted."""
@@ -79,10 +93,16 @@ class Tallies:
                 self.texts[row.body["carrier"]].note(DROPPED, seconds)
             case TextDone(result=answer) if answer is not None:
                 self.texts[row.body["carrier"]].note(TEXT_KINDS[type(answer)], seconds)
+                if row.body.get("after_push") and row.tries == 0:
+                    self.pushes[row.body["carrier"], TEXTED] += 1
+            case PushDone(result=pushed):
+                self.pushes[row.body["carrier"], _push_kind(pushed)] += 1
             case OrderDone(result=outcome) | RefundDone(result=outcome):
                 # A refund is given back like a reversal, and counted with them.
                 order = "reverse" if row.kind == OF_REFUND else row.kind
                 self.orders[row.body["carrier"]][order].note(ORDER_KINDS[type(outcome)], seconds)
+            case SimDone(answer=said) | LimitSimDone(answer=said):
+                self.sims[row.body["carrier"]].note(AGES[type(said)], seconds)
             case WebhookDone(outcome=tried):
                 self.webhooks.note(tried.kind, seconds)
             case ReplayDone(tried=page):
@@ -90,6 +110,13 @@ class Tallies:
                     self.webhooks.note(one.outcome.kind, one.outcome.took_ms / 1000)
             case _:
                 pass
+
+
+def _push_kind(result: base.SubmitResult | None) -> str:
+    if result is None:
+        return DROPPED
+    is_ours = isinstance(result, base.Refused) and result.code == NOT_PUSHED
+    return NOT_PUSHED if is_ours else TEXT_KINDS[type(result)]
 
 
 class Watched:
@@ -107,8 +134,8 @@ class Watched:
     def hard_timeout_s(self) -> float:
         return self._inner.hard_timeout_s
 
-    def is_up(self) -> bool:
-        return self._inner.is_up()
+    def is_up(self, row: OutboxRow) -> bool:
+        return self._inner.is_up(row)
 
     async def run(self, row: OutboxRow, grant: Grant) -> Job:
         began_s = time.perf_counter()

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from gateway.app.parts import catalogues
 from gateway.cli.database import with_database
 from gateway.cli.errors import CommandError
+from gateway.cli.remittances import unpaid_words
 from gateway.config import CarrierSection, ConfigError, read
 from gateway.core.asks import Catalogues
 from gateway.engine.clock import wall_ms
@@ -60,6 +61,8 @@ def check(path: Path) -> None:
         raise ConfigError(mistakes)
     carriers = ", ".join(f"{name} ({carrier.mode})" for name, carrier in config.carriers.items())
     print(f"{path}: in order; carriers {carriers}; languages {', '.join(sorted(whole.languages))}")
+    for words in unpaid_words(config):
+        print(words)
     silent = sorted(code for code in whole.languages if not whole.language(code).reviewed_by)
     if silent and any(carrier.mode == "live" for carrier in config.carriers.values()):
         does = "speak them all the same: gateway.unreviewed_languages" if unreviewed else "speak English instead"

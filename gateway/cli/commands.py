@@ -7,6 +7,7 @@ that help comes at once.
 """
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,10 @@ from gateway.cli import (
     fee_commands,
     key_commands,
     ledger_commands,
+    number_commands,
     payout_commands,
+    remittance_commands,
+    report_commands,
     settlement_commands,
 )
 from gateway.cli.errors import CommandError
@@ -43,6 +47,7 @@ app.add_typer(merchant, name="merchant")
 merchant.command("terms")(settlement_commands.terms)
 app.command("settle")(settlement_commands.settle)
 app.add_typer(settlement_commands.settlement, name="settlement")
+app.add_typer(remittance_commands.remittance, name="remittance")
 app.add_typer(payout_commands.payouts, name="payouts")
 app.add_typer(key_commands.key, name="key")
 app.add_typer(fee_commands.fees, name="fees")
@@ -57,6 +62,8 @@ app.add_typer(breaks, name="breaks")
 quarantine = group("Jobs that could not be applied: each is a bug.", "gateway quarantine list")
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(dispute_commands.dispute, name="dispute")
+app.add_typer(report_commands.reports, name="reports")
+app.add_typer(number_commands.number, name="number")
 
 
 @app.command("serve")
@@ -141,6 +148,37 @@ def _merchant_add(
     admin.add(config, name=name, shop=shop, keyword=keyword)
 
 
+@merchant.command("goods")
+def _merchant_goods(
+    merchant: Annotated[str, typer.Argument(help="Its id or its keyword.")],
+    goods: Annotated[str, typer.Argument(help="digital, tickets, charity, physical, adult or gambling.")],
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Register what a merchant sells: some countries do not allow all of it on a phone's bill, or not to everybody.
+
+    Example: gateway merchant goods ASHA digital
+    """
+    from gateway.cli import goods as kinds
+
+    kinds.register(config, merchant=merchant, goods=goods)
+
+
+@app.command("of-age")
+def _of_age(
+    msisdn: Annotated[str, typer.Argument(help="The phone's number.")],
+    mode: Annotated[str, typer.Option(help="live or test: whose phone it is.")] = "live",
+    takes_back: Annotated[bool, typer.Option("--not", help="It is not known any more.")] = False,
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Record that a phone's owner is of age, as its carrier or a look at a document says.
+
+    Example: gateway of-age +254712345678
+    """
+    from gateway.cli import goods
+
+    goods.of_age(config, msisdn=msisdn, mode=mode, takes_back=takes_back)
+
+
 @app.command("status")
 def _status(
     config: ConfigOption = CONFIG,
@@ -164,14 +202,18 @@ ByOption = Annotated[str, typer.Option(help="Who resolved it; else the user of t
 
 
 @breaks.command("list")
-def _breaks_list(config: ConfigOption = CONFIG, with_resolved: AllOption = False) -> None:
+def _breaks_list(
+    kind: Annotated[str, typer.Option(help="Only those of this kind, for instance unknown_outcome.")] = "",
+    config: ConfigOption = CONFIG,
+    with_resolved: AllOption = False,
+) -> None:
     """List open breaks, oldest first.
 
-    Example: gateway breaks list --all
+    Example: gateway breaks list --kind unknown_outcome
     """
     from gateway.cli import cases
 
-    cases.show(config, "break", with_resolved=with_resolved)
+    cases.show(config, "break", kind=kind, with_resolved=with_resolved)
 
 
 @breaks.command("resolve")
@@ -219,6 +261,32 @@ def _breaks_write_off(
     from gateway.cli import cases
 
     cases.write_off(config, break_id, note=note, by=by)
+
+
+class _Outcome(StrEnum):
+    """Of `gateway.engine.decisions`, which help must not wait for."""
+
+    HAPPENED = "happened"
+    DID_NOT_HAPPEN = "did-not-happen"
+
+
+@breaks.command("decide")
+def _breaks_decide(
+    break_id: Annotated[str, typer.Argument(help="As listed: brk_…, unknown_outcome or reversal_declined.")],
+    outcome: Annotated[_Outcome, typer.Argument(help="Whether the order was carried out, as the carrier says.")],
+    note: NoteOption,
+    by: ByOption = "",
+    reference: Annotated[str, typer.Option(help="The carrier's own reference of it, if it told one.")] = "",
+    config: ConfigOption = CONFIG,
+) -> None:
+    """End an order of unknown outcome by what the carrier told you: money moves as if it had said so itself.
+
+    Example: gateway breaks decide brk_… did-not-happen --note "Acme's desk, ticket 4711: no such charge"
+    """
+    from gateway.cli import cases
+    from gateway.engine.decisions import Outcome
+
+    cases.decide(config, break_id, outcome=Outcome(outcome), note=note, by=by, reference=reference)
 
 
 @app.command("reconcile")

@@ -53,7 +53,8 @@ def with_store(config: Config, secrets: Secrets, work: Callable[[Store, Engine],
     """
     url = config.gateway.database
     with_database(url, lambda conn: None, read_only=True)
-    policy = parts.policy(config, secrets, parts.billers(config, wall_ms), parts.lane_plan(config))
+    billers, channels = parts.billers(config, wall_ms), parts.ussd_channels(config, wall_ms)
+    policy = parts.policy(config, secrets, billers, parts.lane_plan(config), channels)
     engine, reads = connect(url), connect(url, read_only=True)
     try:
         return work(Store(engine, policy), reads)

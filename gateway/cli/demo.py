@@ -168,6 +168,11 @@ database = "{database}"
 listen = "{host}:{port}"
 development = true
 
+[page]
+public_url = "http://{host}:{port}"
+mode = "test"
+country_code = "+254"
+
 [carriers.acme]
 mode = "test"
 prefixes = ["+254"]

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 from gateway.cli.database import applied, with_database, with_store
 from gateway.cli.errors import CommandError
 from gateway.config import Config, Secrets, read
-from gateway.core.dispute import Act, Dispute
+from gateway.core.dispute import Act, Dispute, decided_by_ms
 from gateway.core.money import format_money
 from gateway.core.public import rfc3339
 from gateway.engine.dispute_jobs import DecideDispute, OpenDispute
@@ -64,7 +64,7 @@ def _done(config: Config, secrets: Secrets, job: OpenDispute | DecideDispute) ->
 
 def _words(dispute: Dispute) -> str:
     """One line."""
-    due = f"due {rfc3339(dispute.due_at_ms)}"
+    due = f"due {rfc3339(dispute.due_at_ms)} decide by {rfc3339(decided_by_ms(dispute))}"
     words = [dispute.id, dispute.payment_id, dispute.state, format_money(dispute.amount, "en"), due]
     words += [f"reason: {dispute.reason}"] if dispute.reason else []
     words += [f"evidence: {dispute.evidence}"] if dispute.evidence else []

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from gateway.cli.database import with_database
 from gateway.cli.errors import CommandError
+from gateway.cli.legible import legible
 from gateway.cli.lines import say
 from gateway.cli.steps import clock, step_lines
 from gateway.cli.traces import Exchange, exchanges
@@ -57,7 +58,7 @@ def show(path: Path, payment_id: str, *, as_json: bool) -> None:
     shown = with_database(config.gateway.database, lambda conn: _shown(conn, payment_id), read_only=True)
     if shown is None:
         raise CommandError(f"ID: expected a payment of this database, it has no {payment_id}", exit_code=2)
-    say(msgspec.json.encode(shown) if as_json else "\n".join(map(_legible, _lines(shown))).encode())
+    say(msgspec.json.encode(shown) if as_json else "\n".join(map(legible, _lines(shown))).encode())
 
 
 def _shown(conn: Connection, payment_id: str) -> Shown | None:
@@ -109,8 +110,3 @@ def _cost(text: Text) -> str:
 
 def _value(value: object) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def _legible(line: str) -> str:
-    """Line breaks, and what would drive the terminal, come from phones and carriers: they are shown, not obeyed."""
-    return "".join([c if c.isprintable() else c.encode("unicode_escape").decode() for c in line])

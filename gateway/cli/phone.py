@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 
 from gateway.cli.errors import CommandError
-from gateway.core.msisdn import parse_msisdn
+from gateway.cli.typed import typed_msisdn
 
 MARK = "demo.json"
 WAIT_S = 20
@@ -32,10 +32,7 @@ class DemoAddresses(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(msisdn: str, folder: Path, control: str) -> None:
     """Be *msisdn* at the simulators of the demo in *folder*, or at *control*. Raise CommandError if that cannot be."""
-    try:
-        parse_msisdn(msisdn)
-    except ValueError as error:
-        raise CommandError(str(error), exit_code=2) from error
+    typed_msisdn(msisdn)
     try:
         asyncio.run(_be_a_phone(msisdn, control or _demo_control(folder)))
     except (aiohttp.ClientError, msgspec.DecodeError) as error:

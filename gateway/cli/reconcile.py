@@ -28,6 +28,8 @@ def run(path: Path, file: Path, *, carrier: str, dry_run: bool, report: Path | N
     if not file.is_file():
         raise CommandError(f"{file}: expected a file", exit_code=2)
     terms = _terms(config, file.name, carrier)
+    if report is not None:
+        _expect_writable(report)
 
     def take(store: Store, reads: Engine) -> Report:
         with typer.progressbar(length=READINGS * file.stat().st_size, label=file.name, file=sys.stderr) as bar:
@@ -43,13 +45,29 @@ def run(path: Path, file: Path, *, carrier: str, dry_run: bool, report: Path | N
         raise CommandError(str(error)) from error
     words = as_words(came_of_it)
     shown = msgspec.json.encode(came_of_it).decode() + "\n" if as_json else words
-    if report is None:
-        print(shown, end="")
-    else:
-        report.write_text(shown, encoding="utf-8")
+    _hand_over(shown, report)
     breaks = came_of_it.found.breaks.total()
     if breaks:
         raise CommandError(f"{breaks} breaks need a person; see `gateway breaks list`")
+
+
+def _expect_writable(report: Path) -> None:
+    """What is done to the books is done, so a report that could not be written would be lost."""
+    try:
+        report.open("a").close()
+    except OSError as error:
+        raise CommandError(f"--report: {report}: {error.strerror}", exit_code=2) from error
+
+
+def _hand_over(shown: str, report: Path | None) -> None:
+    if report is None:
+        print(shown, end="")
+        return
+    try:
+        report.write_text(shown, encoding="utf-8")
+    except OSError as error:
+        print(shown, end="")
+        raise CommandError(f"--report: {report}: {error.strerror}; it is on standard output") from error
 
 
 def _terms(config: Config, name: str, wanted: str) -> Terms:
@@ -100,7 +118,7 @@ def _number(sequence: int | None) -> str:
 def _remittance(report: Report) -> str:
     file = report.file
     if file.remitted_minor is None:
-        return "not in this file"
+        return f"not in this file; `gateway remittance book {file.name} AMOUNT` says it"
     paid = format_money(Money(file.remitted_minor, file.currency), "en")
     words = {"posted": "booked", "open": "not booked: our books come to another sum"}
     return f"{paid}, {'not tried' if report.dry_run else words[file.remittance]}"

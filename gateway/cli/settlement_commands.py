@@ -26,6 +26,7 @@ def terms(
     account_name: Annotated[str, typer.Option(help="The holder of the account.")] = "",
     account: Annotated[str, typer.Option(help="Its IBAN, or what its country has instead.")] = "",
     bic: Annotated[str, typer.Option(help="Of the account's bank.")] = "",
+    by: Annotated[str, typer.Option(help="Who says so; else the user of the operating system.")] = "",
     config: ConfigOption = CONFIG,
 ) -> None:
     """Set on which terms a merchant is paid, all of them at once; what is not said has its default.
@@ -45,6 +46,7 @@ def terms(
         account_name=account_name,
         account=account,
         bic=bic,
+        by=by,
     )
     settlements.set_terms(config, asked)
 

@@ -1,7 +1,7 @@
 """`gateway merchant terms`, `gateway settle`, `gateway settlement advanced`, beside processes that serve."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -15,8 +15,10 @@ from sqlalchemy.exc import DBAPIError
 from gateway.app.parts import lane_plan
 from gateway.cli.database import applied, with_database
 from gateway.cli.errors import CommandError
+from gateway.cli.people import os_user
 from gateway.config import Config, read
-from gateway.core.settling import MINUTES_A_DAY, WAIT_DAYS_MAX, Terms
+from gateway.core.bank_accounts import account_mistakes
+from gateway.core.settling import ANY_CARRIER, MINUTES_A_DAY, WAIT_DAYS_MAX, Terms
 from gateway.store import api_keys, tables
 from gateway.store.apply import Store
 from gateway.store.engine import connect
@@ -43,12 +45,13 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     account_name: str
     account: str
     bic: str
+    by: str
 
 
 def set_terms(path: Path, asked: Asked) -> None:
     """Raise ConfigError or CommandError, as all of these do."""
     config, _ = read(path)
-    terms = _terms(asked)
+    terms = _terms(asked, config.carriers)
 
     def write(conn: Connection) -> str:
         [merchant_id, *_] = api_keys.merchant_ids(conn, asked.merchant) or [""]
@@ -56,23 +59,29 @@ def set_terms(path: Path, asked: Asked) -> None:
             raise CommandError(
                 f"merchant: expected the id or the keyword of a merchant, got {asked.merchant!r}", exit_code=2
             )
-        write_terms(conn, merchant_id, terms)
+        write_terms(conn, merchant_id, terms, by=asked.by.strip() or os_user())
         return merchant_id
 
     print(f"{with_database(config.gateway.database, write, read_only=False)} is paid on these terms from now on")
 
 
-def _terms(asked: Asked) -> Terms:
+def _terms(asked: Asked, carriers: Collection[str]) -> Terms:
+    name, account = asked.account_name.strip(), asked.account.replace(" ", "").upper()
+    bic = asked.bic.strip().upper()
+    if name or account or bic:
+        options = {"name": "--account-name", "account": "--account", "bic": "--bic"}
+        for field, mistake in account_mistakes(name=name, account=account, bic=bic).items():
+            raise CommandError(f"{options[field]}: {mistake}", exit_code=2)
     return Terms(
         zone=_zone(asked.zone),
         cut_off_minute=_minute(asked.cut_off),
-        waits=dict(_wait(text) for text in asked.waits),
+        waits=dict(_wait(text, carriers) for text in asked.waits),
         reserve_bps=_basis_points(asked.reserve_percent),
         reserve_days=asked.reserve_days,
         minimum_minor=asked.minimum_minor,
-        account_name=asked.account_name.strip(),
-        account=asked.account.replace(" ", "").upper(),
-        bic=asked.bic.strip().upper(),
+        account_name=name,
+        account=account,
+        bic=bic,
     )
 
 
@@ -92,11 +101,14 @@ def _minute(text: str) -> int:
     return minute
 
 
-def _wait(text: str) -> tuple[str, int | None]:
+def _wait(text: str, carriers: Collection[str]) -> tuple[str, int | None]:
     carrier, _, days = text.partition("=")
-    if carrier and days == AFTER_REMITTANCE:
+    if carrier != ANY_CARRIER and carrier not in carriers:
+        known = ", ".join((*sorted(carriers), ANY_CARRIER))
+        raise CommandError(f"--wait: expected a carrier out of {known}, got {text!r}", exit_code=2)
+    if days == AFTER_REMITTANCE:
         return carrier, None
-    if not carrier or not re.fullmatch(r"\d{1,2}", days) or int(days) > WAIT_DAYS_MAX:
+    if not re.fullmatch(r"[0-9]{1,2}", days) or int(days) > WAIT_DAYS_MAX:
         expected = f"carrier=days (0 to {WAIT_DAYS_MAX}) or carrier={AFTER_REMITTANCE}"
         raise CommandError(f"--wait: expected {expected}, got {text!r}", exit_code=2)
     return carrier, int(days)

@@ -156,6 +156,7 @@ class Story:
             f"     -H 'Idempotency-Key: '$RANDOM -H 'Content-Type: application/json' \\\n"
             f"     -d '{body}'\n\n"
             f"3. Answer with the code, or 0; then text HIST, RECEIPT and the ref, PAY ASHA 300, LANG SW, STOP.\n\n"
+            f"   See the payments in a browser: {self._api}/me. Type {YOURS}; the phone gets a code.\n\n"
             f"4. Look at it as an operator:\n\n"
             f"   export GATEWAY_CODE_KEY=$(cat {near}/code.key)\n"
             f"   {command} status -c {near}/gateway.toml\n"

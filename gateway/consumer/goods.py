@@ -5,6 +5,7 @@ from gateway.core.keywords import Received
 from gateway.core.payment import Escrow, GoodsReceived, Payment
 from gateway.engine.inbox import Inbound
 from gateway.store.queries import consumer_payment_by_ref
+from gateway.store.unit import Unit
 
 
 def received(inbound: Inbound) -> None:
@@ -15,12 +16,18 @@ def received(inbound: Inbound) -> None:
     found = None if ref is None else consumer_payment_by_ref(unit.conn, inbound.consumer.id, ref)
     # Locked before it is judged: the timer or a dispute may be deciding about it in another process.
     payment = None if found is None else unit.payment(found.id)
-    if payment is None or payment.escrow is not Escrow.HELD or _is_open(payment):
+    if payment is None or not is_received(unit, payment, inbound.mo_id):
         inbound.answer("escrow_nothing", ref=command.ref[:12].upper())
-        return
-    unit.decide(payment.id, GoodsReceived(at_ms=unit.now_ms, mo_id=inbound.mo_id))
 
 
-def _is_open(payment: Payment) -> bool:
-    """A dispute or a refund has to end before it is known what is left."""
-    return bool(payment.disputed_minor or payment.refund_reserved_minor)
+def is_received(unit: Unit, payment: Payment, said_id: str) -> bool:
+    """Release the escrow of a locked *payment*, and tell its phone; False: there is none that the buyer may release."""
+    if not may_receive(payment):
+        return False
+    unit.decide(payment.id, GoodsReceived(at_ms=unit.now_ms, mo_id=said_id))
+    return True
+
+
+def may_receive(payment: Payment) -> bool:
+    """Whether the buyer's word pays the shop now."""
+    return payment.escrow is Escrow.HELD and not payment.is_undecided

@@ -6,6 +6,8 @@ from dataclasses import replace
 from gateway.core.asks import Catalogues
 from gateway.core.keywords import Language
 from gateway.engine.inbox import Inbound
+from gateway.store.rows import Consumer
+from gateway.store.unit import Unit
 
 
 class Languages:
@@ -24,9 +26,14 @@ class Languages:
         offered = self._offered[inbound.mo.carrier]
         chosen = offered.get(command.code.upper())
         if chosen is not None:
-            inbound.consumer.language = chosen
-            inbound.unit.touch(inbound.consumer)
+            speak(inbound.unit, inbound.consumer, chosen)
         replace(inbound, language=chosen or inbound.language).answer("language", choices=", ".join(offered))
+
+
+def speak(unit: Unit, consumer: Consumer, language: str) -> None:
+    """Write to this locked phone in *language* from now on."""
+    consumer.language = language
+    unit.touch(consumer)
 
 
 def _name(language: str) -> str:

@@ -1,20 +1,25 @@
 """LIMIT and BAL: what the phone's owner lets be charged a day.
 
-That it is kept to is the business of each new request, not of this page.
+By text a limit is only set or lowered: whoever has the phone in hand could raise it. A higher one needs the PIN, on
+USSD, or a person at the care line. That it is kept to is the business of each new request, not of this page.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar, Final
 from zoneinfo import ZoneInfo
 
-from gateway.core.asks import WORST_CASE, Catalogues
+from carriers import base
+from gateway.core.asks import WORST_CASE
 from gateway.core.keywords import Limit
 from gateway.core.limits import begins_ms, own_limit
 from gateway.core.money import Money, format_money, parse_amount
 from gateway.engine.inbox import Inbound
-from gateway.engine.texts import day_time
-from gateway.store.rows import Consumer
-from gateway.store.unit import Unit
+from gateway.engine.sim_checks import asked_again
+from gateway.store.outbox import OutboxRow
+from gateway.store.rows import Consumer, Phone
+from gateway.store.unit import Needs, Unit
 
 # Whoever has the phone in hand for a moment cannot raise the limit and use it.
 RAISE_AFTER_MS: Final = 24 * 3600 * 1000
@@ -24,12 +29,9 @@ MINUTE_MS: Final = 60_000
 class Limits:
     """The handlers, for one set of carriers."""
 
-    def __init__(
-        self, zones: Mapping[str, ZoneInfo], currencies: Mapping[str, str], catalogues: Mapping[str, Catalogues]
-    ) -> None:
-        """All by carrier."""
+    def __init__(self, zones: Mapping[str, ZoneInfo], currencies: Mapping[str, str]) -> None:
+        """Both by carrier."""
         self._zones = zones
-        self._catalogues = catalogues
         self._currencies = currencies
 
     def limit(self, inbound: Inbound) -> None:
@@ -48,6 +50,10 @@ class Limits:
     def balance(self, inbound: Inbound) -> None:
         """What counts now, and what was used of it today."""
         currency = self._currencies[inbound.mo.carrier]
+        elsewhere = limit_elsewhere(inbound.unit, inbound.consumer, currency)
+        if elsewhere is not None:
+            inbound.answer("limit_elsewhere", limit=format_money(elsewhere, inbound.language))
+            return
         limit = present_limit(inbound.unit, inbound.consumer, currency)
         used = self._used(inbound, currency)
         if limit is None:
@@ -56,13 +62,16 @@ class Limits:
             inbound.answer("limit", limit=_printed(inbound, limit, currency), used=used)
 
     def _set(self, inbound: Inbound, minor: int, currency: str) -> None:
-        printed, carrier = _printed(inbound, minor, currency), inbound.mo.carrier
-        at_ms = set_limit(inbound.unit, inbound.consumer, minor, currency)
-        if at_ms is None:
-            inbound.answer("limit_set", limit=printed, used=self._used(inbound, currency))
+        unit, consumer = inbound.unit, inbound.consumer
+        if limit_elsewhere(unit, consumer, currency) is not None:
+            self.balance(inbound)
             return
-        language = self._catalogues[carrier].language(inbound.language)
-        inbound.answer("limit_later", limit=printed, time=day_time(at_ms, self._zones[carrier], language))
+        present = present_limit(unit, consumer, currency)
+        if present is not None and minor > present:
+            inbound.answer("limit_higher", limit=_printed(inbound, present, currency))
+            return
+        set_limit(unit, consumer, minor, currency)
+        inbound.answer("limit_set", limit=_printed(inbound, minor, currency), used=self._used(inbound, currency))
 
     def _used(self, inbound: Inbound, currency: str) -> str:
         zone = self._zones[inbound.mo.carrier]
@@ -71,6 +80,7 @@ class Limits:
 
 def set_limit(unit: Unit, consumer: Consumer, minor: int, currency: str) -> int | None:
     """Set the own limit a day. A lower one holds at once (None), a higher one from the time that is returned."""
+    assert limit_elsewhere(unit, consumer, currency) is None, "a phone has one limit, and it does not vanish"
     present = present_limit(unit, consumer, currency)
     unit.touch(consumer)
     consumer.limit_currency = currency
@@ -82,14 +92,123 @@ def set_limit(unit: Unit, consumer: Consumer, minor: int, currency: str) -> int 
     return at_ms
 
 
+def waits_for_sim(unit: Unit, consumer: Consumer, carrier: str, minor: int, currency: str) -> bool:
+    """Whether this limit would be a higher one, which *carrier* must say first that the SIM is not fresh for."""
+    present = present_limit(unit, consumer, currency)
+    return unit.policy.rules[carrier].sim is not None and present is not None and minor > present
+
+
+def ask_about_sim(unit: Unit, consumer: Consumer, carrier: str, minor: int, currency: str, language: str) -> None:
+    """Let the higher limit wait for the carrier's word on the SIM; nothing is set before, and a text follows."""
+    rule = unit.policy.rules[carrier].sim
+    assert rule is not None
+    body = {
+        "minor": minor,
+        "currency": currency,
+        "present_minor": present_limit(unit, consumer, currency),
+        "language": language,
+        "answer_by_ms": unit.now_ms + rule.answer_within_ms,
+    }
+    unit.effects.ask_about_sim("sim_limit", carrier, consumer.id, body)
+
+
+@dataclass(slots=True)
+class LimitSimDone:
+    """What the carrier said of the SIM of a phone that wants a higher limit."""
+
+    row: OutboxRow
+    answer: base.SimResult
+
+    action: ClassVar[str] = ""
+    is_carrier_fact: ClassVar[bool] = True
+
+    def needs(self) -> Needs:
+        return Needs(consumer_ids=(str(self.row.consumer_id),))
+
+    def run(self, unit: Unit) -> None:
+        if asked_again(unit, self.row, self.answer):
+            return
+        unit.complete(self.row.id)
+        body, consumer = self.row.body, unit.consumer_by_id(str(self.row.consumer_id))
+        if present_limit(unit, consumer, body["currency"]) != body["present_minor"]:
+            return  # The phone has set another one meanwhile, and its last word holds.
+        if self._is_allowed(unit):
+            at_ms = set_limit(unit, consumer, body["minor"], body["currency"])
+            self._tell(unit, "limit_later", body["minor"], at_ms)
+        else:
+            self._tell(unit, "limit_sim", body["present_minor"])
+
+    def _tell(self, unit: Unit, template: str, minor: int, until_ms: int | None = None) -> None:
+        body = self.row.body
+        fields = {"limit": format_money(Money(minor, body["currency"]), body["language"])}
+        consumer_id = str(self.row.consumer_id)
+        unit.effects.send_text(consumer_id, body["carrier"], template, body["language"], fields, until_ms=until_ms)
+
+    def _is_allowed(self, unit: Unit) -> bool:
+        if isinstance(self.answer, base.SimUnknown):
+            rule = unit.policy.rules[self.row.body["carrier"]].sim
+            return rule is not None and rule.on_error == "allow"
+        return isinstance(self.answer, base.SimSettled)
+
+
+class LimitOutcome(StrEnum):
+    """What came of a limit that a person at the care line was asked for."""
+
+    SET = "set"
+    LATER = "later"
+    CHECKED = "checked"
+    ELSEWHERE = "elsewhere"
+
+
+@dataclass(slots=True, kw_only=True)
+class LimitByCare:
+    """A person at the care line has made sure who asks, and sets the phone's limit. A text tells the phone."""
+
+    phone: Phone
+    carrier: str
+    limit: Money
+    zone: ZoneInfo
+    language: str
+    """Of a phone that chose none."""
+
+    action: ClassVar[str] = ""
+    is_carrier_fact: ClassVar[bool] = False
+
+    def needs(self) -> Needs:
+        return Needs(phones=(self.phone,))
+
+    def run(self, unit: Unit) -> LimitOutcome:
+        consumer, minor, currency = unit.consumer(self.phone), self.limit.amount_minor, self.limit.currency
+        if limit_elsewhere(unit, consumer, currency) is not None:
+            return LimitOutcome.ELSEWHERE
+        language = consumer.language or self.language
+        if waits_for_sim(unit, consumer, self.carrier, minor, currency):
+            ask_about_sim(unit, consumer, self.carrier, minor, currency, language)
+            return LimitOutcome.CHECKED
+        at_ms = set_limit(unit, consumer, minor, currency)
+        used = Money(used_today(unit, consumer, currency, self.zone), currency)
+        fields = {"limit": format_money(self.limit, language), "used": format_money(used, language)}
+        template = "limit_set" if at_ms is None else "limit_later"
+        unit.effects.send_text(consumer.id, self.carrier, template, language, fields, until_ms=at_ms)
+        return LimitOutcome.SET if at_ms is None else LimitOutcome.LATER
+
+
 def used_today(unit: Unit, consumer: Consumer, currency: str, zone: ZoneInfo) -> int:
     return unit.records.spent(consumer.id, currency, since_ms=begins_ms("day", unit.now_ms, zone))
 
 
 def present_limit(unit: Unit, consumer: Consumer, currency: str) -> int | None:
     """The limit that counts now. One in another currency limits nothing here."""
-    if consumer.limit_currency != currency:
-        return None
+    return _limit_now(unit, consumer) if consumer.limit_currency == currency else None
+
+
+def limit_elsewhere(unit: Unit, consumer: Consumer, currency: str) -> Money | None:
+    """The limit that the phone has in another currency. None in *currency* may take its place, which would end it."""
+    minor = _limit_now(unit, consumer)
+    return None if minor is None or consumer.limit_currency == currency else Money(minor, consumer.limit_currency)
+
+
+def _limit_now(unit: Unit, consumer: Consumer) -> int | None:
     return own_limit(consumer.limit_minor, consumer.limit_next_minor, consumer.limit_next_at_ms, unit.now_ms)
 
 

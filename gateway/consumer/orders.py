@@ -31,7 +31,9 @@ def order(unit: Unit, consumer: Consumer, carrier: str, merchant_id: str, amount
             "at_ms": unit.now_ms,
         },
     )
-    # The shop needs the number to ask it for money; it is the one event that carries it whole.
+    consumer.ordered_at_ms = unit.now_ms
+    unit.touch(consumer)
+    # The shop needs the number to ask it for money, so this event carries it whole.
     body = {
         "id": order_id,
         "object": "order_request",

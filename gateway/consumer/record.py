@@ -13,7 +13,7 @@ from gateway.core.keywords import History, Receipt
 from gateway.core.language import Language
 from gateway.core.money import Money
 from gateway.core.payment import Payment, PublicState, State
-from gateway.core.statement import StatementLine, pages, receipt_fields
+from gateway.core.statement import PART_GIVEN_BACK, StatementLine, pages, receipt_fields
 from gateway.engine.inbox import Inbound
 from gateway.store.queries import consumer_charges, consumer_payment_by_ref
 
@@ -84,7 +84,7 @@ class Record:
             inbound.unit.conn,
             inbound.consumer.id,
             limit=HISTORY_PAYMENTS + 1,
-            between_ms=None if month is None else _month_ms(*month, self._zones[inbound.mo.carrier]),
+            between_ms=None if month is None else month_ms(*month, self._zones[inbound.mo.carrier]),
             older_than=older_than,
         )
 
@@ -108,15 +108,23 @@ class Record:
 def statement_line(payment: Payment, zone: ZoneInfo) -> StatementLine:
     """*payment* as its consumer sees it."""
     return StatementLine(
-        at=_local(payment, zone),
+        at=local_time(payment, zone),
         shop=payment.shop,
         money=Money(payment.captured_minor, payment.amount.currency) if payment.captured_minor else payment.amount,
         ref=payment.ref,
-        outcome=_outcome(payment).value,
+        outcome=_told_outcome(payment),
     )
 
 
-def _outcome(payment: Payment) -> PublicState:
+def _told_outcome(payment: Payment) -> str:
+    """On a line there is no room for what was given back beside what was paid."""
+    found = outcome(payment)
+    if found is not PublicState.SUCCEEDED or not payment.refunded_minor:
+        return found.value
+    return PublicState.REVERSED.value if payment.refunded_minor >= payment.captured_minor else PART_GIVEN_BACK
+
+
+def outcome(payment: Payment) -> PublicState:
     """What happened to the money: a payment may have failed and its late charge be given back."""
     if payment.operation is not None or payment.is_in_doubt:
         return PublicState.PROCESSING
@@ -125,13 +133,14 @@ def _outcome(payment: Payment) -> PublicState:
     return payment.public_state
 
 
-def _month_ms(year: int, month: int, zone: ZoneInfo) -> tuple[int, int]:
+def month_ms(year: int, month: int, zone: ZoneInfo) -> tuple[int, int]:
     """A month in local time, from its beginning to the next one's."""
     begins = datetime(year, month, 1, tzinfo=zone)
     ends = datetime(year + month // 12, month % 12 + 1, 1, tzinfo=zone)
     return int(begins.timestamp()) * 1000, int(ends.timestamp()) * 1000
 
 
-def _local(payment: Payment, zone: ZoneInfo) -> datetime:
+def local_time(payment: Payment, zone: ZoneInfo) -> datetime:
+    """When it ended, or was made if it has not ended."""
     at_ms = payment.ended_at_ms or payment.created_at_ms
     return datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(zone)

@@ -1,5 +1,8 @@
 """One step of a USSD session as a job of the batch: what is new in it is done once, and its answer is kept.
 
+Where a channel numbers its steps, what is new is counted. Where it does not, the same input at once is the last step
+again: it was posted twice, and a person would need longer.
+
 The consumer is locked first, so that a step, a text and a new request cannot overtake each other. Nothing is charged
 here: a consent is recorded, and the charge leaves by the outbox after the commit, as with a text.
 """
@@ -11,9 +14,22 @@ from msgspec.structs import replace
 
 from carriers import base
 from gateway.consumer.ussd_acts import perform
+from gateway.consumer.ussd_push import was_answered, was_closed
 from gateway.consumer.ussd_screens import Shown, show
 from gateway.consumer.ussd_visit import Desk, Visit
-from gateway.core.ussd import MENU, SECRET, Act, Place, Screen, Session, fresh, resumed, turn
+from gateway.core.ussd import (
+    MENU,
+    SECRET,
+    Act,
+    Place,
+    Screen,
+    Session,
+    fresh,
+    is_repeat,
+    mark_of,
+    resumed,
+    turn,
+)
 from gateway.store.identity import new_id
 from gateway.store.rows import Consumer
 from gateway.store.unit import Needs, Phone, Unit
@@ -35,7 +51,7 @@ class UssdStepped:
     is_carrier_fact: ClassVar[bool] = False
 
     def needs(self) -> Needs:
-        return Needs(phones=(self._phone(),))
+        return Needs(phones=(self._phone(),), sessions=((self.step.carrier, self.step.session_id),))
 
     def _phone(self) -> Phone:
         return Phone(self.step.msisdn, self.desk.mode)
@@ -43,6 +59,7 @@ class UssdStepped:
     def run(self, unit: Unit) -> base.UssdAnswer:
         step, consumer = self.step, unit.consumer(self._phone())
         if step.kind == "end":
+            was_closed(unit, consumer, step.carrier, step.session_id)
             return GONE  # Whoever dials again finds the place.
         session = unit.ussd.session(step.carrier, step.session_id, consumer.id)
         if session is None:
@@ -54,8 +71,9 @@ class UssdStepped:
             return base.UssdAnswer(text=show(visit, _OVER).text, goes_on=False)
         first = 0 if step.kind == "begin" and step.first is None else step.first
         typed = fresh(session.consumed, first, [one.text for one in step.inputs])
-        if not typed:
+        if not typed or is_repeat(session, self._mark(unit), unit.now_ms):
             return _answer(session)
+        was_answered(unit, session)
         consumed = session.consumed + len(typed)
         if consumed > INPUTS_PER_SESSION_MAX:
             return self._keep(visit, consumed, show(visit, _OVER))
@@ -85,10 +103,17 @@ class UssdStepped:
         consumed = (step.first or 0) + len(step.inputs)
         return self._keep(visit, consumed, walk(visit, dialled, is_shown=False))
 
+    def _mark(self, unit: Unit) -> str:
+        """Of an input that has no number; the others have no need of one."""
+        step = self.step
+        if step.first is not None or step.kind == "begin" or not step.inputs:
+            return ""
+        return mark_of(unit.policy.pin_keys[0], step.session_id, step.inputs[-1].text)
+
     def _keep(self, visit: Visit, consumed: int, shown: Shown) -> base.UssdAnswer:
         after = replace(
             visit.session,
-            place=shown.place,
+            place=replace(shown.place, is_closed=False, mark=self._mark(visit.unit)),
             consumed=consumed,
             answer=shown.text,
             goes_on=shown.goes_on,

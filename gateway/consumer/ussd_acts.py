@@ -4,20 +4,22 @@ import hmac
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from gateway.consumer import ussd_pay
-from gateway.consumer.disputes import is_disputed
-from gateway.consumer.limits import present_limit, set_limit
-from gateway.consumer.orders import order
+from gateway.consumer import ussd_buy, ussd_pay
+from gateway.consumer.disputes import is_disputed, tell_opened
+from gateway.consumer.goods import is_received
+from gateway.consumer.language import speak
+from gateway.consumer.limits import ask_about_sim, limit_elsewhere, present_limit, set_limit, waits_for_sim
 from gateway.consumer.record import statement_line
-from gateway.consumer.ussd_visit import Visit
+from gateway.consumer.reports import Reporter, report_payment
+from gateway.consumer.stops import start_shop
+from gateway.consumer.ussd_visit import Visit, told
 from gateway.core import pins, ussd
 from gateway.core.asks import WORST_CASE
-from gateway.core.money import Money, parse_amount
+from gateway.core.money import parse_amount
 from gateway.core.statement import receipt_fields
 from gateway.core.ussd import Act, Place, Screen
-from gateway.engine.opt_outs import Stopped, start_all, stop_all, stop_shop
-from gateway.store.bars import is_locked
-from gateway.store.queries import MerchantRow, merchant_by_keyword
+from gateway.engine.opt_outs import Stopped, end_asks, start_all, stop_all, stop_shop
+from gateway.engine.pushes import ask_by_text
 
 
 def perform(visit: Visit, place: Place, act: Act) -> Place:
@@ -25,79 +27,84 @@ def perform(visit: Visit, place: Place, act: Act) -> Place:
     return _ACTS[type(act)](visit, place, act)
 
 
-def _told(text: str, **fields: Any) -> Place:  # Any: fields of a place.
-    return Place(screen=Screen.TOLD, text=text, **fields)
-
-
 def _over(text: str, **fields: Any) -> Place:  # Any: fields of a place.
     return Place(screen=Screen.OVER, text=text, **fields)
-
-
-def _merchant(visit: Visit, typed: str) -> MerchantRow | None:
-    return merchant_by_keyword(visit.unit.conn, " ".join(typed.split()).upper())
-
-
-def _find_shop(visit: Visit, place: Place, act: ussd.FindShop) -> Place:
-    merchant = _merchant(visit, act.keyword)
-    if merchant is None:
-        return Place(screen=Screen.SHOP, text="shop_unknown")
-    if visit.unit.is_stopped(visit.consumer.id, merchant.id):
-        return _told("shop_stopped", shop=merchant.shop)  # A wish to buy lifts no stop.
-    return Place(screen=Screen.AMOUNT, merchant_id=merchant.id, shop=merchant.shop)
-
-
-def _order(visit: Visit, place: Place, act: ussd.Order) -> Place:
-    unit, consumer = visit.unit, visit.consumer
-    if unit.is_stopped(consumer.id, place.merchant_id):
-        return _told("shop_stopped", shop=place.shop)
-    if is_locked(unit, consumer):
-        return _over("phone_locked", until_ms=consumer.locked_until_ms or 0)
-    minor = parse_amount(act.amount_text, visit.desk.currency)
-    if minor is None or len(visit.printed(minor)) > WORST_CASE["amount"]:
-        return Place(screen=Screen.AMOUNT, text="amount_wrong", merchant_id=place.merchant_id, shop=place.shop)
-    is_new = order(unit, consumer, visit.carrier, place.merchant_id, Money(minor, visit.desk.currency))
-    return _over("order_passed" if is_new else "duplicate_order", shop=place.shop, minor=minor)
 
 
 def _send_receipt(visit: Visit, place: Place, act: ussd.SendReceipt) -> Place:
     payment = visit.own(act.payment_id)
     if payment is None:
-        return _told("history_none")
+        return told("history_none")
+    if not visit.may_text():
+        return place  # Which says what the text would.
     fields = receipt_fields(statement_line(payment, visit.desk.zone), visit.language)
     visit.unit.effects.send_text(visit.consumer.id, visit.carrier, "receipt", visit.language.code, fields)
-    return _told("receipt_sent")
+    return told("receipt_sent")
 
 
 def _dispute(visit: Visit, place: Place, act: ussd.Dispute) -> Place:
     payment = visit.own(act.payment_id)
     if payment is None:
-        return _told("history_none")
+        return told("history_none")
     template = "dispute_opened" if is_disputed(visit.unit, payment, act.reason) else "dispute_impossible"
     if template == "dispute_opened":
-        visit.unit.effects.text_about(visit.unit.current([payment.id])[0], template)
+        tell_opened(visit.unit, visit.unit.current([payment.id])[0])
     return _over(template, payment_id=payment.id)
+
+
+_REPORTED: Final = {
+    "": "reported",
+    "unknown_outcome": "report_charging",
+    "status_refunding": "report_returned",
+    "reversed": "report_returned",
+}
+"""The screen that tells what came of a report, where it is not called like the text."""
+
+
+def _report(visit: Visit, place: Place, act: ussd.Report) -> Place:
+    payment = visit.own(act.payment_id)
+    if payment is None:
+        return told("history_none")
+    by = Reporter(visit.unit, visit.consumer, visit.carrier, visit.language.code, visit.session.id)
+    reported = report_payment(by, payment)
+    if reported.template == "report_disputed":
+        tell_opened(visit.unit, reported.payment)
+    return _over(_REPORTED.get(reported.template, reported.template), payment_id=payment.id)
+
+
+def _got_goods(visit: Visit, place: Place, act: ussd.GotGoods) -> Place:
+    payment = visit.own(act.payment_id)
+    if payment is None or not is_received(visit.unit, payment, visit.session.id):
+        return place  # Which says where it stands by now.
+    return _over("escrow_released", payment_id=payment.id)
 
 
 def _set_limit(visit: Visit, place: Place, act: ussd.SetLimit) -> Place:
     minor = parse_amount(act.amount_text, visit.desk.currency, least_minor=0)
     if minor is None or len(visit.printed(minor)) > WORST_CASE["limit"]:
         return Place(screen=Screen.LIMIT_AMOUNT, text="limit_amount_wrong")
+    if limit_elsewhere(visit.unit, visit.consumer, visit.desk.currency) is not None:
+        return told("limit_elsewhere")
     present = present_limit(visit.unit, visit.consumer, visit.desk.currency)
     if present is None or minor <= present:
         set_limit(visit.unit, visit.consumer, minor, visit.desk.currency)
-        return _told("limit_set", minor=minor)
-    return _told("limit_no_pin") if visit.pin() is None else Place(screen=Screen.LIMIT_PIN, minor=minor)
+        return told("limit_set", minor=minor)
+    return told("limit_no_pin") if visit.pin() is None else Place(screen=Screen.LIMIT_PIN, minor=minor)
 
 
 def _raise_limit(visit: Visit, place: Place, act: ussd.RaiseLimit) -> Place:
     again = Place(screen=Screen.LIMIT_PIN, text="limit_pin_wrong", minor=act.minor)
-    wrong = _told("limit_no_pin") if visit.pin() is None else ussd_pay.judge_pin(visit, act.secret, again)
+    wrong = told("limit_no_pin") if visit.pin() is None else ussd_pay.judge_pin(visit, act.secret, again)
     if wrong is not None:
         return wrong
-    at_ms = set_limit(visit.unit, visit.consumer, act.minor, visit.desk.currency)
+    unit, consumer, currency = visit.unit, visit.consumer, visit.desk.currency
+    if waits_for_sim(unit, consumer, visit.carrier, act.minor, currency):
+        ask_about_sim(unit, consumer, visit.carrier, act.minor, currency, visit.language.code)
+        return told("limit_checked")
+    at_ms = set_limit(unit, consumer, act.minor, currency)
     if at_ms is None:
-        return _told("limit_set", minor=act.minor)
-    return _told("limit_later", minor=act.minor, until_ms=at_ms)
+        return told("limit_set", minor=act.minor)
+    return told("limit_later", minor=act.minor, until_ms=at_ms)
 
 
 def _pin(visit: Visit, place: Place, act: ussd.PinAct) -> Place:
@@ -122,8 +129,8 @@ def _set_pin(visit: Visit, place: Place, secret: str) -> Place:
     if not hmac.compare_digest(made.mac, place.proof):
         return Place(screen=Screen.PIN_NEW, text="pin_new_differs", is_proven=True)
     visit.unit.ussd.keep_pin(made)
-    visit.text("pin_changed")
-    return _told("pin_set")
+    visit.warn("pin_changed")
+    return told("pin_set")
 
 
 def _made(visit: Visit, secret: str) -> pins.Pin:
@@ -137,55 +144,57 @@ def _forget_pin(visit: Visit, place: Place, act: ussd.ForgetPin) -> Place:
     ends = pins.forgotten(pin, visit.unit.now_ms)
     if ends is not pin:
         visit.unit.ussd.keep_pin(ends)
-        visit.text("pin_forgotten", until_ms=ends.ends_at_ms)
-    return _told("pin_forgotten", until_ms=ends.ends_at_ms or 0)
+        visit.warn("pin_forgotten", until_ms=ends.ends_at_ms)
+        ask_by_text(visit.unit, visit.waiting())  # Until then the code pays.
+    return told("pin_forgotten", until_ms=ends.ends_at_ms or 0)
 
 
 def _choose_language(visit: Visit, place: Place, act: ussd.ChooseLanguage) -> Place:
-    visit.consumer.language = act.code
-    visit.unit.touch(visit.consumer)
-    return _told("language_set")
+    speak(visit.unit, visit.consumer, act.code)
+    return told("language_set")
 
 
 def _stop_all(visit: Visit, place: Place, act: ussd.StopAll) -> Place:
     stopped = stop_all(visit.unit, visit.consumer, visit.session.id)
-    _end_asks(visit, "stopped", stopped)
-    return _told("stopped", count=stopped.closed)
+    _end_asks(visit, stopped)
+    return told("stopped", count=stopped.closed)
 
 
 def _stop_shop(visit: Visit, place: Place, act: ussd.StopShop) -> Place:
-    merchant = _merchant(visit, act.keyword)
+    merchant = ussd_buy.merchant_of(visit, act.keyword)
     if merchant is None:
         return Place(screen=Screen.STOP_SHOP, text="stop_shop_unknown")
     stopped = stop_shop(visit.unit, visit.consumer, merchant.id, visit.session.id)
-    _end_asks(visit, "stopped_shop", stopped, merchant.id)
-    return _told("stopped_shop", shop=merchant.shop, count=stopped.closed)
+    _end_asks(visit, stopped, merchant.id)
+    return told("stopped_shop", shop=merchant.shop, count=stopped.closed)
 
 
-def _end_asks(visit: Visit, template: str, stopped: Stopped, merchant_id: str = "") -> None:
-    """The asks that wait in a lane go as with a STOP by text. The screen has said it: the text itself is mute."""
-    visit.unit.effects.send_text(
-        visit.consumer.id,
-        visit.carrier,
-        template,
-        visit.language.code,
-        {"count": str(stopped.closed)},
-        ends_asks=True,
-        ends_asks_of=merchant_id,
-        is_mute=True,
-    )
+def _end_asks(visit: Visit, stopped: Stopped, merchant_id: str = "") -> None:
+    """The asks that wait in a lane go as with a STOP by text. The screen has said it, so no text does."""
+    end_asks(visit.unit, visit.consumer.id, stopped.carriers | {visit.carrier}, merchant_id=merchant_id)
 
 
 def _start_all(visit: Visit, place: Place, act: ussd.StartAll) -> Place:
     start_all(visit.unit, visit.consumer)
-    return _told("started")
+    return told("started")
+
+
+def _start_shop(visit: Visit, place: Place, act: ussd.StartShop) -> Place:
+    start_shop(visit.unit, visit.consumer, act.merchant_id)
+    if visit.consumer.stopped_at_ms is not None:
+        return told("all_stopped")
+    return told("started_shop", shop=place.shop)
 
 
 _ACTS: Final[Mapping[type[Act], Callable[[Visit, Place, Any], Place]]] = {  # Any: paired by type.
     ussd.Consent: ussd_pay.consent,
     ussd.Refuse: ussd_pay.refuse,
-    ussd.FindShop: _find_shop,
-    ussd.Order: _order,
+    ussd.Report: _report,
+    ussd.GotGoods: _got_goods,
+    ussd.FindShop: ussd_buy.find_shop,
+    ussd.Order: ussd_buy.order_amount,
+    ussd.BuyItem: ussd_buy.item,
+    ussd.PayByCode: ussd_buy.code,
     ussd.SendReceipt: _send_receipt,
     ussd.Dispute: _dispute,
     ussd.SetLimit: _set_limit,
@@ -196,4 +205,5 @@ _ACTS: Final[Mapping[type[Act], Callable[[Visit, Place, Any], Place]]] = {  # An
     ussd.StopAll: _stop_all,
     ussd.StopShop: _stop_shop,
     ussd.StartAll: _start_all,
+    ussd.StartShop: _start_shop,
 }

@@ -11,11 +11,14 @@ from msgspec.structs import replace
 from gateway.consumer.ussd_visit import Visit
 from gateway.core import pins
 from gateway.core.caps import NO_TERMS
-from gateway.core.payment import Payment, ReplyConfirmed, ReplyRefused, State, WrongCodeReplied
+from gateway.core.payment import AGREED_STATES, Payment, ReplyConfirmed, ReplyRefused, State, WrongCodeReplied
 from gateway.core.ussd import Consent, Place, Refuse, Screen
 from gateway.engine import wrong_codes
 from gateway.engine.admission import over_at_consent
 from gateway.engine.merchant_jobs import derived
+from gateway.engine.pushes import ask_by_text
+from gateway.engine.second_consent import first_code_n, is_first_code, step_of
+from gateway.engine.sim_checks import known_pin
 from gateway.store.bars import is_locked
 from gateway.store.identity import new_id
 
@@ -23,21 +26,28 @@ CLOSED = Place(screen=Screen.OVER, text="closed")
 
 
 def consent(visit: Visit, place: Place, act: Consent) -> Place:
-    """The secret was typed on the screen of this payment, which showed its amount."""
+    """The secret was typed on the screen of this payment at *place*, which showed its amount."""
     unit, consumer = visit.unit, visit.consumer
     payment = visit.waits(act.payment_id)
     if payment is None:
         return CLOSED
+    if place.code_n != payment.code_n:
+        # The phone has been asked again since that screen was shown, which therefore agrees to nothing any more.
+        return _asked_again(payment, "")
     if act.wants == "pin":
         wrong = judge_pin(visit, act.secret, _asked_again(payment, "pay_wrong_pin"), payment)
     else:
         wrong = _judge_code(visit, act.secret, payment)
     if wrong is not None:
         return wrong
+    by_known_pin = act.wants == "pin" and known_pin(unit, consumer.id, payment.carrier) is not None
+    if payment.stage is not None and payment.stage.needs_pin and not by_known_pin:
+        return Place(screen=Screen.OVER, text="sim_pin_young", payment_id=payment.id)
     exceeded = over_at_consent(unit, consumer, payment)
     if exceeded is not None:
         unit.decide(payment.id, exceeded)
         return Place(screen=Screen.OVER, text="over_limit", payment_id=payment.id)
+    step = step_of(unit, payment)
     confirmed = ReplyConfirmed(
         at_ms=unit.now_ms,
         read_at_ms=min(visit.step.read_at_ms, unit.now_ms),
@@ -46,8 +56,13 @@ def consent(visit: Visit, place: Place, act: Consent) -> Place:
         next_attempt_id=new_id("att_"),
         channel="ussd",
         template=f"screens.pay_{act.wants}",
+        by_known_pin=by_known_pin,
+        next_code_n=step.next_code_n,
+        knows_shop=step.knows_shop,
     )
     after = unit.decide(payment.id, confirmed).payment
+    if after.is_waiting and first_code_n(after) is not None:
+        return Place(screen=Screen.OVER, text="pay_second", payment_id=payment.id)
     if after.state is State.ENDED or after.is_waiting:
         return CLOSED
     text = "agreed" if after.state is State.AUTHORIZED else "paying"
@@ -61,10 +76,20 @@ def evidence(visit: Visit, wants: str) -> str:
 
 
 def refuse(visit: Visit, place: Place, act: Refuse) -> Place:
-    refused = [payment for payment_id in act.payment_ids if (payment := visit.waits(payment_id)) is not None]
+    refused = [payment for payment_id in act.payment_ids if (payment := _refusable(visit, payment_id)) is not None]
     for payment in refused:
         visit.unit.decide(payment.id, ReplyRefused(at_ms=visit.unit.now_ms, mo_id=visit.session.id))
     return Place(screen=Screen.OVER, text="refused", count=len(refused)) if refused else CLOSED
+
+
+def _refusable(visit: Visit, payment_id: str) -> Payment | None:
+    """As by text: what waits, and what was agreed to and is not charged yet."""
+    waits = visit.waits(payment_id)
+    if waits is not None:
+        return waits
+    payment = visit.own(payment_id)
+    is_agreed = payment is not None and payment.state in AGREED_STATES and not payment.is_in_doubt
+    return payment if is_agreed else None
 
 
 def judge_pin(visit: Visit, typed: str, again: Place, payment: Payment | None = None) -> Place | None:
@@ -83,10 +108,11 @@ def judge_pin(visit: Visit, typed: str, again: Place, payment: Payment | None = 
     pin = pins.after_wrong(pin, unit.now_ms)
     unit.ussd.keep_pin(pin)
     locked = _counted(visit, payment)
+    if pin.is_locked(unit.now_ms):
+        ask_by_text(unit, visit.waiting())
+        return locked or pin_locked(pin)
     if locked is not None:
         return locked
-    if pin.is_locked(unit.now_ms):
-        return pin_locked(pin)
     return _with_tries(again, pins.TRIES_MAX - pin.tries, visit, payment)
 
 
@@ -110,6 +136,8 @@ def _judge_code(visit: Visit, typed: str, payment: Payment) -> Place | None:
     right = derived(visit.unit.policy.code_key_of(payment), payment)
     if hmac.compare_digest(right, typed):
         return None
+    if is_first_code(visit.unit, payment, typed):
+        return Place(screen=Screen.OVER, text="pay_second", payment_id=payment.id)
     locked = _counted(visit, payment)
     if locked is not None:
         return locked

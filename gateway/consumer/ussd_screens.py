@@ -6,14 +6,18 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from gateway.consumer import ussd_pay
-from gateway.consumer.limits import present_limit, used_today
+from gateway.consumer.limits import limit_elsewhere, present_limit, used_today
 from gateway.consumer.record import statement_line
+from gateway.consumer.status import open_payments, standing_of
 from gateway.consumer.ussd_visit import Visit
 from gateway.core.description import clean_description
+from gateway.core.money import Money
 from gateway.core.payment import Payment
 from gateway.core.screens import page, units
 from gateway.core.statement import SHOP_CHARACTERS, receipt_fields
 from gateway.core.ussd import MENU, Place, Screen
+from gateway.store.catalogue import sold_items
+from gateway.store.merchant_reads import Owner
 from gateway.store.queries import consumer_charges
 
 # More than a page holds, by far.
@@ -64,7 +68,15 @@ def _about(visit: Visit, payment: Payment) -> dict[str, str]:
         "item": clean_description(payment.description, visit.language.alphabet),
         "ref": payment.ref,
         "digits": str(payment.code_digits),
+        "tax": _tax_note(visit, payment),
     }
+
+
+def _tax_note(visit: Visit, payment: Payment) -> str:
+    """What stands behind the price where asks say that it is with tax."""
+    if not visit.unit.policy.rules[payment.carrier].tax_in_ask:
+        return ""
+    return " " + visit.desk.catalogues.render(visit.language.code, "tax_note")
 
 
 def _menu(visit: Visit, place: Place) -> Shown:
@@ -88,16 +100,38 @@ def _pay(visit: Visit, place: Place) -> Shown:
         return show(visit, ussd_pay.pin_locked(locked))
     wants = "code" if visit.pin() is None else "pin"
     key = place.text if place.text.endswith(wants) else f"pay_{wants}"
-    return _filled(visit, replace(place, wants=wants), key)
+    return _filled(visit, replace(place, wants=wants, code_n=payment.code_n), key)
+
+
+def _items(visit: Visit, place: Place) -> Shown:
+    owner, after = Owner(place.merchant_id, visit.consumer.mode), place.pages[-1] if place.pages else None
+    found = sold_items(visit.unit.conn, owner, visit.desk.currency, limit=LOOKED_AT_MAX, after=after)
+    if not found:
+        return show(visit, replace(place, screen=Screen.AMOUNT, choices=(), pages=(), more=""))
+    lines = [f"{item.name} {visit.printed_money(item.price)}" for item in found]
+    return _list(visit, place, "items", lines, [item.id for item in found])
 
 
 def _history(visit: Visit, place: Place) -> Shown:
     older_than = place.pages[-1] if place.pages else None
     found = consumer_charges(visit.unit.conn, visit.consumer.id, limit=LOOKED_AT_MAX, older_than=older_than)
+    if not place.disputes:
+        found = _with_open(visit, found, older_than)
     if not found:
         return show(visit, Place(screen=Screen.TOLD, text="history_none"))
     key = "history_dispute" if place.disputes else "history"
     return _list(visit, place, key, [_line(visit, payment) for payment in found], [payment.id for payment in found])
+
+
+def _with_open(visit: Visit, charges: list[Payment], older_than: str | None) -> list[Payment]:
+    """*charges* and what is under way without being one yet, newest first. What waits is not here but under 1."""
+    moving = [
+        payment
+        for payment in open_payments(visit.unit, visit.consumer.id)
+        if not payment.is_waiting and (older_than is None or payment.id < older_than)
+    ]
+    found = {payment.id: payment for payment in (*charges, *moving)}
+    return [found[payment_id] for payment_id in sorted(found, reverse=True)[:LOOKED_AT_MAX]]
 
 
 def _line(visit: Visit, payment: Payment) -> str:
@@ -109,14 +143,26 @@ def _line(visit: Visit, payment: Payment) -> str:
 
 
 def _payment(visit: Visit, place: Place) -> Shown:
+    """Where it stands, as STATUS tells it; of what is over, what became of the money."""
     payment = visit.own(place.payment_id)
     if payment is None:
         return show(visit, MENU)
-    return _filled(visit, place, "payment", **receipt_fields(statement_line(payment, visit.desk.zone), visit.language))
+    if payment.is_waiting:
+        return show(visit, Place(screen=Screen.PAY, payment_id=payment.id))
+    standing = standing_of(visit.unit, payment)
+    if standing is None:
+        line = statement_line(payment, visit.desk.zone)
+        return _filled(visit, replace(place, text=""), "payment", **receipt_fields(line, visit.language))
+    minor = standing.minor or payment.captured_minor or payment.amount.amount_minor
+    amount = visit.printed_money(Money(minor, payment.amount.currency))
+    time = visit.time(standing.until_ms or 0)
+    return _filled(visit, replace(place, text=standing.template), standing.template, amount=amount, time=time)
 
 
 def _limit(visit: Visit, place: Place) -> Shown:
     currency = visit.desk.currency
+    if limit_elsewhere(visit.unit, visit.consumer, currency) is not None:
+        return _filled(visit, place, "limit_elsewhere")
     limit = present_limit(visit.unit, visit.consumer, currency)
     used = visit.printed(used_today(visit.unit, visit.consumer, currency, visit.desk.zone))
     if limit is None:
@@ -158,7 +204,7 @@ def _resume(visit: Visit, place: Place) -> Shown:
 def _list(visit: Visit, place: Place, key: str, lines: list[str], ids: list[str]) -> Shown:
     """A page of *lines*, of which the place keeps what they stand for."""
     alphabet = visit.language.alphabet
-    around = units(visit.screen(key, lines=""), alphabet)
+    around = units(visit.screen(key, lines="", shop=place.shop), alphabet)
     text, count = page(lines, visit.units_max - around, visit.screen("more"), alphabet)
     behind = ids[count - 1] if count < len(ids) else ""
     return _filled(visit, replace(place, choices=tuple(ids[:count]), more=behind), key, lines=text)
@@ -168,6 +214,7 @@ _BUILDERS: Final[Mapping[Screen, Callable[[Visit, Place], Shown]]] = {
     Screen.MENU: _menu,
     Screen.WAITING: _waiting,
     Screen.PAY: _pay,
+    Screen.ITEMS: _items,
     Screen.HISTORY: _history,
     Screen.PAYMENT: _payment,
     Screen.LIMIT: _limit,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -12,7 +13,8 @@ from gateway.core.language import Alphabet, Language
 from gateway.core.money import Money, format_money
 from gateway.core.payment import Payment, State
 from gateway.core.pins import Pin, present
-from gateway.core.ussd import Facts, Session
+from gateway.core.ussd import Facts, Place, Screen, Session
+from gateway.engine.loop_guard import BEYOND_FOR_PIN, may_answer
 from gateway.engine.texts import CarrierWords, day_time
 from gateway.store.rows import Consumer
 from gateway.store.unit import Unit
@@ -30,6 +32,8 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     words: CarrierWords
     units_max: Mapping[Alphabet, int]
     """The longest screen."""
+    code_digits: int = 4
+    """Of one-time codes."""
 
 
 Desks = Mapping[str, Desk]
@@ -105,6 +109,18 @@ class Visit:
     def time(self, at_ms: int) -> str:
         return day_time(at_ms, self.desk.zone, self.language)
 
-    def text(self, template: str, *, until_ms: int | None = None) -> None:
-        """Queue an SMS beside the screen."""
-        self.unit.effects.send_text(self.consumer.id, self.carrier, template, self.language.code, {}, until_ms=until_ms)
+    def may_text(self, *, beyond: int = 0) -> bool:
+        """Whether the phone may have one more SMS beside its screens, of all that it asks for; it is counted."""
+        self.unit.touch(self.consumer)
+        return may_answer(self.consumer, self.unit.now_ms, beyond=beyond)
+
+    def warn(self, template: str, *, until_ms: int | None = None) -> None:
+        """Queue the SMS that tells the owner what was done about the PIN."""
+        if self.may_text(beyond=BEYOND_FOR_PIN):
+            effects, language = self.unit.effects, self.language.code
+            effects.send_text(self.consumer.id, self.carrier, template, language, {}, until_ms=until_ms)
+
+
+def told(text: str, **fields: Any) -> Place:  # Any: fields of a place.
+    """The screen that tells *text* and leads back."""
+    return Place(screen=Screen.TOLD, text=text, **fields)

@@ -16,11 +16,12 @@ import msgspec
 from gateway.core.description import ITEM_CHARACTERS_MAX
 from gateway.core.gsm import BASE, GSM_UNITS_MAX, UCS2_UNITS_MAX, degrade, encode_ucs2, segment
 from gateway.core.language import Alphabet, Language
-from gateway.core.payment import PublicState
+from gateway.core.page_words import PAGE
+from gateway.core.page_words import mistakes as mistakes_of_page
 from gateway.core.screens import SCREENS
 from gateway.core.screens import UNITS_MAX as SCREEN_UNITS_MAX
 from gateway.core.screens import WORST_CASE as SCREENS_WORST_CASE
-from gateway.core.statement import PAGE_UNITS_MAX
+from gateway.core.statement import OUTCOMES, PAGE_UNITS_MAX
 
 FALLBACK_LANGUAGE: Final = "en"
 SCREENS_TABLE: Final = "screens."
@@ -28,19 +29,26 @@ SCREENS_TABLE: Final = "screens."
 
 _ABOUT_PAYMENT: Final = frozenset({"shop", "amount", "ref", "time", "help", "care", "brand"})
 _ASK: Final = frozenset({"shop", "amount", "item", "code", "deadline", "ref", "help", "care"})
+_TWO_ASKS: Final = frozenset({"code", "shop", "amount", "code2", "shop2", "amount2", "help"})
 _GENERAL: Final = frozenset({"help", "care", "brand"})
 
 KEYS: Final[Mapping[str, frozenset[str]]] = {
     "ask": _ASK,
-    "ask_with_fee": _ASK | {"fee"},
+    "ask_tax": _ASK,
     "pay_ask": _ASK,
-    "several": frozenset({"code", "shop", "amount", "code2", "shop2", "amount2", "help"}),
+    "several": _TWO_ASKS,
+    "several_tax": _TWO_ASKS,
     "reminder": _ASK,
+    "reminder_tax": _ASK,
     "low_balance": _ASK,
+    "low_balance_tax": _ASK,
+    "second": _ASK,
+    "second_tax": _ASK,
     "not_understood": _ASK,
+    "not_understood_tax": _ASK,
     "wrong_code": _ABOUT_PAYMENT | {"digits", "tries"},
+    "wrong_code_pin": _ABOUT_PAYMENT | {"digits", "tries"},
     "paid": _ABOUT_PAYMENT,
-    "paid_with_fee": _ABOUT_PAYMENT | {"fee"},
     "refused": _ABOUT_PAYMENT,
     "locked": _ABOUT_PAYMENT,
     "expired": _ABOUT_PAYMENT,
@@ -58,6 +66,23 @@ KEYS: Final[Mapping[str, frozenset[str]]] = {
     "dispute_upheld": _ABOUT_PAYMENT,
     "dispute_rejected": _ABOUT_PAYMENT,
     "dispute_impossible": _ABOUT_PAYMENT,
+    "dispute_how": _ABOUT_PAYMENT,
+    "dispute_none": _GENERAL,
+    "reported": _ABOUT_PAYMENT,
+    "report_disputed": _ABOUT_PAYMENT,
+    "report_charging": _ABOUT_PAYMENT,
+    "report_which": _GENERAL,
+    "report_nothing": _GENERAL,
+    "status_waiting": _ASK,
+    "status_waiting_tax": _ASK,
+    "status_charging": _ABOUT_PAYMENT,
+    "status_checking": _ABOUT_PAYMENT,
+    "status_agreed": _ABOUT_PAYMENT,
+    "status_escrow": _ABOUT_PAYMENT,
+    "status_refunding": _ABOUT_PAYMENT,
+    "status_dispute_open": _ABOUT_PAYMENT,
+    "status_dispute_review": _ABOUT_PAYMENT,
+    "status_none": _GENERAL,
     "statement": _GENERAL | {"lines"},
     "statement_empty": _GENERAL,
     "receipt": _GENERAL | {"shop", "amount", "outcome", "time", "ref"},
@@ -69,6 +94,13 @@ KEYS: Final[Mapping[str, frozenset[str]]] = {
     "duplicate_order": _GENERAL | {"shop", "amount"},
     "shop_unknown": _GENERAL | {"shop"},
     "pay_format": _GENERAL,
+    "item_unknown": _GENERAL | {"shop", "item"},
+    "item_unavailable": _GENERAL | {"shop", "item"},
+    "order_not_now": _GENERAL | {"shop"},
+    "pay_code_wrong": _GENERAL,
+    "pay_code_gone": _GENERAL,
+    "pay_code_amount": _GENERAL | {"shop", "pay_code"},
+    "pay_code_fixed": _GENERAL | {"shop", "amount", "pay_code"},
     "not_understood_nothing_waiting": _GENERAL,
     "statement_more": _GENERAL | {"lines"},
     "more_nothing": _GENERAL,
@@ -76,15 +108,24 @@ KEYS: Final[Mapping[str, frozenset[str]]] = {
     "limit": _GENERAL | {"limit", "used"},
     "limit_none": _GENERAL | {"used"},
     "limit_set": _GENERAL | {"limit", "used"},
+    "limit_higher": _GENERAL | {"limit"},
+    "limit_elsewhere": _GENERAL | {"limit"},
     "limit_later": _GENERAL | {"limit", "time"},
     "limit_format": _GENERAL,
     "over_limit": _ABOUT_PAYMENT,
+    "sim_fresh": _ABOUT_PAYMENT,
+    "sim_pin": _ABOUT_PAYMENT | {"deadline"},
+    "sim_pin_tax": _ABOUT_PAYMENT | {"deadline"},
+    "limit_sim": _GENERAL | {"limit"},
     "phone_locked": _GENERAL | {"time"},
     "stopped_shop": _GENERAL | {"shop", "keyword", "count"},
     "started_shop": _GENERAL | {"shop", "keyword"},
     "pin_changed": _GENERAL,
+    "pin_texted": _GENERAL,
     "pin_forgotten": _GENERAL | {"time"},
+    "page_code": _GENERAL | {"code"},
     "item_unnamed": frozenset(),
+    "tax_note": frozenset(),
 }
 """Every text there is, and the fields that whoever sends it brings along. A text need not use them all."""
 
@@ -93,7 +134,6 @@ WORST_CASE: Final[Mapping[str, int]] = {
     "shop2": 20,
     "amount": 16,
     "amount2": 16,
-    "fee": 12,
     "item": ITEM_CHARACTERS_MAX,
     "code": 6,
     "code2": 6,
@@ -102,6 +142,7 @@ WORST_CASE: Final[Mapping[str, int]] = {
     "deadline": 5,
     "time": 14,
     "ref": 8,
+    "pay_code": 6,
     "outcome": 18,
     "help": 8,
     "care": 13,
@@ -144,6 +185,7 @@ class _Catalogue(NamedTuple):
     language: Language
     texts: Mapping[str, str]
     screens: Mapping[str, str]
+    page: Mapping[str, str]
 
 
 class Catalogues:
@@ -196,6 +238,10 @@ class Catalogues:
             fields["item"] = catalogue.texts["item_unnamed"]
         return _filled(catalogue.screens[key], catalogue.language.alphabet, fields, units_max)
 
+    def page(self, language: str) -> Mapping[str, str]:
+        """The words of the statement page."""
+        return self._catalogue(language).page
+
     def worst_case_table(self) -> tuple[Row, ...]:
         """Every text of every language at its longest."""
         return self._rows
@@ -241,6 +287,7 @@ def load_catalogues(sources: Mapping[str, str]) -> Catalogues:
             mistakes += [
                 f"{code}.{SCREENS_TABLE}{key}: {mistake}" for mistake in _mistakes(SCREENS, key, text, alphabet)
             ]
+        mistakes += mistakes_of_page(code, catalogue.page)
         if not mistakes:
             rows += [_row(code, key, text, alphabet) for key, text in catalogue.texts.items()]
             rows += [_screen_row(code, key, text, alphabet) for key, text in catalogue.screens.items()]
@@ -269,6 +316,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dates: _Dates
     texts: dict[str, object]
     screens: dict[str, object]
+    page: dict[str, object]
 
 
 def _read(code: str, source: str, mistakes: list[str]) -> _Catalogue | None:
@@ -288,7 +336,8 @@ def _read(code: str, source: str, mistakes: list[str]) -> _Catalogue | None:
     )
     mistakes += [f"{code}.{mistake}" for mistake in _mistakes_of_head(language)]
     texts = _texts(f"{code}.", KEYS, file.texts, mistakes)
-    return _Catalogue(language, texts, _texts(f"{code}.{SCREENS_TABLE}", SCREENS, file.screens, mistakes))
+    screens = _texts(f"{code}.{SCREENS_TABLE}", SCREENS, file.screens, mistakes)
+    return _Catalogue(language, texts, screens, _texts(f"{code}.page.", PAGE, file.page, mistakes))
 
 
 def _texts(path: str, known: Mapping[str, object], table: Mapping[str, object], mistakes: list[str]) -> dict[str, str]:
@@ -298,9 +347,8 @@ def _texts(path: str, known: Mapping[str, object], table: Mapping[str, object], 
 
 
 def _mistakes_of_head(language: Language) -> list[str]:
-    states = {state.value for state in PublicState}
-    if language.outcomes.keys() != states:
-        return [f"outcomes: expected a word for each of {sorted(states)}, got {sorted(language.outcomes)}"]
+    if language.outcomes.keys() != OUTCOMES:
+        return [f"outcomes: expected a word for each of {sorted(OUTCOMES)}, got {sorted(language.outcomes)}"]
     most = _WORST_CASE[language.alphabet]["outcome"]
     mistakes = [
         f"outcomes.{state}: expected 1 to {most} characters, got {word!r}"

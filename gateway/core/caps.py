@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.core.bounds import CountOrNone, NotNegative
+from gateway.core.country import COUNTRIES, DEFAULT, Country
 from gateway.core.limits import NO_LIMITS, Limits
 
 HOUR_MS: Final = 3_600_000
@@ -36,6 +37,7 @@ class Caps(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     asks_per_day: CountOrNone = 10
     refusal_pause_s: NotNegative = 600.0
     refusals_per_day: CountOrNone = 3
+    reports_per_day: CountOrNone = 3
     wrong_codes_per_day: CountOrNone = 10
     lock_s: NotNegative = 1800.0
     quiet_hours: QuietHours = "21:00-08:00"
@@ -54,6 +56,7 @@ NO_CAPS: Final = Caps(
     asks_per_day=0,
     refusal_pause_s=0,
     refusals_per_day=0,
+    reports_per_day=0,
     wrong_codes_per_day=0,
     quiet_hours="",
     pumping_asks_min=0,
@@ -66,6 +69,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = NO_LIMITS
     caps: Caps = NO_CAPS
     zone: tzinfo = UTC
+    country: Country = COUNTRIES[DEFAULT]
 
     @property
     def is_free(self) -> bool:

@@ -262,13 +262,16 @@ def _row(line: int, cells: Mapping[str, str], files: Files, currency: str, zone:
     attempt_id, reference = cells.get("attempt_id", ""), cells.get("carrier_reference", "")
     if not (attempt_id or reference):
         raise ValueError("expected an attempt id or the carrier's reference")
+    said, amount_minor = Said(files.statuses[word]), _minor(cells.get("amount", ""), files, spoken)
+    if said is Said.CHARGED and amount_minor < 0:
+        raise ValueError(f"amount: less than nothing cannot have been charged, as {_shown(word)!r} says")
     return Row(
         line=line,
-        said=Said(files.statuses[word]),
+        said=said,
         attempt_id=_clipped(attempt_id),
         carrier_reference=_clipped(reference),
         # Some write what goes back as a negative amount; which way money went, the status says.
-        amount_minor=abs(_minor(cells.get("amount", ""), files, spoken)),
+        amount_minor=abs(amount_minor),
         currency=spoken,
         msisdn=_clipped(cells.get("msisdn", "")),
         at_ms=_at_ms(at, files, zone) if at else None,
@@ -288,7 +291,12 @@ def _trailer(cells: Mapping[str, str], files: Files, currency: str) -> Trailer:
 
 def _minor(text: str, files: Files, currency: str) -> int:
     places = exponent(currency) if files.amounts == "decimal" else 0
-    found = re.fullmatch(rf"([+-]?)([0-9]{{1,15}})(?:{re.escape(files.decimal_point)}([0-9]{{1,6}}))?", text)
+    return minor_of(text, currency, places, files.decimal_point)
+
+
+def minor_of(text: str, currency: str, places: int, point: str) -> int:
+    """An amount with so many decimals at most, which may be less than zero. Raise ValueError if it is none."""
+    found = re.fullmatch(rf"([+-]?)([0-9]{{1,15}})(?:{re.escape(point)}([0-9]{{1,6}}))?", text)
     part = "" if found is None else found[3] or ""
     # `12.500` in a currency with cents is twelve and a half; `12.505` is nothing that could be booked.
     if found is None or part[places:].strip("0"):

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Final
 
 from gateway.core.money import Money, exponent
+from gateway.core.pay_codes import is_well_formed
 
 DIGITS_MIN: Final = 4
 DIGITS_MAX: Final = 8
@@ -64,13 +65,13 @@ def derive_code(key: bytes, payment_id: str, n: int, digits: int) -> str:
 
 
 def choose_code(key: bytes, payment_id: str, digits: int, taken: Collection[str], start: int = 0) -> tuple[str, int]:
-    """The first code from counter *start* on that is not in *taken*, and its counter.
+    """The first code from counter *start* on that is not in *taken* and no pay code could be, and its counter.
 
-    With nothing taken it is the code of *start* itself, so the same call finds a stored counter's code again.
+    With its counter `derive_code` finds it again.
     """
     for n in range(start, start + _CHOICES_MAX):
         code = derive_code(key, payment_id, n, digits)
-        if code not in taken:
+        if code not in taken and not is_well_formed(code):
             return code, n
     raise ValueError(f"taken: expected a free code of {digits} digits, got {len(taken)} taken ones")
 

@@ -15,6 +15,8 @@ from gateway.core.holds import (
     capture_declined,
     capture_done,
     captured_in_vain,
+    captured_unasked,
+    charged_beside_hold,
     held,
     held_again,
     held_late,
@@ -26,7 +28,8 @@ from gateway.core.holds import (
     start_capture,
     start_release,
 )
-from gateway.core.inquiries import is_believable, is_believed, rung, sent_again
+from gateway.core.inquiries import is_believable, is_believed, kept_words, rung, sent_again
+from gateway.core.opt_in import ask_once_more, is_asked_twice
 from gateway.core.payment import (
     AskDeclined,
     AskDelivered,
@@ -35,7 +38,6 @@ from gateway.core.payment import (
     AskUnknown,
     BreakKind,
     CancelRequested,
-    Capture,
     CaptureRequested,
     CarrierFact,
     Charge,
@@ -62,7 +64,6 @@ from gateway.core.payment import (
     HoldOrderNotDone,
     HoldOrderUnknown,
     HoldOrderUnsent,
-    Inquire,
     MerchantEvent,
     Notify,
     OpenBreak,
@@ -73,6 +74,7 @@ from gateway.core.payment import (
     Reason,
     RecordConsent,
     ReferenceLearned,
+    RemindOnce,
     ReplyConfirmed,
     ReplyRefused,
     Reserve,
@@ -85,15 +87,21 @@ from gateway.core.payment import (
     Rules,
     SendAsk,
     SendText,
+    SimChecked,
     State,
     StillPending,
     WithdrawDispute,
     WrongCodeReplied,
 )
+from gateway.core.sim_swap import check, check_deadline, checked, how_to_pay, is_checked
 from gateway.core.steps import (
+    agreed,
     ask_the_carrier,
     captured,
+    charged_twice,
     end,
+    end_expired,
+    give_back,
     in_full,
     is_current,
     noted,
@@ -102,9 +110,6 @@ from gateway.core.steps import (
     start_reversal,
     still_pending,
 )
-
-# How long until a second charge is looked at again that cannot be taken back yet: the ladder's third rung, a minute.
-ASK_ASIDE_RUNG: Final = 2
 
 Rule = Callable[[Payment, Any, Rules], Decision]  # Any: each rule takes its own event type; TABLE pairs them.
 
@@ -146,7 +151,9 @@ def _over_limit(payment: Payment, event: OverLimit, rules: Rules) -> Decision:
 
 
 def _asked(payment: Payment, event: AskSubmitted, rules: Rules) -> Decision:
-    return Decision(replace(payment, state=State.AWAITING_CONSENT), (Notify(type=EventType.PAYMENT_ASKED),))
+    left_ms = payment.consent_expires_at_ms - event.at_ms
+    reminder = (RemindOnce(at_ms=event.at_ms + left_ms // 2),) if 0 < rules.reminder_from_ms <= left_ms else ()
+    return Decision(replace(payment, state=State.AWAITING_CONSENT), (Notify(type=EventType.PAYMENT_ASKED), *reminder))
 
 
 def _ask_failed(payment: Payment, event: AskDeclined, rules: Rules) -> Decision:
@@ -161,33 +168,34 @@ def _ask_undeliverable(payment: Payment, event: AskUndeliverable, rules: Rules) 
 
 def _confirmed(payment: Payment, event: ReplyConfirmed, rules: Rules) -> Decision:
     if event.read_at_ms > payment.consent_expires_at_ms + rules.consent_grace_ms:
-        return end(payment, Reason.EXPIRED, event.at_ms, (SendText(template="expired"),))
+        return end_expired(payment, event.at_ms)
+    if payment.needs_pin and not event.by_known_pin:
+        return Decision(payment, ignored="the SIM is fresh: only a PIN that is older confirms")
     consent = RecordConsent(
-        # Whoever was charged in vain before answers the second ask.
-        template=event.template or ("ask" if payment.attempt_id is None else "low_balance"),
+        template=event.template or present_ask(payment, rules),
         attempt_id=event.next_attempt_id,
         mo_id=event.mo_id,
         reply=event.reply,
         read_at_ms=event.read_at_ms,
         channel=event.channel,
+        code_n=payment.code_n,
+        follows=None if payment.stage is None else payment.stage.follows,
     )
-    not_after = event.read_at_ms + rules.charge_within_ms
-    confirmed = Notify(type=EventType.PAYMENT_CONFIRMED)
-    if payment.capture is Capture.MANUAL and rules.holds:
-        reserving = replace(payment, charge_not_after_ms=not_after)
-        return start_order(reserving, event.next_attempt_id, OperationKind.RESERVE, (consent, confirmed))
-    if payment.capture is Capture.MANUAL:
-        # Carriers without holds: the consent stays good for a while and no money is set aside (`funds_held: false`).
-        authorized = replace(
-            payment,
-            state=State.AUTHORIZED,
-            attempt_id=event.next_attempt_id,
-            charge_not_after_ms=not_after,
-            deadline_at_ms=not_after,
-        )
-        return Decision(authorized, (consent, confirmed, Notify(type=EventType.PAYMENT_AUTHORIZED)))
-    charging = replace(payment, charge_not_after_ms=not_after)
-    return start_order(charging, event.next_attempt_id, OperationKind.CHARGE, (consent, confirmed))
+    if is_asked_twice(payment, event, rules):
+        return ask_once_more(payment, event, rules, consent)
+    given = replace(payment, charge_not_after_ms=event.read_at_ms + rules.charge_within_ms)
+    told = (consent, Notify(type=EventType.PAYMENT_CONFIRMED))
+    if is_checked(payment, rules, by_known_pin=event.by_known_pin):
+        return check(given, event.next_attempt_id, event.at_ms, rules, told)
+    return agreed(given, event.next_attempt_id, rules, told)
+
+
+def present_ask(payment: Payment, rules: Rules) -> str:
+    """The ask that a code answers, of a request that a shop began."""
+    if payment.stage is not None and payment.stage.first_code_n is not None:
+        return rules.asking("second")
+    # Whoever was charged in vain before answers the second ask.
+    return rules.asking("ask" if payment.attempts == 0 else "low_balance")
 
 
 def _refused(payment: Payment, event: ReplyRefused, rules: Rules) -> Decision:
@@ -207,7 +215,10 @@ def _wrong_code(payment: Payment, event: WrongCodeReplied, rules: Rules) -> Deci
         return end(counted, Reason.WRONG_CODE, event.at_ms, ())
     if counted.wrong_codes >= rules.wrong_codes_max:
         return end(counted, Reason.WRONG_CODE, event.at_ms, (SendText(template="locked"),))
-    return Decision(counted, () if event.quiet else (SendText(template="wrong_code"),))
+    # The same whether it was the PIN or not: a text must not be the way to try PINs.
+    template = "wrong_code_pin" if event.may_be_pin else "wrong_code"
+    told = SendText(template=rules.asking(how_to_pay(payment, template)))
+    return Decision(counted, () if event.quiet else (told,))
 
 
 def _cancel_unasked(payment: Payment, event: CancelRequested, rules: Rules) -> Decision:
@@ -222,7 +233,7 @@ def _deadline(payment: Payment, event: DeadlinePassed, rules: Rules) -> Decision
         return Decision(payment, ignored="the deadline has not passed")
     if payment.funds_held:
         return start_release(payment, Reason.EXPIRED)
-    return end(payment, Reason.EXPIRED, event.at_ms, (SendText(template="expired"),))
+    return end_expired(payment, event.at_ms)
 
 
 def _capture(payment: Payment, event: CaptureRequested, rules: Rules) -> Decision:
@@ -230,19 +241,19 @@ def _capture(payment: Payment, event: CaptureRequested, rules: Rules) -> Decisio
         return start_capture(payment, event)
     assert payment.attempt_id is not None and payment.charge_not_after_ms is not None
     if event.at_ms > payment.charge_not_after_ms:
-        return end(payment, Reason.EXPIRED, event.at_ms, (SendText(template="expired"),))
+        return end_expired(payment, event.at_ms)
     # The attempt was named when the consent was recorded: consent and charge carry the same id.
     return start_order(payment, payment.attempt_id, OperationKind.CHARGE)
 
 
 def _charged(payment: Payment, event: Charged, rules: Rules) -> Decision:
     if not is_current(payment, event):
-        return _charged_twice(payment, event, rules)
-    if payment.operation is not None and payment.operation.kind is OperationKind.RESERVE:
-        return _unlisted(payment, event)  # It was asked to hold the money, and nobody has asked it to take any.
+        return charged_twice(payment, event, rules)
     if payment.cancel_requested:
         charged = replace(payment, carrier_reference=in_full(payment, event))
         return start_reversal(charged, event, State.REVERSING)
+    if payment.operation is not None and payment.operation.kind is OperationKind.RESERVE:
+        return captured_unasked(payment, event, rules)
     return captured(payment, event, rules)
 
 
@@ -263,10 +274,11 @@ def _declined(payment: Payment, event: ChargeDeclined, rules: Rules) -> Decision
         state=State.AWAITING_CONSENT,
         operation=None,
         code_n=event.next_code_n,
+        stage=None,
         charge_not_after_ms=None,
         deadline_at_ms=payment.consent_expires_at_ms + rules.consent_grace_ms,
     )
-    return Decision(asking, (SendAsk(template="low_balance"),))
+    return Decision(asking, (SendAsk(template=rules.asking("low_balance")),))
 
 
 def _charge_unknown(payment: Payment, event: ChargeUnknown, rules: Rules) -> Decision:
@@ -311,42 +323,29 @@ def _charged_late(payment: Payment, event: Charged, rules: Rules) -> Decision:
     """A success on a payment that has ended: it stays failed, the money goes back by a Reversal of its own."""
     if payment.reversed_attempt_id == event.attempt_id:
         return noted(payment, event, rules)
-    if payment.operation is not None:
-        return _charged_twice(payment, event, rules)
+    operation = payment.operation
+    if operation is not None and operation.kind is OperationKind.RELEASE and is_current(payment, event):
+        return captured_in_vain(payment, event, rules)
+    if operation is not None:
+        return charged_twice(payment, event, rules)
     return start_reversal(payment, event, payment.state)
 
 
 def _charged_after_decline(payment: Payment, event: Charged, rules: Rules) -> Decision:
     """The first attempt was declined and then succeeded while the phone is asked again: no second may follow."""
-    if payment.state is State.AUTHORIZED and is_current(payment, event):
+    if payment.funds_held:
+        rule = captured_unasked if is_current(payment, event) else charged_beside_hold
+        return rule(payment, event, rules)
+    if payment.state is not State.AWAITING_CONSENT and is_current(payment, event):
         return _unlisted(payment, event)  # Named with the consent and never sent: nobody knows what that was.
-    ended = end(payment, Reason.CARRIER_DECLINED, event.at_ms, ())
-    reversal = start_reversal(ended.payment, event, State.ENDED)
-    return replace(reversal, effects=(*ended.effects, *reversal.effects))
+    return give_back(payment, event, Reason.CARRIER_DECLINED)
 
 
 def _charged_again(payment: Payment, event: Charged, rules: Rules) -> Decision:
     """The same success once more is normal; a second success under another attempt is not."""
     if is_current(payment, event) or payment.reversed_attempt_id == event.attempt_id:
         return noted(payment, event, rules)
-    return _charged_twice(payment, event, rules)
-
-
-def _charged_twice(payment: Payment, event: Charged, rules: Rules) -> Decision:
-    detail = f"attempt {event.attempt_id} succeeded beside attempt {payment.attempt_id}"
-    alarm = OpenBreak(kind=BreakKind.DUPLICATE_CHARGE, detail=detail)
-    if payment.reversed_attempt_id is not None:
-        return Decision(payment, (alarm,))
-    if payment.operation is not None:
-        # One operation at a time: the carrier is asked again until this charge can be taken back.
-        delay_ms = rung(rules.inquiry_ladder_ms, ASK_ASIDE_RUNG)
-        return Decision(payment, (alarm, _inquire_charge(event.attempt_id, delay_ms)))
-    reversal = start_reversal(payment, event, payment.state)
-    return replace(reversal, effects=(alarm, *reversal.effects))
-
-
-def _inquire_charge(attempt_id: str, delay_ms: int) -> Inquire:
-    return Inquire(attempt_id=attempt_id, kind=OperationKind.CHARGE, delay_ms=delay_ms)
+    return charged_twice(payment, event, rules)
 
 
 def _reversal_done(payment: Payment, event: Reversed, rules: Rules) -> Decision:
@@ -367,11 +366,12 @@ def _reversal_done(payment: Payment, event: Reversed, rules: Rules) -> Decision:
 
 def _reversal_declined(payment: Payment, event: ReverseDeclined, rules: Rules) -> Decision:
     """The carrier keeps the money: the operation stays open, for a person to end."""
-    if payment.operation is None or payment.operation.attempt_id != event.attempt_id:
+    operation = payment.operation
+    if operation is None or operation.attempt_id != event.attempt_id or operation.declined:
         return noted(payment, event, rules)
-    detail = f"reversal {event.attempt_id} was declined: {event.detail}"
+    detail = kept_words(event.attempt_id) + event.detail
     return Decision(
-        payment,
+        replace(payment, operation=replace(operation, declined=True)),
         (OpenBreak(kind=BreakKind.REVERSAL_DECLINED, detail=detail), Notify(type=EventType.REVERSAL_FAILED)),
     )
 
@@ -404,19 +404,19 @@ def _taken_back(payment: Payment, event: ChargeTakenBack, rules: Rules) -> Decis
     taken = replace(
         payment,
         state=State.REVERSED,
-        reversed_attempt_id=event.attempt_id,
+        # Another charge of it may have been given back before, and must be known again.
+        reversed_attempt_id=payment.reversed_attempt_id or event.attempt_id,
         deadline_at_ms=None,
         disputed_minor=0,
     )
     # What refunds under way are about is in refund clearing: only the carrier's word about each ends it.
-    left_minor = payment.captured_minor - payment.refund_reserved_minor - payment.refunded_minor
-    clawback = Post(kind=EntryKind.CLAWBACK, source_id=event.attempt_id, amount_minor=left_minor)
+    clawback = Post(kind=EntryKind.CLAWBACK, source_id=event.attempt_id, amount_minor=payment.left_minor)
     return Decision(
         taken,
         (
             # First, so that what the dispute set aside is where the clawback takes it from.
             *((WithdrawDispute(),) if payment.disputed_minor else ()),
-            *((clawback,) if left_minor else ()),
+            *((clawback,) if payment.left_minor else ()),
             Notify(type=EventType.PAYMENT_REVERSED),
             SendText(template="reversed"),
         ),
@@ -472,6 +472,7 @@ _CHARGE_NOTED: Final[dict[type[Event], Rule]] = {
     ChargeUnsent: noted,
     ChargeNotFound: noted,
 }
+_SIM_NOTED: Final[dict[type[Event], Rule]] = {SimChecked: noted}  # The answer to a question that is over.
 _LEARNS: Final[dict[type[Event], Rule]] = {StillPending: still_pending, ReferenceLearned: reference_learned}
 _HOLD_ORDER: Final[dict[type[Event], Rule]] = _LEARNS | {
     Held: held_again,
@@ -503,8 +504,22 @@ _ROWS: Final[dict[State, dict[type[Event], Rule]]] = {
         ChargeDeclined: noted,
     }
     | _LEARNS
-    | _CHARGE_NOTED,
+    | _CHARGE_NOTED
+    | _SIM_NOTED,
+    State.CHECKING: _ASK_NOTED
+    | _LEARNS
+    | _CHARGE_NOTED
+    | {
+        SimChecked: checked,
+        ReplyRefused: _refused,
+        CancelRequested: _cancel_unasked,
+        DeadlinePassed: check_deadline,
+        # Facts about the first attempt, after its decline for lack of funds.
+        Charged: _charged_after_decline,
+        ChargeDeclined: noted,
+    },
     State.AUTHORIZED: _ASK_NOTED
+    | _SIM_NOTED
     | _LEARNS
     | _CHARGE_NOTED
     | {
@@ -519,6 +534,7 @@ _ROWS: Final[dict[State, dict[type[Event], Rule]]] = {
         ChargeDeclined: noted,
     },
     State.CHARGING: _ASK_NOTED
+    | _SIM_NOTED
     | _LEARNS
     | {
         Held: held,
@@ -531,14 +547,17 @@ _ROWS: Final[dict[State, dict[type[Event], Rule]]] = {
         CancelRequested: _cancel_charging,
     },
     State.CAPTURING: _ASK_NOTED
+    | _SIM_NOTED
     | _CHARGE_NOTED
     | _HOLD_ORDER
     | {Charged: capture_done, HoldOrderDeclined: capture_declined, CancelRequested: _cancel_charging},
     State.VOIDING: _ASK_NOTED
+    | _SIM_NOTED
     | _CHARGE_NOTED
     | _HOLD_ORDER
     | {Charged: captured_in_vain, HoldOrderDeclined: release_declined, CancelRequested: _cancel_charging},
     State.CAPTURED: _ASK_NOTED
+    | _SIM_NOTED
     | _LEARNS
     | _HOLD_NOTED
     | _CHARGE_NOTED
@@ -551,8 +570,15 @@ _ROWS: Final[dict[State, dict[type[Event], Rule]]] = {
         GoodsReceived: goods_received,
         DeadlinePassed: escrow_deadline,
     },
-    State.REVERSING: _ASK_NOTED | _LEARNS | _HOLD_NOTED | _CHARGE_NOTED | _REVERSAL | {Charged: _charged_again},
+    State.REVERSING: _ASK_NOTED
+    | _SIM_NOTED
+    | _LEARNS
+    | _HOLD_NOTED
+    | _CHARGE_NOTED
+    | _REVERSAL
+    | {Charged: _charged_again},
     State.ENDED: _ASK_NOTED
+    | _SIM_NOTED
     | _CHARGE_NOTED
     | _REVERSAL
     | _HOLD_ORDER
@@ -563,6 +589,7 @@ _ROWS: Final[dict[State, dict[type[Event], Rule]]] = {
         HoldOrderDeclined: release_declined,
     },
     State.REVERSED: _ASK_NOTED
+    | _SIM_NOTED
     | _LEARNS
     | _HOLD_NOTED
     | _CHARGE_NOTED

@@ -62,6 +62,8 @@ GIVES_BACK: Final = frozenset({DisputeState.LOST, DisputeState.ACCEPTED})
 
 DAY_MS: Final = 24 * 3600 * 1000
 ANSWER_WITHIN_MS: Final = 7 * DAY_MS
+DECIDED_WITHIN_MS: Final = 7 * DAY_MS
+"""So long after the merchant's time a person has decided; the phone is told this day, and it never moves."""
 OPENED_WITHIN_MS: Final = 120 * DAY_MS
 """After a charge this old nobody opens a dispute any more."""
 
@@ -124,6 +126,16 @@ def is_disputable(payment: Payment, at_ms: int) -> bool:
     """Whether there is money in *payment* to dispute, and time."""
     taken_ms = payment.ended_at_ms or payment.created_at_ms
     return payment.refundable_minor > 0 and at_ms - taken_ms < OPENED_WITHIN_MS
+
+
+def decided_by_ms(dispute: Dispute) -> int:
+    """By when the phone's owner hears how *dispute* ends."""
+    return dispute.due_at_ms + DECIDED_WITHIN_MS
+
+
+def overdue_words(dispute: Dispute) -> str:
+    """What is said of one that nobody has decided by then: always the same, so that it is one break."""
+    return f"dispute {dispute.id} was to be decided by {rfc3339(decided_by_ms(dispute))}"
 
 
 class PublicDispute(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,18 +30,19 @@ REFUND_PAUSE_MS: Final = 3_600_000
 
 
 def goods_sent(payment: Payment, event: Fulfilled, rules: Rules, told: Notify) -> Decision:
-    """From now on the buyer's silence counts."""
-    waiting = payment
-    if not payment.disputed_minor:
-        waiting = replace(payment, deadline_at_ms=event.at_ms + rules.escrow_release_after_ms)
-    return Decision(waiting, (told, SendText(template="goods_sent")))
+    """From now on the buyer's silence counts, and the buyer is told so; while something is disputed nothing counts."""
+    if payment.disputed_minor:
+        return Decision(payment, (told,))
+    until_ms = event.at_ms + rules.escrow_release_after_ms
+    text = SendText(template="goods_sent", until_ms=until_ms)
+    return Decision(replace(payment, deadline_at_ms=until_ms), (told, text))
 
 
 def goods_received(payment: Payment, event: GoodsReceived, rules: Rules) -> Decision:
     """The buyer is content."""
     if payment.escrow is not Escrow.HELD:
         return Decision(payment, ignored="nothing of this payment is in escrow")
-    if payment.disputed_minor or payment.refund_reserved_minor:
+    if payment.is_undecided:
         return Decision(payment, ignored="a dispute or a refund of this payment is open")
     return release_escrow(payment, SendText(template="escrow_released"))
 
@@ -62,7 +63,6 @@ def escrow_deadline(payment: Payment, event: DeadlinePassed, rules: Rules) -> De
 def release_escrow(payment: Payment, *told: Effect) -> Decision:
     """What was not given back is the merchant's. A refund under way ends in `refund_clearing`, where its money is."""
     released = replace(payment, escrow=Escrow.RELEASED, deadline_at_ms=None)
-    left_minor = payment.captured_minor - payment.refunded_minor - payment.refund_reserved_minor
-    post = Post(kind=EntryKind.ESCROW_RELEASED, source_id=payment.id, amount_minor=left_minor)
-    effects: tuple[Effect, ...] = (post,) if left_minor else ()
+    post = Post(kind=EntryKind.ESCROW_RELEASED, source_id=payment.id, amount_minor=payment.left_minor)
+    effects: tuple[Effect, ...] = (post,) if payment.left_minor else ()
     return Decision(released, (*effects, Notify(type=EventType.ESCROW_RELEASED), *told))

@@ -35,7 +35,18 @@ from gateway.core.payment import (
     SendText,
     State,
 )
-from gateway.core.steps import ask_the_carrier, captured, end, in_full, is_current, noted, start_reversal
+from gateway.core.steps import (
+    ask_aside,
+    ask_the_carrier,
+    captured,
+    charged_twice,
+    end,
+    give_back,
+    in_full,
+    is_current,
+    noted,
+    start_reversal,
+)
 
 TEXTS: Final = {Reason.CANCELLED: "cancelled", Reason.EXPIRED: "expired", Reason.REFUSED: "refused"}
 
@@ -74,7 +85,8 @@ def held_late(payment: Payment, event: Held, rules: Rules) -> Decision:
     """The payment has ended and the carrier holds the money after all: it stays failed, the hold is released."""
     if not is_current(payment, event):
         return _unexpected(payment, f"attempt {event.attempt_id} is held, and the payment has ended")
-    if payment.operation is not None or payment.hold_expires_at_ms is not None:
+    is_known = payment.hold_expires_at_ms is not None or payment.reversed_attempt_id == event.attempt_id
+    if payment.operation is not None or is_known:
         return noted(payment, event, rules)
     assert payment.reason is not None
     release = start_release(replace(_holding(payment, event, rules), deadline_at_ms=None), payment.reason)
@@ -118,7 +130,7 @@ def _order(
 
 def capture_done(payment: Payment, event: Charged, rules: Rules) -> Decision:
     if not is_current(payment, event):
-        return _unexpected(payment, f"attempt {event.attempt_id} succeeded beside attempt {payment.attempt_id}")
+        return charged_twice(payment, event, rules)
     if event.amount_minor not in (None, payment.ordered_minor):
         detail = f"{event.amount_minor} was captured, and {payment.ordered_minor} is what was ordered (minor units)"
         return Decision(payment, (OpenBreak(kind=BreakKind.MISMATCH, detail=detail),))
@@ -149,10 +161,26 @@ def capture_declined(payment: Payment, event: HoldOrderDeclined, rules: Rules) -
 def captured_in_vain(payment: Payment, event: Charged, rules: Rules) -> Decision:
     """It was to be released, and an earlier capture had been carried out: the money goes back by a Reversal."""
     if not is_current(payment, event):
-        return _unexpected(payment, f"attempt {event.attempt_id} succeeded beside attempt {payment.attempt_id}")
+        return charged_twice(payment, event, rules)
     charged = replace(payment, carrier_reference=in_full(payment, event), cancel_requested=True)
-    reversal = start_reversal(charged, event, State.REVERSING)
+    state = State.ENDED if payment.state is State.ENDED else State.REVERSING
+    reversal = start_reversal(charged, event, state)
     return replace(reversal, effects=(_post(payment, EntryKind.HOLD_ENDED), *reversal.effects))
+
+
+def captured_unasked(payment: Payment, event: Charged, rules: Rules) -> Decision:
+    """The carrier took what it was to set aside only. Nobody has ordered a capture, so the money goes back."""
+    charged = replace(payment, carrier_reference=in_full(payment, event))
+    back = give_back(charged, event, Reason.CARRIER_DECLINED)
+    if payment.hold_expires_at_ms is None:
+        return back
+    return replace(back, effects=(_post(payment, EntryKind.HOLD_ENDED), *back.effects))
+
+
+def charged_beside_hold(payment: Payment, event: Charged, rules: Rules) -> Decision:
+    """The first attempt was declined and then succeeded: what the second one holds is let go, then that goes back."""
+    release = start_release(payment, Reason.CARRIER_DECLINED)
+    return replace(release, effects=(*release.effects, ask_aside(payment, event, rules)))
 
 
 def release_declined(payment: Payment, event: HoldOrderDeclined, rules: Rules) -> Decision:
@@ -175,7 +203,9 @@ def hold_ended(payment: Payment, event: HoldEnded, rules: Rules) -> Decision:
         return Decision(replace(payment, operation=None), (_post(payment, EntryKind.HOLD_ENDED),))
     otherwise = Reason.CANCELLED if payment.cancel_requested else Reason.EXPIRED
     reason = otherwise if operation is None or operation.ends_as is None else operation.ends_as
-    ended = end(payment, reason, event.at_ms, (SendText(template=TEXTS[reason]),))
+    # Whose other attempt was charged reads later that it was given back.
+    texts = (SendText(template=TEXTS[reason]),) if reason in TEXTS else ()
+    ended = end(payment, reason, event.at_ms, texts)
     return replace(ended, effects=(_post(payment, EntryKind.HOLD_ENDED), *ended.effects))
 
 

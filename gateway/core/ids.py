@@ -11,8 +11,9 @@ PREFIXES: Final = frozenset(
     {
         *("pay_", "att_", "evt_", "ord_", "rev_", "ref_", "con_", "mer_", "key_", "cap_", "rel_"),
         *("we_", "mo_", "msg_", "ent_", "brk_", "bat_", "ful_", "csm_", "fee_"),
-        *("obx_", "dlr_", "qua_", "exp_", "rpl_", "trc_", "fil_", "uss_"),
+        *("obx_", "dlr_", "qua_", "exp_", "rpl_", "trc_", "fil_", "uss_", "lgn_"),
         *("set_", "po_", "pof_", "dsp_"),
+        *("itm_", "pcd_"),
     }
 )
 """The closed list of what an id can begin with."""

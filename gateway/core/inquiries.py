@@ -46,12 +46,18 @@ def sent_again(operation: Operation, rules: Rules) -> Operation:
         not_found=0,
         not_found_at_ms=None,
         unknown_since_ms=None,
+        declined=False,
     )
 
 
 def doubt_words(attempt_id: str) -> str:
     """What is said of an order whose inquiries are used up: always the same, so that it is one break."""
     return f"order {attempt_id} has no outcome after all its inquiries"
+
+
+def kept_words(attempt_id: str) -> str:
+    """How a break begins about a reversal that the carrier declined."""
+    return f"reversal {attempt_id} was declined: "
 
 
 def ask_again(

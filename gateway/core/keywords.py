@@ -1,7 +1,7 @@
 """Command grammars, in every language that we know.
 
-STOP, START, HELP, HIST, MORE, LANG, LIMIT, BAL, RECEIPT, DISPUTE, REPORT and PAY are matched before any code is looked
-for, so that the number in a command can never be taken for a consent. What a command does is not known here, nor
+STOP, START, HELP, HIST, MORE, LANG, LIMIT, BAL, RECEIPT, DISPUTE, REPORT, STATUS and PAY are matched before any code is
+looked for, so that the number in a command can never be taken for a consent. What a command does is not known here, nor
 whether its shop, its ref or its amount exists.
 """
 
@@ -12,6 +12,7 @@ from typing import Final
 from gateway.core import words
 from gateway.core.ids import normalise_ref
 from gateway.core.money import CURRENCY_MARKS
+from gateway.core.pay_codes import DIGITS_MAX, DIGITS_MIN
 from gateway.core.words import fold, latin, squeeze
 
 SHOP_CHARACTERS_MAX: Final = 20
@@ -28,6 +29,22 @@ class Pay:
 
     shop: str
     amount_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PayCode:
+    """`PAY 48217`, or `PAY 48217 500` where the amount is open. Whether there is such a code is not known here."""
+
+    code: str
+    amount_text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BuyItem:
+    """`ASHA 12`, `ASHA SUGAR`, `PAY ASHA #12`: an item and no amount. Both words in capitals."""
+
+    shop: str
+    number: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +71,23 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Dispute:
-    """`DISPUTE H8JTSGRC`: that payment was wrong."""
+    """`DISPUTE H8JTSGRC`: that payment was wrong. "" asks how to say so."""
 
-    ref: str
+    ref: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`REPORT H8JTSGRC`: reserved; nobody acts on it yet, but it must never be taken for something else."""
+    """`REPORT H8JTSGRC`: that was not my purchase. "" is the request that waits, or the one refused last."""
 
-    ref: str
+    ref: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """`STATUS H8JTSGRC`: how does it stand with that payment? "" is whatever is open."""
+
+    ref: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +133,8 @@ class Balance:
     """`BAL`: what was used of the limit."""
 
 
-Command = (
-    Pay | History | Receipt | Received | Dispute | Report | Help | Stop | Start | More | Language | Limit | Balance
-)
+AboutPayment = Receipt | Received | Dispute | Report | Status
+Command = AboutPayment | Pay | PayCode | BuyItem | History | Help | Stop | Start | More | Language | Limit | Balance
 
 # Words, numbers and single marks; a Han word beside a Latin one needs no space between them.
 _TOKEN: Final = re.compile(r"[0-9]+|[\u3400-\u9fff]+|[^\W\d_\u3400-\u9fff]+|[^\w\s]|_")
@@ -144,8 +167,9 @@ def read_command(text: str) -> Command | None:
         or _read_language(tokens)
         or _read_limit(tokens, folded)
         or _read_balance(tokens)
-        or _read_about_ref(tokens)
+        or _read_about_ref(tokens, folded)
         or _read_pay(tokens, folded)
+        or _read_pay_code(tokens, folded)
     )
 
 
@@ -260,20 +284,50 @@ def _read_balance(tokens: list[str]) -> Balance | None:
     return Balance() if is_one else None
 
 
-def _read_about_ref(tokens: list[str]) -> Receipt | Received | Dispute | Report | History | None:
-    first, rest = tokens[0], [token for token in tokens[1:] if token.isascii()]
-    ref = "".join(rest)
-    fits = any(c.isdecimal() for c in ref) and len(ref) <= REF_CHARACTERS_MAX and len(rest) == len(tokens) - 1
+def _read_about_ref(tokens: list[str], folded: str) -> AboutPayment | History | None:
+    first, rest = tokens[0], tokens[1:]
+    ref = _ref_named(rest)
+    if first in words.RECEIVED:
+        # It pays the shop: only with the ref and courtesy.
+        return Received(ref) if normalise_ref(ref) is not None else None
+    if first not in words.RECEIPT | words.DISPUTE | words.REPORT | words.STATUS:
+        return None
+    if normalise_ref(ref) is None:
+        ref = (ref_within(folded) or ref).upper()
+    is_alone = not ref and not _meant(rest)
     if first in words.RECEIPT:
         # Without a ref it is the list that shows the refs.
-        return History() if not rest else Receipt(ref.upper()) if fits else None
-    if first in words.RECEIVED and fits and normalise_ref(ref) is not None:
-        return Received(ref.upper())
-    if first in words.DISPUTE and fits:
-        return Dispute(ref.upper())
-    if first in words.REPORT and fits:
-        return Report(ref.upper())
-    return None
+        return History() if not rest else Receipt(ref) if ref else None
+    if first in words.DISPUTE:
+        return Dispute(ref) if ref or _asks_how(rest) else None
+    kind = Report if first in words.REPORT else Status
+    return kind(ref) if ref or is_alone else None
+
+
+def _ref_named(rest: list[str]) -> str:
+    """The ref that *rest* is, in capitals and as typed, with nothing but courtesy behind it; else ""."""
+    ends = [len(rest)]
+    while ends[-1] and rest[ends[-1] - 1] in words.POLITE:
+        ends.append(ends[-1] - 1)
+    typed = ["".join(rest[:end]).upper() for end in ends if all(token.isascii() for token in rest[:end])]
+    fitting = [ref for ref in typed if any(c.isdecimal() for c in ref) and len(ref) <= REF_CHARACTERS_MAX]
+    # A ref may end like a word of courtesy, `12AB34ME`: its check character tells.
+    right = (ref for ref in fitting if normalise_ref(ref) is not None)
+    return next(right, fitting[-1] if fitting else "")
+
+
+def _asks_how(rest: list[str]) -> bool:
+    """Whether DISPUTE with these words behind it wants to be told how to write it."""
+    return len(_meant(rest)) <= 2 and not any(is_negative(token) for token in rest)
+
+
+_REF_LIKE: Final = re.compile(r"(?<![0-9a-z])(?=[a-z]*[0-9])(?=[0-9]*[a-z])[0-9a-z]{8}(?![0-9a-z])")
+
+
+def ref_within(folded: str) -> str | None:
+    """The first ref among the words of a folded text."""
+    refs = (normalise_ref(found) for found in _REF_LIKE.findall(folded))
+    return next((ref for ref in refs if ref is not None), None)
 
 
 def _alternatives(table: frozenset[str]) -> str:
@@ -294,6 +348,19 @@ _PAY_REST: Final = re.compile(rf"\W*(?:\w+\W+)*?(?:{_alternatives(words.PAY)})\W
 
 
 def _read_pay(tokens: list[str], folded: str) -> Pay | None:
+    rest = _to_pay(tokens, folded)
+    if rest is None:
+        return None
+    if (found := _SHOP_FIRST.fullmatch(rest)) is not None:
+        return _pay(found["shop"], found["amount"])
+    if (found := _AMOUNT_FIRST.fullmatch(rest)) is not None and found["towards"] in words.TOWARDS:
+        return _pay(found["shop"], found["amount"])
+    # A shop and no amount: worth an answer that shows how to write it. Anything longer is a sentence.
+    return _pay(rest, "") if len(tokens) == 2 and not any(c.isdecimal() for c in rest) else None
+
+
+def _to_pay(tokens: list[str], folded: str) -> str | None:
+    """What stands behind PAY, if that is meant: no negation, no question."""
     if tokens[0] not in words.PAY or any(is_negative(token) for token in tokens):
         return None
     if not words.QUESTION_MARKS.isdisjoint(folded):
@@ -301,13 +368,36 @@ def _read_pay(tokens: list[str], folded: str) -> Pay | None:
     begun = _PAY_REST.match(" ".join(folded.split()))
     if begun is None or len(begun[1]) > PAY_CHARACTERS_MAX:
         return None
-    rest = _without_courtesy(begun[1])
-    if (found := _SHOP_FIRST.fullmatch(rest)) is not None:
-        return _pay(found["shop"], found["amount"])
-    if (found := _AMOUNT_FIRST.fullmatch(rest)) is not None and found["towards"] in words.TOWARDS:
-        return _pay(found["shop"], found["amount"])
-    # A shop and no amount: worth an answer that shows how to write it. Anything longer is a sentence.
-    return _pay(rest, "") if len(tokens) == 2 and not any(c.isdecimal() for c in rest) else None
+    return _without_courtesy(begun[1])
+
+
+_PAY_CODE: Final = re.compile(rf"(?P<code>[0-9]{{{DIGITS_MIN},{DIGITS_MAX}}})(?:[ :,]+(?P<amount>{_AMOUNT}))?")
+
+
+def _read_pay_code(tokens: list[str], folded: str) -> PayCode | None:
+    rest = _to_pay(tokens, folded)
+    found = None if rest is None else _PAY_CODE.fullmatch(rest)
+    return None if found is None else PayCode(found["code"], found["amount"] or "")
+
+
+# A shop's keyword is one word with a letter in it.
+_BUY_ITEM: Final = re.compile(
+    rf"(?P<shop>(?=[0-9]*[a-z])[a-z0-9]{{2,{SHOP_CHARACTERS_MAX}}})(?: ?[#:,-] ?| )"
+    r"(?P<number>[0-9]{2,3}|[a-z][a-z0-9]{1,7})"
+)
+
+
+def read_item(text: str) -> BuyItem | None:
+    """The shop and the item that *text* names and nothing else; to be asked only when it means nothing else."""
+    folded = " ".join(fold(text).split())
+    tokens = [token for token in tokens_of(folded) if is_word(token)]
+    if not tokens or any(is_negative(token) for token in tokens) or not words.QUESTION_MARKS.isdisjoint(folded):
+        return None
+    rest = _to_pay(tokens, folded) if tokens[0] in words.PAY else _without_courtesy(folded)
+    found = None if rest is None else _BUY_ITEM.fullmatch(rest)
+    if found is None or any(words.is_reserved(word) for word in found.groups()):
+        return None
+    return BuyItem(found["shop"].upper(), found["number"].upper())
 
 
 def _without_courtesy(rest: str) -> str:

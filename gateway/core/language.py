@@ -24,7 +24,7 @@ class Language:
     """The native speaker who has reviewed the texts; "" while nobody has."""
     alphabet: Alphabet
     outcomes: Mapping[str, str]
-    """A payment's public state to what became of the money, in a word or three."""
+    """One of `statement.OUTCOMES` to what became of the money, in a word or three."""
     day_form: str
     """With the fields `day` and `month`."""
     moment_form: str

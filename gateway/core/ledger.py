@@ -103,7 +103,7 @@ def payment_entry(
 ) -> Entry:
     """The entry of *kind* for *amount_minor* of *payment*; *fees* are those on that amount, taken or given back.
 
-    *source_id*: the charge's or reservation's attempt, or the refund or dispute.
+    *source_id*: the charge's or reservation's attempt, or the refund, dispute or break.
     """
     legs = _moved(payment, kind, amount_minor) + _fee_legs(payment, kind, fees)
     source_type = _SOURCES.get(kind, "attempt")
@@ -147,7 +147,9 @@ def an_entry(
 
 def home(payment: Payment) -> str:
     """The account where a captured payment's money is now: whatever fails or is undone comes back here."""
-    return ESCROW if payment.escrow is Escrow.HELD else merchant_pending(payment.merchant_id)
+    # What is given back to the last part came out of escrow.
+    is_in_escrow = payment.escrow in (Escrow.HELD, Escrow.REFUNDED)
+    return ESCROW if is_in_escrow else merchant_pending(payment.merchant_id)
 
 
 def _moved(payment: Payment, kind: EntryKind, amount_minor: int) -> tuple[Leg, Leg]:
@@ -170,6 +172,7 @@ def _accounts(payment: Payment, kind: EntryKind) -> tuple[str, str]:
         EntryKind.REFUND_CREATED: (owner, REFUND_CLEARING),
         EntryKind.REFUND_SUCCEEDED: (REFUND_CLEARING, receivable),
         EntryKind.REFUND_FAILED: (REFUND_CLEARING, owner),
+        EntryKind.LATE_REFUND: (owner, receivable),
         EntryKind.DISPUTE_OPENED: (owner, DISPUTE_HELD),
         EntryKind.DISPUTE_WON: (DISPUTE_HELD, owner),
         EntryKind.DISPUTE_LOST: (DISPUTE_HELD, REFUND_CLEARING),
@@ -180,8 +183,12 @@ def _accounts(payment: Payment, kind: EntryKind) -> tuple[str, str]:
 
 
 def _fee_legs(payment: Payment, kind: EntryKind, fees: Fees) -> tuple[Leg, ...]:
-    """Taken with a capture (from escrow: with its release), given back with what goes back to the phone."""
+    """Taken with a capture (from escrow: with its release), given back with what goes back to the phone.
+
+    What nobody will pay is our loss alone: what the carrier would have kept of it makes that smaller.
+    """
     sign = -1 if kind in _TAKES_FEES else 1
+    other = WRITE_OFF if kind in _LOSES else merchant_pending(payment.merchant_id)
     parts = (
         (carrier_share(payment.carrier), fees.carrier_share_minor),
         (FEE, fees.fee_minor),
@@ -189,14 +196,16 @@ def _fee_legs(payment: Payment, kind: EntryKind, fees: Fees) -> tuple[Leg, ...]:
         (WITHHOLDING, fees.withholding_minor),
     )
     legs = [Leg(account, sign * amount_minor) for account, amount_minor in parts]
-    return (*legs, Leg(merchant_pending(payment.merchant_id), -sign * fees.total_minor))
+    return (*legs, Leg(other, -sign * fees.total_minor))
 
 
-_TAKES_FEES: Final = frozenset({EntryKind.CAPTURE, EntryKind.ESCROW_RELEASED})
+_LOSES: Final = frozenset({EntryKind.WRITE_OFF, EntryKind.WRITE_OFF_UNDONE})
+_TAKES_FEES: Final = frozenset({EntryKind.CAPTURE, EntryKind.ESCROW_RELEASED, EntryKind.WRITE_OFF_UNDONE})
 _SOURCES: Final = {
     EntryKind.REFUND_CREATED: "refund",
     EntryKind.REFUND_SUCCEEDED: "refund",
     EntryKind.REFUND_FAILED: "refund",
+    EntryKind.LATE_REFUND: "refund",
     EntryKind.DISPUTE_OPENED: "dispute",
     EntryKind.DISPUTE_WON: "dispute",
     EntryKind.DISPUTE_LOST: "dispute",

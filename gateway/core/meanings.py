@@ -58,8 +58,8 @@ STATES: Final[Mapping[PublicState, StateRow]] = {
     PublicState.PENDING: StateRow("stored; the ask has not left yet", False),
     PublicState.REQUIRES_CONSENT: StateRow("the phone was asked and has not answered", False),
     PublicState.PROCESSING: StateRow(
-        "the carrier was told to charge, to hold, to capture, to let go or to reverse; `outcome_unknown` says that its"
-        " answer was lost and is being asked for",
+        "the carrier was told to charge, to hold, to capture, to let go or to reverse, or is asked something before;"
+        " `outcome_unknown` says that its answer was lost and is being asked for",
         False,
     ),
     PublicState.AUTHORIZED: StateRow(
@@ -80,6 +80,10 @@ EVENT_TYPES: Final[Mapping[EventType, str]] = {
     EventType.PAYMENT_FAILED: "final; `reason` says why",
     EventType.PAYMENT_REVERSED: "the money of a succeeded payment went back",
     EventType.PAYMENT_FULFILLED: "you recorded the delivery",
+    EventType.PAYMENT_REPORTED: (
+        "the phone's owner says that this was not their purchase, and takes no more requests of yours; look who typed"
+        " the number"
+    ),
     EventType.ORDER_REQUESTED: (
         "somebody texted `PAY <your keyword> <amount>`; `data` is the order with the whole number. Answer with"
         " POST /v1/payments"

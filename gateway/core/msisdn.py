@@ -31,3 +31,15 @@ def mask(msisdn: str) -> str:
     head = msisdn[:2] if msisdn.startswith(_ONE_DIGIT_HEADS) else msisdn[:4]
     tail = 3 if len(msisdn) > 10 else 2
     return f"{head}{_HIDDEN}{msisdn[-tail:]}"
+
+
+COMPARED_DIGITS_MIN: Final = 7
+"""Of fewer digits, or where some are masked, nobody can say whose they are."""
+
+
+def may_be_same(written: str, msisdn: str) -> bool:
+    """Whether *written*, in international or national form, as others write numbers, may be *msisdn*."""
+    digits = re.sub(r"[\s()+./-]", "", written).lstrip("0")
+    if not digits.isdecimal() or len(digits) < COMPARED_DIGITS_MIN:
+        return True
+    return msisdn.endswith(digits)

@@ -12,7 +12,10 @@ from typing import Final
 
 import msgspec
 
+from gateway.core.ask_templates import WITH_TAX
+from gateway.core.country import OptIn
 from gateway.core.money import Money
+from gateway.core.sim_rule import SimRule
 
 
 class State(StrEnum):
@@ -20,6 +23,7 @@ class State(StrEnum):
 
     CREATED = "created"
     AWAITING_CONSENT = "awaiting_consent"
+    CHECKING = "checking"
     CHARGING = "charging"
     AUTHORIZED = "authorized"
     CAPTURING = "capturing"
@@ -45,6 +49,7 @@ class PublicState(StrEnum):
 PUBLIC_STATES: Final[Mapping[State, PublicState]] = {
     State.CREATED: PublicState.PENDING,
     State.AWAITING_CONSENT: PublicState.REQUIRES_CONSENT,
+    State.CHECKING: PublicState.PROCESSING,
     State.CHARGING: PublicState.PROCESSING,
     State.AUTHORIZED: PublicState.AUTHORIZED,
     State.CAPTURING: PublicState.PROCESSING,
@@ -63,8 +68,10 @@ METADATA_KEYS_MAX: Final = 50
 
 FINAL_STATES: Final = frozenset({State.CAPTURED, State.ENDED, State.REVERSED})
 WAITING_STATES: Final = frozenset({State.CREATED, State.AWAITING_CONSENT})
-CONSENT_STATES: Final = frozenset({State.CREATED, State.AWAITING_CONSENT, State.AUTHORIZED})
+CONSENT_STATES: Final = frozenset({State.CREATED, State.AWAITING_CONSENT, State.CHECKING, State.AUTHORIZED})
 """Nothing has been taken yet, and nothing runs at the carrier."""
+AGREED_STATES: Final = frozenset({State.CHECKING, State.AUTHORIZED})
+"""Of these, those with a consent."""
 HOLDING_STATES: Final = frozenset({State.AUTHORIZED, State.CAPTURING, State.VOIDING})
 DEAD_STATES: Final = frozenset({State.ENDED, State.REVERSED})
 """No money stays with the merchant: the reference is free for another, and no limit counts it."""
@@ -99,6 +106,7 @@ class EventType(StrEnum):
     PAYMENT_FAILED = "payment.failed"
     PAYMENT_REVERSED = "payment.reversed"
     PAYMENT_FULFILLED = "payment.fulfilled"
+    PAYMENT_REPORTED = "payment.reported"
     ORDER_REQUESTED = "order.requested"
     REFUND_CREATED = "refund.created"
     REFUND_SUCCEEDED = "refund.succeeded"
@@ -170,10 +178,38 @@ class Operation(msgspec.Struct, frozen=True):
     """When the latest of them came."""
     unsent: int = 0
     """Tries that are proven to have never reached the carrier."""
+    declined: bool = False
+    """Of a reversal: the carrier keeps the money, and a person was called."""
 
     @property
     def outcome_unknown(self) -> bool:
         return self.unknown_since_ms is not None
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a consent still lacks, of a payment that waits for more than the code of its first ask."""
+
+    first_code_n: int | None = None
+    """The code that confirmed for the first time; the present one is to confirm once more."""
+    needs_pin: bool = False
+    """The SIM is fresh: only a PIN on USSD that is older confirms."""
+    follows: str | None = None
+    """The attempt that the latest consent named, which permitted nothing yet."""
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What the phone's owner asked to buy, where that is how the payment began. It never changes."""
+
+    source: str
+    """`sms` or `ussd`."""
+    item_id: str | None = None
+    item_number: str | None = None
+    quantity: int = 1
+    pay_code_id: str | None = None
+    reference: str | None = None
+    """The pay code's; of a code for many payments no payment can have it for its own."""
+    stock_taken: bool = False
+    """Its goods were counted out of the item's stock, and go back there if it ends unpaid."""
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True):
@@ -232,8 +268,11 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     """Set once the money is taken."""
     hold_expires_at_ms: int | None = None
     """Until when the carrier holds the money; None: nothing was ever held."""
+    stage: Stage | None = None
     fee_schedule: str | None = None
     """The version of the fees that was in force when the payment was made; None: there are none."""
+    order: Order | None = None
+    """None: the merchant made the request."""
 
     @property
     def ordered_minor(self) -> int:
@@ -251,7 +290,17 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
         """What a refund or a dispute may still be about. Nothing while a dispute is open."""
         if self.state is not State.CAPTURED or self.disputed_minor:
             return 0
+        return self.left_minor
+
+    @property
+    def left_minor(self) -> int:
+        """What of the captured money neither went back nor is set aside for refunds."""
         return self.captured_minor - self.refund_reserved_minor - self.refunded_minor
+
+    @property
+    def is_undecided(self) -> bool:
+        """A dispute or a refund has to end before it is known what is left."""
+        return bool(self.disputed_minor or self.refund_reserved_minor)
 
     @property
     def public_state(self) -> PublicState:
@@ -261,6 +310,11 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     def is_waiting(self) -> bool:
         """An answer of the phone moves it."""
         return self.state in WAITING_STATES and not self.is_in_doubt
+
+    @property
+    def needs_pin(self) -> bool:
+        """Its code confirms no more: the SIM is fresh, and only a PIN that is older does."""
+        return self.stage is not None and self.stage.needs_pin
 
     @property
     def is_in_doubt(self) -> bool:
@@ -298,6 +352,17 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """A shop that has not told of the delivery by then gives the money back."""
     escrow_release_after_ms: int = 14 * 24 * 3600 * 1000
     """A buyer who has said nothing so long after the delivery has the goods."""
+    sim: SimRule | None = None
+    """None: the carrier is not asked about SIMs."""
+    reminder_from_ms: int = 0
+    """An ask that can be answered for at least so long is repeated once, in the middle of that time; 0: never."""
+    opt_in: OptIn = "once"
+    tax_in_ask: bool = False
+    """What tells a price to agree to says that it is with tax."""
+
+    def asking(self, template: str) -> str:
+        """The text *template*, which tells a price to agree to, as it is worded here."""
+        return f"{template}_tax" if self.tax_in_ask and template in WITH_TAX else template
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -333,6 +398,12 @@ class ReplyConfirmed(ConsumerEvent, frozen=True, kw_only=True):
     channel: str = "sms"
     template: str = ""
     """The text that was answered; "" for the ask."""
+    next_code_n: int | None = None
+    """Where phones may have to confirm twice: chosen under the consumer's lock, for that case."""
+    knows_shop: bool = False
+    """The phone has paid this shop before."""
+    by_known_pin: bool = False
+    """It is a PIN that is older than a SIM which the carrier's rule calls fresh."""
 
 
 class ReplyRefused(ConsumerEvent, frozen=True, kw_only=True):
@@ -345,6 +416,8 @@ class WrongCodeReplied(ConsumerEvent, frozen=True, kw_only=True):
     """A code that is not live, from this phone, while this payment waited."""
 
     mo_id: str
+    may_be_pin: bool = False
+    """The phone has a PIN, and somebody may have texted it in place of the code."""
     quiet: bool = False
     """The phone is told about another payment that waits beside this one."""
     locks: bool = False
@@ -418,6 +491,24 @@ class AskUndeliverable(CarrierFact, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class SimAge(StrEnum):
+    """What the carrier said of the phone's SIM."""
+
+    SETTLED = "settled"
+    FRESH = "fresh"
+    UNKNOWN = "unknown"
+
+
+class SimChecked(CarrierFact, frozen=True, kw_only=True):
+    """What is known of the SIM, for the consent that names this attempt."""
+
+    attempt_id: str
+    age: SimAge
+    has_known_pin: bool = False
+    """The phone's owner has a PIN that is older than a fresh SIM can be."""
+    detail: str = ""
+
+
 class MoneyFact(CarrierFact, frozen=True, kw_only=True):
     """What the carrier said of one attempt."""
 
@@ -427,7 +518,8 @@ class MoneyFact(CarrierFact, frozen=True, kw_only=True):
 class Charged(MoneyFact, frozen=True, kw_only=True):
     """The money is taken. Of a reservation: what was captured of it; `attempt_id` is the reservation's."""
 
-    carrier_reference: str
+    carrier_reference: str | None
+    """None: whoever told it did not know it."""
     amount_minor: int | None = None
     """What the carrier says that it took, if it says so."""
 
@@ -505,7 +597,8 @@ class ChargeTakenBack(MoneyFact, frozen=True, kw_only=True):
 
 
 class Reversed(MoneyFact, frozen=True, kw_only=True):
-    carrier_reference: str
+    carrier_reference: str | None
+    """As in `Charged`."""
 
 
 class ReverseDeclined(MoneyFact, frozen=True, kw_only=True):
@@ -534,10 +627,18 @@ class SendAsk(Effect, frozen=True, kw_only=True):
     template: str
 
 
+class RemindOnce(Effect, frozen=True, kw_only=True):
+    """Repeat the ask at *at_ms*, if it still waits then. It asks for nothing new, and gives no more time."""
+
+    at_ms: int
+
+
 class SendText(Effect, frozen=True, kw_only=True):
     """Tell the phone a result. It supersedes unsent older texts about the same payment."""
 
     template: str
+    until_ms: int | None = None
+    """The time in it, if that is neither the payment's end nor now."""
 
 
 class Charge(Effect, frozen=True, kw_only=True):
@@ -574,6 +675,13 @@ class Reverse(Effect, frozen=True, kw_only=True):
     delay_ms: int = 0
 
 
+class CheckSim(Effect, frozen=True, kw_only=True):
+    """Ask the carrier how old the phone's SIM is, and go on asking until then."""
+
+    attempt_id: str
+    answer_by_ms: int
+
+
 class RecordConsent(Effect, frozen=True, kw_only=True):
     """Committed with the charge that it permits."""
 
@@ -584,6 +692,10 @@ class RecordConsent(Effect, frozen=True, kw_only=True):
     reply: str
     read_at_ms: int
     channel: str = "sms"
+    code_n: int
+    """Of the ask that was answered; the payment may have another code by now."""
+    follows: str | None = None
+    """The attempt that the consent before this one named, where one alone did not permit the charge."""
 
 
 class RefundAll(Effect, frozen=True, kw_only=True):
@@ -615,6 +727,7 @@ class EntryKind(StrEnum):
     REFUND_CREATED = "refund_created"
     REFUND_SUCCEEDED = "refund_succeeded"
     REFUND_FAILED = "refund_failed"
+    LATE_REFUND = "late_refund"
     DISPUTE_OPENED = "dispute_opened"
     DISPUTE_WON = "dispute_won"
     DISPUTE_LOST = "dispute_lost"
@@ -649,6 +762,7 @@ class BreakKind(StrEnum):
     MISMATCH = "mismatch"
     NOT_CARRIED_OUT = "not_carried_out"
     PUMPING = "pumping"
+    REPORTED = "reported"
     MISSING_AT_CARRIER = "missing_at_carrier"
     MISSING_HERE = "missing_here"
     AMOUNT = "amount"
@@ -658,8 +772,11 @@ class BreakKind(StrEnum):
     LATE = "late"
     FEE = "fee"
     FILE_MISSING = "file_missing"
+    FILE_ORDER = "file_order"
     CONTROL_TOTAL = "control_total"
     REMITTANCE = "remittance"
+    PAYOUT = "payout"
+    DISPUTE = "dispute"
 
 
 class OpenBreak(Effect, frozen=True, kw_only=True):

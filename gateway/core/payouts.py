@@ -1,7 +1,8 @@
 """A payout's machine: which step leads where, what it posts and what the merchant is told.
 
-Two people approve it, neither of them the one who drafted it. A payout that a bank may have made and nobody knows of
-stays `unknown` until the bank says so, and until then the merchant gets no other.
+Two people approve it, neither of them one who drafted it or set its account, and each says where it goes. A payout that
+a bank may have made and nobody knows of stays `unknown` until the bank says so, and until then the merchant gets no
+other; nor as long as the bank says two things of one.
 """
 
 from enum import StrEnum
@@ -9,8 +10,13 @@ from typing import Final
 
 import msgspec
 
+from gateway.core.bank_accounts import is_iban
 from gateway.core.ledger import PAYOUT_IN_TRANSIT, Leg, bank, merchant_available
 from gateway.core.payment import EntryKind, EventType
+from gateway.core.people import is_same_person
+
+ACCOUNT_END_CHARACTERS: Final = 4
+BIC_CHARACTERS_MIN: Final = 8
 
 
 class PayoutState(StrEnum):
@@ -58,9 +64,41 @@ def check_step(payout_id: str, before: PayoutState, after: PayoutState) -> None:
 
 
 def check_approval(payout_id: str, by: str, *others: str | None) -> None:
-    """Raise NotAllowed unless *by* is nobody of those who drafted or approved it before."""
-    if by.casefold().strip() in {other.casefold().strip() for other in others if other}:
-        raise NotAllowed(f"{payout_id}: expected a person who neither drafted nor approved it, got {by!r}")
+    """Raise NotAllowed unless *by* is nobody of those who set its account, drafted it or approved it before."""
+    if any(is_same_person(by, other) for other in others if other):
+        expected = "expected a person who neither set its account nor drafted or approved it"
+        raise NotAllowed(f"{payout_id}: {expected}, got {by!r}")
+
+
+def check_destination(payout_id: str, account: str, bic: str, *, account_end: str, typed_bic: str) -> None:
+    """Raise NotAllowed unless somebody who wants it to go there has typed enough to say so.
+
+    That is at least the last four characters of *account* and, where it is no IBAN, the *bic*: another bank may have an
+    account with the same number.
+    """
+    if not account.endswith(account_end) or len(account_end) < min(ACCOUNT_END_CHARACTERS, len(account)):
+        expected = f"expected the last {ACCOUNT_END_CHARACTERS} characters, or more, of the account that it goes to"
+        raise NotAllowed(f"{payout_id}: {expected}, got {account_end!r}")
+    is_needed = bool(bic) and not is_iban(account)
+    if (is_needed or typed_bic) and _whole_bic(typed_bic) != _whole_bic(bic):
+        raise NotAllowed(f"{payout_id}: expected the BIC of the bank that it goes to, got {typed_bic!r}")
+
+
+_CANCELLED_BY: Final = "; cancelled by "
+
+
+def cancelled_words(note: str, by: str) -> str:
+    """What is kept of a payout that a person took back."""
+    return f"{note}{_CANCELLED_BY}{by}"
+
+
+def public_words(state: PayoutState, detail: str) -> str:
+    """*detail* as the merchant reads it: who cancelled a payout is none of its business."""
+    return detail.rpartition(_CANCELLED_BY)[0] or detail if state is PayoutState.CANCELLED else detail
+
+
+def _whole_bic(bic: str) -> str:
+    return f"{bic}XXX" if len(bic) == BIC_CHARACTERS_MIN else bic  # ISO 9362: the head office, if no branch is named.
 
 
 class Posting(msgspec.Struct, frozen=True):

@@ -5,7 +5,9 @@ against it. Who asks for a PIN and what it opens is not known here.
 """
 
 import hmac
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -75,8 +77,46 @@ def present(pin: Pin | None, keys: Sequence[bytes], now_ms: int) -> Pin | None:
 
 def is_right(pin: Pin, keys: Sequence[bytes], typed: str) -> bool:
     """Whether *typed* is the PIN. Its key must be among *keys*."""
+    return _is(pin, keys, typed)
+
+
+def _is(pin: Pin, keys: Sequence[bytes], digits: str) -> bool:
     key = next(key for key in keys if key_id(key) == pin.key)
-    return hmac.compare_digest(mac_of(key, pin.consumer_id, typed), pin.mac)
+    return hmac.compare_digest(mac_of(key, pin.consumer_id, digits), pin.mac)
+
+
+HIDDEN: Final = "****"
+_DIGITS: Final = re.compile(r"\d+")
+# Also `7 3 9 1` and `73-91`.
+_SPREAD: Final = re.compile(r"\d(?:[\s.,*-]{0,3}\d)*")
+
+
+def may_be_in(text: str, known: Collection[str]) -> bool:
+    """Whether digits stand in *text* that can be a PIN, and are none of those that are *known* to be something else."""
+    return any(is_pin(digits) and digits not in known for digits in map(_ascii, _runs(text)))
+
+
+def hidden(text: str, pin: Pin, keys: Sequence[bytes], known: Collection[str]) -> str:
+    """*text* without the PIN, should it stand there. Nobody asked for it there, so this is no try of it."""
+
+    def masked(found: re.Match[str]) -> str:
+        digits = _ascii(found[0])
+        if is_pin(digits) and digits not in known and _is(pin, keys, digits):
+            return HIDDEN
+        return _DIGITS.sub(masked, found[0]) if len(found[0]) > len(digits) else found[0]
+
+    return _SPREAD.sub(masked, text)
+
+
+def _runs(text: str) -> Iterator[str]:
+    for spread in _SPREAD.findall(text):
+        yield spread
+        yield from _DIGITS.findall(spread)
+
+
+def _ascii(run: str) -> str:
+    """The digits of *run*, in whatever script they were typed."""
+    return "".join(str(unicodedata.decimal(c)) for c in run if c.isdecimal())
 
 
 def after_right(pin: Pin, keys: Sequence[bytes], typed: str) -> Pin:

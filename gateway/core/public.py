@@ -8,10 +8,22 @@ from typing import Final
 
 import msgspec
 
-from gateway.core.payment import Escrow, OperationKind, Payment, State
+from gateway.core.payment import Escrow, OperationKind, Order, Payment, State
 
 API_VERSION: Final = "2026-11-25"
 """The version of the API: that of its answers and of the bodies of events. The one place where it stands."""
+
+
+class PublicOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What the phone's owner asked to buy. `reference` is the pay code's."""
+
+    source: str
+    """`sms` or `ussd`."""
+    item_id: str | None
+    item_number: str | None
+    quantity: int
+    pay_code_id: str | None
+    reference: str | None
 
 
 class PublicPayment(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +32,10 @@ class PublicPayment(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     object: str = "payment"
     mode: str
+    initiated_by: str
+    """`merchant` or `consumer`."""
+    order: PublicOrder | None
+    """None: the merchant made the request."""
     status: str
     reason: str | None
     amount: int
@@ -77,6 +93,8 @@ def public_payment(payment: Payment, msisdn: str) -> PublicPayment:
     return PublicPayment(
         id=payment.id,
         mode=payment.mode,
+        initiated_by="merchant" if payment.order is None else "consumer",
+        order=_order(payment.order),
         status=payment.public_state,
         reason=payment.reason,
         amount=payment.amount.amount_minor,
@@ -103,6 +121,19 @@ def public_payment(payment: Payment, msisdn: str) -> PublicPayment:
         consent_expires_at=rfc3339(payment.consent_expires_at_ms),
         capture_before=_capture_before(payment),
         fulfilled_at=_maybe(payment.fulfilled_at_ms),
+    )
+
+
+def _order(order: Order | None) -> PublicOrder | None:
+    if order is None:
+        return None
+    return PublicOrder(
+        source=order.source,
+        item_id=order.item_id,
+        item_number=order.item_number,
+        quantity=order.quantity,
+        pay_code_id=order.pay_code_id,
+        reference=order.reference,
     )
 
 

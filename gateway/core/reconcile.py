@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from gateway.core.carrier_files import Row, Said
+from gateway.core.msisdn import mask, may_be_same
 from gateway.core.payment import BreakKind
 
 
@@ -23,6 +24,8 @@ class Ours(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     status: str
     carrier_reference: str | None
+    names: frozenset[str] = frozenset()
+    """What the carrier's files may call it, as far as it has told."""
     share_minor: int | None = None
     """The carrier's share that was posted with it; None: nothing was posted."""
     is_given_up: bool = False
@@ -54,15 +57,17 @@ class Verdict(NamedTuple):
 AGREED: Final = Verdict()
 EVIDENCE: Final = Verdict(is_evidence=True)
 
+GIVEN_BACK: Final = frozenset({Said.REVERSED, Said.REFUNDED})
+"""What carriers mean the same by, where it is about what we ordered to give back."""
 # What a row may say of an order of each kind, besides that it failed.
 _SAYS: Final[Mapping[str, frozenset[Said]]] = {
     "charge": frozenset({Said.CHARGED}),
     "capture": frozenset({Said.CHARGED}),
-    "reverse": frozenset({Said.REVERSED, Said.REFUNDED}),
-    "refund": frozenset({Said.REFUNDED, Said.REVERSED}),
+    "reverse": GIVEN_BACK,
+    "refund": GIVEN_BACK,
 }
 # Of these a row is a fact like a callback's; what became of another order a person compares.
-FED: Final = frozenset({"charge", "capture", "reverse", "refund"})
+FED: Final = frozenset({"charge", "reserve", "capture", "reverse", "refund"})
 
 
 def meant(row: Row, named: Ours, siblings: Collection[Ours], told: Collection[str] = ()) -> Ours:
@@ -107,9 +112,28 @@ def _taken(named: Ours, of_charge: Collection[Ours]) -> Ours:
     return captures[-1] if captures and named.kind == "reserve" else named
 
 
+def tells_of(said: Said, order: Ours) -> bool:
+    """Whether a row that says so of *order* tells that it happened: what came back of a charge is not the charge."""
+    return said in (GIVEN_BACK if order.gives_back else (Said.CHARGED,))
+
+
 def is_taken_back(row: Row, order: Ours) -> bool:
     """The carrier gave a charge back that we never told it to give back."""
     return row.said is Said.REVERSED and order.kind in ("charge", "reserve", "capture")
+
+
+def another(row: Row, ours: Ours, siblings: Collection[Ours], msisdn: str) -> Verdict | None:
+    """Why the row may be about another order than *ours*, which its id or reference names. *msisdn*: of our phone."""
+    words = ""
+    if not may_be_same(row.msisdn, msisdn):
+        words = f"the file has another phone's number than {mask(msisdn)}"
+    # What the carrier takes back unasked it calls by a name of its own.
+    elif row.attempt_id and row.carrier_reference and ours.names and not is_taken_back(row, ours):
+        # It may tell what was given back under the charge's name.
+        of_charge = (one.names for one in siblings if one.charge_attempt_id == ours.charge_attempt_id)
+        if row.carrier_reference not in frozenset().union(*of_charge):
+            words = f"the file calls it {row.carrier_reference}, and the carrier called it {ours.carrier_reference}"
+    return Verdict(BreakKind.MISMATCH, words, ours.owed_minor) if words else None
 
 
 def judge(row: Row, ours: Ours) -> Verdict:
@@ -123,6 +147,9 @@ def judge(row: Row, ours: Ours) -> Verdict:
         return Verdict(BreakKind.AMOUNT, words, ours.owed_minor - told_minor)
     if is_taken_back(row, ours) and ours.status == "succeeded":
         return EVIDENCE
+    if row.said is Said.CHARGED and ours.kind == "reserve":
+        # No capture of it was ordered, or that is what the row would be about: it was taken unasked, and goes back.
+        return AGREED if ours.status == "late" else EVIDENCE
     if row.said is not Said.FAILED and row.said not in _SAYS.get(ours.kind, ()):
         return _status(row, ours)
     has_succeeded = row.said is not Said.FAILED

@@ -83,6 +83,11 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True):
     def is_open(self) -> bool:
         return self.state in OPEN_STATES
 
+    @property
+    def reference(self) -> str | None:
+        """What the carrier calls the order, as long as it is open."""
+        return None if self.operation is None else self.operation.reference
+
 
 class RefundCreated(Event, frozen=True, kw_only=True):
     """The payment's part of it: money is set aside."""
@@ -161,7 +166,7 @@ def reserved(payment: Payment, refund: Refund) -> Payment:
 
 
 def settled(payment: Payment, refund: Refund) -> Payment:
-    """*payment* after the refund has ended one way or the other."""
+    """*payment*, which has the refund's money set aside, after the refund has ended one way or the other."""
     amount_minor = refund.amount.amount_minor
     freed = replace(payment, refund_reserved_minor=payment.refund_reserved_minor - amount_minor)
     if refund.state is RefundState.FAILED:
@@ -256,6 +261,16 @@ def _noted(refund: Refund, payment: Payment, event: MoneyFact, rules: Rules) -> 
     return RefundDecision(refund)
 
 
+def _succeeded_late(refund: Refund, payment: Payment, event: Reversed, rules: Rules) -> RefundDecision:
+    """The carrier has done what it declined: it stands as succeeded, as far as so much is left of the payment."""
+    left_minor = payment.left_minor - payment.disputed_minor
+    if payment.state is not State.CAPTURED or left_minor < refund.amount.amount_minor:
+        return _contradicted(refund, payment, event, rules)
+    ended = replace(refund, state=RefundState.SUCCEEDED, detail="")
+    told = (Notify(type=EventType.REFUND_SUCCEEDED), SendText(template="refunded"))
+    return RefundDecision(ended, (_post(refund, EntryKind.LATE_REFUND), *told))
+
+
 def _contradicted(refund: Refund, payment: Payment, event: MoneyFact, rules: Rules) -> RefundDecision:
     detail = f"refund {refund.id} is {refund.state}, and then the carrier said {type(event).__name__}"
     return RefundDecision(refund, (OpenBreak(kind=BreakKind.MISMATCH, detail=detail),))
@@ -294,7 +309,7 @@ _ROWS: Final[dict[RefundState, dict[type[Event], Rule]]] = {
     RefundState.PENDING: _OPEN,
     RefundState.PROCESSING: _OPEN,
     RefundState.SUCCEEDED: {**_LEARNED_NOTHING, Reversed: _noted, ReverseDeclined: _contradicted},
-    RefundState.FAILED: {**_LEARNED_NOTHING, Reversed: _contradicted, ReverseDeclined: _noted},
+    RefundState.FAILED: {**_LEARNED_NOTHING, Reversed: _succeeded_late, ReverseDeclined: _noted},
 }
 TABLE: Final[dict[tuple[RefundState, type[Event]], Rule]] = {
     (state, event): rule for state, row in _ROWS.items() for event, rule in row.items()

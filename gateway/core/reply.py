@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import Final
 
 from gateway.core import keywords, words
-from gateway.core.ids import normalise_ref
 from gateway.core.keywords import Command, is_negative, is_word, read_command, tokens_of
+from gateway.core.pay_codes import is_well_formed
 from gateway.core.words import fold
 
 WORDS_MAX: Final = 6
@@ -35,9 +35,12 @@ class Meaning(StrEnum):
     BALANCE = "balance"
     RECEIPT = "receipt"
     PAY = "pay"
+    PAY_CODE = "pay_code"
+    BUY_ITEM = "buy_item"
     RECEIVED = "received"
     DISPUTE = "dispute"
     REPORT = "report"
+    STATUS = "status"
     UNCLEAR = "unclear"
 
 
@@ -64,9 +67,12 @@ _COMMANDS: Final[dict[type[Command], Meaning]] = {
     keywords.Balance: Meaning.BALANCE,
     keywords.Receipt: Meaning.RECEIPT,
     keywords.Pay: Meaning.PAY,
+    keywords.PayCode: Meaning.PAY_CODE,
+    keywords.BuyItem: Meaning.BUY_ITEM,
     keywords.Received: Meaning.RECEIVED,
     keywords.Dispute: Meaning.DISPUTE,
     keywords.Report: Meaning.REPORT,
+    keywords.Status: Meaning.STATUS,
 }
 
 
@@ -77,7 +83,7 @@ def read_reply(text: str, waiting: Sequence[str], *, bare_yes_allowed: bool = Fa
     if bare in waiting:  # Most replies by far are the code and nothing else.
         return Reply(Meaning.CONFIRM, bare)
     command = read_command(text)
-    if command is not None:
+    if command is not None and not _is_for_a_code(command, waiting):
         return Reply(_COMMANDS[type(command)], command=command)
     folded = fold(text)
     ref = _forwarded_ref(folded)
@@ -85,18 +91,33 @@ def read_reply(text: str, waiting: Sequence[str], *, bare_yes_allowed: bool = Fa
         return Reply(Meaning.DISPUTE, command=keywords.Dispute(ref))
     lengths = {len(code) for code in waiting} or {code_digits, 4, 6}
     tokens = _numbered(folded, lengths)
-    return _refusal(tokens, waiting) or _consent(tokens, waiting, lengths, bare_yes_allowed) or UNCLEAR
+    said = _refusal(tokens, waiting) or _consent(tokens, waiting, lengths, bare_yes_allowed)
+    return said or _item(text, tokens, waiting) or UNCLEAR
 
 
-_REF_LIKE: Final = re.compile(r"\b(?=[a-z]*[0-9])(?=[0-9]*[a-z])[0-9a-z]{8}\b")
+def _is_for_a_code(command: Command, waiting: Sequence[str]) -> bool:
+    """`PAY 482193` answers an ask with that code, or mistypes it; no one-time code has the shape of a pay code."""
+    if not isinstance(command, keywords.PayCode):
+        return False
+    if command.code in waiting:
+        return True
+    is_as_long = any(len(code) == len(command.code) for code in waiting)
+    return is_as_long and not command.amount_text and not is_well_formed(command.code)
+
+
+def _item(text: str, tokens: list[str], waiting: Sequence[str]) -> Reply | None:
+    """Beside a live code nothing is an order: who writes it means the code, in whatever words."""
+    command = None if any(token in waiting for token in tokens) else keywords.read_item(text)
+    return None if command is None else Reply(Meaning.BUY_ITEM, command=command)
+
+
+# Two characters of Han are about a word; they need no blank, neither between them nor before a ref.
+_WRITTEN: Final = re.compile(r"[\u3400-\u9fff]{1,2}|[^\s\u3400-\u9fff]+")
 
 
 def _forwarded_ref(folded: str) -> str | None:
     """The ref in a whole sentence or a forwarded receipt: whoever sends one asks about that payment."""
-    if len(folded.split()) <= WORDS_MAX:
-        return None
-    refs = (normalise_ref(found) for found in _REF_LIKE.findall(folded))
-    return next((ref for ref in refs if ref is not None), None)
+    return keywords.ref_within(folded) if len(_WRITTEN.findall(folded)) > WORDS_MAX else None
 
 
 _CHUNK: Final = re.compile(r"[^\W_]+|[^\w\s]|_|\s+")

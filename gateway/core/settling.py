@@ -82,6 +82,7 @@ _BY_KIND: Final[Mapping[str, str]] = {
     EntryKind.REFUND_CREATED: "refunds",
     EntryKind.REFUND_SUCCEEDED: "refunds",
     EntryKind.REFUND_FAILED: "refunds",
+    EntryKind.LATE_REFUND: "refunds",
     EntryKind.DISPUTE_OPENED: "disputes",
     EntryKind.DISPUTE_WON: "disputes",
     EntryKind.DISPUTE_LOST: "disputes",

@@ -11,11 +11,15 @@ from typing import Final
 from gateway.core.gsm import degrade, encode_ucs2, segment
 from gateway.core.language import Alphabet, Language
 from gateway.core.money import Money, format_money
+from gateway.core.payment import PublicState
 
 PAGE_UNITS_MAX: Final[Mapping[Alphabet, int]] = {"gsm": 126, "ucs2": 54}
 """What a page may hold, by alphabet; the rest of the segment is the catalogue's text around it."""
 PAGES_MAX: Final = 9
 SHOP_CHARACTERS: Final = 10
+PART_GIVEN_BACK: Final = "part_given_back"
+"""The outcome of what was paid and given back in part."""
+OUTCOMES: Final = frozenset({*(state.value for state in PublicState), PART_GIVEN_BACK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class StatementLine:
-    """One payment as its consumer sees it. `at` is local time; `outcome` is a public state."""
+    """One payment as its consumer sees it. `at` is local time; `outcome` is one of OUTCOMES."""
 
     at: datetime
     shop: str

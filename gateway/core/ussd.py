@@ -7,6 +7,7 @@ stands on a screen is not known here, but for what a person chose from: the plac
 Digits that choose are one or two, digits of a PIN or a code four to six: no input can be taken for the other.
 """
 
+import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,15 +16,24 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from gateway.core.pay_codes import DIGITS_MAX, DIGITS_MIN
 from gateway.core.pins import is_pin
 
 RESUME_WITHIN_MS: Final = 600_000
 """Whoever dials again within this time finds the place again."""
+REPEATED_WITHIN_MS: Final = 2_000
+"""Nobody reads a screen and types the same again in less: where steps have no numbers it is the last one once more."""
 INPUT_CHARACTERS_MAX: Final = 40
 EXIT: Final = "00"
 BACK: Final = "0"
 MORE: Final = "98"
 REFUSE_ALL: Final = "7"
+OTHER_AMOUNT: Final = "7"
+NOT_ME: Final = "9"
+AGREED: Final = "status_agreed"
+"""The text of a payment that was agreed to and can still be refused."""
+IN_ESCROW: Final = frozenset({"status_escrow", "goods_sent"})
+"""The texts of a payment that the buyer's word gives to the shop."""
 
 
 class Screen(StrEnum):
@@ -33,6 +43,8 @@ class Screen(StrEnum):
     WAITING = "waiting"
     PAY = "pay"
     SHOP = "shop"
+    SHOP_STOPPED = "shop_stopped"
+    ITEMS = "items"
     AMOUNT = "amount"
     HISTORY = "history"
     PAYMENT = "payment"
@@ -63,15 +75,22 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     screen: Screen
     text: str = ""
-    """Which text tells what happened: of TOLD and OVER, or in place of the screen's own ("that was wrong")."""
+    """Which text tells what happened: of TOLD and OVER, or in place of the screen's own ("that was wrong").
+
+    On PAYMENT: where it stands, if it is not over.
+    """
     payment_id: str = ""
     merchant_id: str = ""
     shop: str = ""
+    pay_code_id: str = ""
+    """On AMOUNT: what is typed is paid by this code; otherwise the shop is told."""
     minor: int = 0
     count: int = 0
     until_ms: int = 0
     wants: str = ""
     """On PAY: `pin` or `code`, as the screen says."""
+    code_n: int | None = None
+    """On PAY: which of the payment's asks the screen stands for, by the counter of its code; None: it was not shown."""
     proof: str = ""
     """On PIN_AGAIN: the keyed hash of the new PIN."""
     is_proven: bool = False
@@ -86,6 +105,10 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Behind which the next page would begin."""
     back_to: "Place | None" = None
     """On RESUME."""
+    is_closed: bool = False
+    """The network has said that nobody sees it any more. Whoever dials again soon finds it all the same."""
+    mark: str = ""
+    """Of the input that led here, if its channel numbers none (`mark_of`)."""
 
 
 MENU: Final = Place(screen=Screen.MENU)
@@ -118,6 +141,16 @@ def fresh(consumed: int, first: int | None, inputs: Sequence[str]) -> Sequence[s
     if first > consumed:
         return ()
     return inputs[consumed - first :]
+
+
+def mark_of(key: bytes, session_id: str, typed: str) -> str:
+    """By what *typed* is known if it comes again. Without *key*, which is not in the database, it says nothing."""
+    return hmac.digest(key, f"ussd/{session_id}/{typed}".encode(), "sha256")[:8].hex()
+
+
+def is_repeat(session: Session, mark: str, now_ms: int) -> bool:
+    """Whether an input of this *mark* is the last one of *session* once more."""
+    return mark != "" and mark == session.place.mark and now_ms - session.at_ms < REPEATED_WITHIN_MS
 
 
 def resumed(earlier: Session | None, now_ms: int) -> Place:
@@ -161,6 +194,20 @@ class Refuse(Act):
 
 
 @dataclass(frozen=True, slots=True)
+class Report(Act):
+    """It was not the owner's purchase."""
+
+    payment_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GotGoods(Act):
+    """What waits in escrow is the shop's."""
+
+    payment_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class FindShop(Act):
     keyword: str
 
@@ -168,6 +215,16 @@ class FindShop(Act):
 @dataclass(frozen=True, slots=True)
 class Order(Act):
     amount_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuyItem(Act):
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PayByCode(Act):
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +282,11 @@ class StartAll(Act):
     pass
 
 
+@dataclass(frozen=True, slots=True)
+class StartShop(Act):
+    merchant_id: str
+
+
 REASONS: Final = ("not_agreed", "charged_twice", "not_received", "wrong_amount", "other")
 """Why a payment is disputed, by the number on the screen."""
 
@@ -247,6 +309,8 @@ def _menu(place: Place, text: str, facts: Facts) -> Turn:
             return _waiting_or_one(facts)
         case "6":
             return Place(screen=Screen.PIN) if facts.has_pin else Place(screen=Screen.PIN_NEW, is_proven=True)
+        case _ if _is_like_pay_code(text):
+            return PayByCode(text)  # `*384*48217#`
         case _:
             return _MENU.get(text, MENU)
 
@@ -281,13 +345,41 @@ def _waiting(place: Place, text: str, facts: Facts) -> Turn:
 def _pay(place: Place, text: str, facts: Facts) -> Turn:
     if text == BACK:
         return Refuse((place.payment_id,))
+    if text == NOT_ME:
+        return Report(place.payment_id)
     if is_pin(text) and place.wants == ("pin" if facts.has_pin else "code"):
         return Consent(place.payment_id, place.wants, text)
     return place
 
 
 def _shop(place: Place, text: str, facts: Facts) -> Turn:
-    return MENU if text == BACK else FindShop(text) if text else place
+    if text == BACK:
+        return MENU
+    if _is_like_pay_code(text):
+        return PayByCode(text)
+    return FindShop(text) if text else place
+
+
+def _shop_stopped(place: Place, text: str, facts: Facts) -> Turn:
+    match text:
+        case "0":
+            return MENU
+        case "1":
+            return StartShop(place.merchant_id)
+        case _:
+            return place
+
+
+def _is_like_pay_code(text: str) -> bool:
+    """No shop's name is all digits."""
+    return text.isascii() and text.isdigit() and DIGITS_MIN <= len(text) <= DIGITS_MAX
+
+
+def _items(place: Place, text: str, facts: Facts) -> Turn:
+    if text == OTHER_AMOUNT:
+        return replace(place, screen=Screen.AMOUNT, choices=(), pages=(), more="")
+    chosen = _chosen(place, text)
+    return _turned(place, text, Place(screen=Screen.SHOP)) if chosen is None else BuyItem(chosen)
 
 
 def _amount(place: Place, text: str, facts: Facts) -> Turn:
@@ -305,11 +397,17 @@ def _history(place: Place, text: str, facts: Facts) -> Turn:
 def _payment(place: Place, text: str, facts: Facts) -> Turn:
     match text:
         case "0":
-            return replace(place, screen=Screen.HISTORY, payment_id="")
+            return replace(place, screen=Screen.HISTORY, payment_id="", text="")
         case "1":
             return SendReceipt(place.payment_id)
         case "2":
-            return replace(place, screen=Screen.REASONS)
+            return replace(place, screen=Screen.REASONS, text="")
+        case "3" if place.text in IN_ESCROW:
+            return GotGoods(place.payment_id)
+        case "7" if place.text == AGREED:
+            return Refuse((place.payment_id,))
+        case "9":
+            return Report(place.payment_id)
         case _:
             return place
 
@@ -395,6 +493,8 @@ def _resume(place: Place, text: str, facts: Facts) -> Turn:
             return MENU
         case "0" if back_to.screen is Screen.PAY:
             return Refuse((back_to.payment_id,))
+        case "9" if back_to.screen is Screen.PAY:
+            return Report(back_to.payment_id)
         case _:
             return place
 
@@ -426,6 +526,8 @@ _RULES: Final[Mapping[Screen, _Rule]] = {
     Screen.WAITING: _waiting,
     Screen.PAY: _pay,
     Screen.SHOP: _shop,
+    Screen.SHOP_STOPPED: _shop_stopped,
+    Screen.ITEMS: _items,
     Screen.AMOUNT: _amount,
     Screen.HISTORY: _history,
     Screen.PAYMENT: _payment,

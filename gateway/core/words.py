@@ -158,6 +158,7 @@ RECEIPT: Final = _table("receipt, reciept, rcpt, risiti, stakabadhi, recu, justi
 RECEIVED: Final = _table("ok, okay, received, nimepokea, sawa, 收到")
 DISPUTE: Final = _table("dispute, mgogoro, litige, 争议, 爭議")
 REPORT: Final = _table("report, ripoti, signaler, 举报, 舉報")
+STATUS: Final = _table("status, hali, suivi, statut, etat, 进度, 進度, 状态, 狀態")
 MORE: Final = _table("more, zaidi, suite, 更多")
 LANGUAGE: Final = _table("lang, language, lugha, langue, 语言, 語言")
 LANGUAGE_NAMES: Final[Mapping[str, frozenset[str]]] = {
@@ -199,7 +200,7 @@ CONSENT_WORDS: Final = words_of(AFFIRMATIVE.values())
 
 
 COMMAND_WORDS: Final = words_of(
-    (STOP, STOP_ALONE, START, HELP, HISTORY, MORE, LANGUAGE, LIMIT, BALANCE, RECEIPT, DISPUTE, REPORT, PAY)
+    (STOP, STOP_ALONE, START, HELP, HISTORY, MORE, LANGUAGE, LIMIT, BALANCE, RECEIPT, DISPUTE, REPORT, STATUS, PAY)
 )
 _KEYWORDS: Final = CONSENT_WORDS | NEGATIVE | COMMAND_WORDS
 

@@ -33,6 +33,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     amount: Money
     is_present: bool
     """The shop says that the phone's owner stands there."""
+    goods: str = ""
+    """What the shop sells."""
+    is_order: bool = False
+    """The phone's owner began it."""
 
 
 class Over(NamedTuple):
@@ -56,6 +60,8 @@ ADMITTED: Final = Admission()
 def admit(unit: Unit, request: Request) -> Admission:
     """Judge a request that is new: neither repeated nor with a reference in use."""
     terms = unit.policy.terms.get(request.spender.carrier, NO_TERMS)
+    if request.goods in terms.country.of_age and request.consumer.of_age_at_ms is None:
+        return Admission(is_barred=True)  # A shop learns of no phone whether it is a child's.
     if terms.is_free and request.consumer.limit_minor is None and request.consumer.limit_next_minor is None:
         return ADMITTED  # Whether the phone takes asks at all is looked at when it is asked.
     later = _later(unit, request, terms)
@@ -71,6 +77,11 @@ def admit(unit: Unit, request: Request) -> Admission:
         return ADMITTED
     tells = not _was_told(unit, request.consumer)
     return Admission(over=Over(TOLD if tells else "the phone's limit", tells))
+
+
+def is_forbidden(unit: Unit, request: Request) -> bool:
+    """Whether what the shop sells is charged to no phone of this carrier."""
+    return request.goods in unit.policy.terms.get(request.spender.carrier, NO_TERMS).country.refused
 
 
 def _later(unit: Unit, request: Request, terms: Terms) -> Later | None:
@@ -89,7 +100,7 @@ def _later(unit: Unit, request: Request, terms: Terms) -> Later | None:
         later = asking.open_asks(caps, mine)
         if later is not None:
             return later
-    if caps.watches_refusals:
+    if caps.watches_refusals and not _has_ordered(unit, request):
         refused = [
             asked.refused_at_ms
             for asked in unit.records.asks(request.consumer.id)
@@ -109,9 +120,17 @@ def _quiet(unit: Unit, request: Request, terms: Terms) -> Later | None:
 
 
 def _has_ordered(unit: Unit, request: Request) -> bool:
-    """Whether this phone sent this shop an order a short while ago, be it in this very batch."""
-    who, since_ms = request.spender, unit.now_ms - asking.PRESENT_AFTER_ORDER_MS
-    wish = {"consumer_id": request.consumer.id, "merchant_id": who.merchant_id, "mode": who.mode}
+    return request.is_order or has_ordered(unit, request.consumer, request.spender)
+
+
+def has_ordered(unit: Unit, consumer: Consumer, who: Spender, amount: Money | None = None) -> bool:
+    """Whether this phone sent this shop an order (of this amount) a short while ago, be it in this very batch."""
+    since_ms = unit.now_ms - asking.PRESENT_AFTER_ORDER_MS
+    if consumer.ordered_at_ms is None or consumer.ordered_at_ms <= since_ms:
+        return False
+    wish: dict[str, object] = {"consumer_id": consumer.id, "merchant_id": who.merchant_id, "mode": who.mode}
+    if amount is not None:
+        wish |= {"amount_minor": amount.amount_minor, "currency": amount.currency}
     if any(wish.items() <= row.items() for row in unit.fresh(tables.order_request)):
         return True
     order = tables.order_request.c

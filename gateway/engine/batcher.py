@@ -320,7 +320,12 @@ class _Writer:
         middle = len(jobs) // 2
         # In order, one after the other: the second half may be about the same payments.
         first, second = self._apply_all(jobs[:middle]), self._apply_all(jobs[middle:])
-        return Batch(first.applied + second.applied, first.rows + second.rows, [*first.moves, *second.moves])
+        return Batch(
+            first.applied + second.applied,
+            first.rows + second.rows,
+            [*first.moves, *second.moves],
+            [*first.reported, *second.reported],
+        )
 
     def _apply_patiently(self, jobs: list[Job]) -> Batch:
         tries = 0

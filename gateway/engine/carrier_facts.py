@@ -80,8 +80,8 @@ def mismatch(row: OutboxRow, result: OrderResult) -> str | None:
     body = row.body
     if not isinstance(result, base.Charged | base.Held) or result.amount is None:
         return None
-    if body["of"] == OperationKind.RELEASE and isinstance(result, base.Charged):
-        return None  # Captured in vain, whatever part of it: just that is given back.
+    if body["of"] in (OperationKind.RESERVE, OperationKind.RELEASE) and isinstance(result, base.Charged):
+        return None  # Captured in vain or unasked, whatever part of it: just that is given back.
     # An inquiry about a capture finds the reservation as a whole if it stands.
     name = "whole_minor" if isinstance(result, base.Held) else "amount_minor"
     expected = Money(body[name], body["currency"])

@@ -10,7 +10,7 @@ from typing import ClassVar
 from sqlalchemy import select
 
 from carriers import base
-from gateway.core.codes import choose_code
+from gateway.core.ask_templates import ASKS
 from gateway.core.payment import (
     AskDeclined,
     AskSubmitted,
@@ -31,12 +31,13 @@ from gateway.core.payment import (
     ReferenceLearned,
     State,
 )
+from gateway.core.refund import RefundState
 from gateway.engine.carrier_facts import OrderResult, charged, hold_fact, mismatch, reversal_fact, still_pending
-from gateway.engine.merchant_jobs import taken_codes
+from gateway.engine.merchant_jobs import next_code_n
 from gateway.engine.opt_outs import opted_out
 from gateway.engine.traces import keep_trace, keep_trace_of_payment, trace_of_parked
 from gateway.store import bulk, load, tables
-from gateway.store.effects import ask_message_id, second_send
+from gateway.store.effects import SENDS_MAX, ask_message_id, second_send
 from gateway.store.identity import new_id
 from gateway.store.outbox import OutboxRow
 from gateway.store.refunds import OF_REFUND
@@ -46,7 +47,6 @@ from gateway.store.unit import Needs, Phone, Unit
 # An unknown submit is settled by a late answer, a DLR or the person's reply; after this it is sent once more, the same
 # words under the same id.
 RESEND_UNKNOWN_AFTER_MS = 30_000
-SENDS_MAX = 2
 NOT_BILLED = base.Billed(segments=0)
 # A bind that is full or down says when to come back; a number that refuses every time must not eat up its throughput.
 RETRY_LADDER_S = (0.0, 0.0, 1.0, 5.0, 15.0, 60.0, 300.0)
@@ -251,7 +251,7 @@ class OrderDone:
                     attempt_id=attempt_id,
                     reason=Reason(result.reason),
                     detail=result.detail,
-                    next_code_n=_next_code_n(unit, payment),
+                    next_code_n=next_code_n(unit, payment),
                 )
             case base.Unsent():
                 return ChargeUnsent(at_ms=at_ms, attempt_id=attempt_id, detail=result.detail)
@@ -269,15 +269,8 @@ _ENDS = (base.Charged, base.Declined, base.Held, base.Released)
 
 def _is_settled(payment: Payment, attempt_id: str) -> bool:
     """What became of the charge is in the books already."""
-    is_captured = payment.state is State.CAPTURED and payment.attempt_id == attempt_id
-    return is_captured or payment.reversed_attempt_id == attempt_id
-
-
-def _next_code_n(unit: Unit, payment: Payment) -> int:
-    """Chosen under the consumer's lock: a code that no other waiting payment of this phone has."""
-    taken = taken_codes(unit, payment.consumer_id, payment.carrier, payment.amount)
-    key = unit.policy.code_key_of(payment)
-    return choose_code(key, payment.id, payment.code_digits, taken, payment.code_n + 1)[1]
+    is_booked = payment.state in (State.CAPTURED, State.REVERSED) and payment.attempt_id == attempt_id
+    return is_booked or payment.reversed_attempt_id == attempt_id
 
 
 @dataclass(slots=True)
@@ -298,11 +291,11 @@ class ReceiptRead:
 
     def run(self, unit: Unit) -> None:
         receipt = self.receipt
-        if receipt.opted_out is not None:
-            consumer = unit.consumer(Phone(receipt.opted_out, self.mode))
-            opted_out(unit, consumer, carrier=receipt.carrier, said_id=", ".join(receipt.message_ids))
         for message_id in receipt.message_ids:
             known = unit.messages(receipt.carrier, message_id)
+            if receipt.opted_out is not None and any(_is_open(unit, message) for message in known):
+                consumer = unit.consumer(Phone(receipt.opted_out, self.mode))
+                opted_out(unit, consumer, carrier=receipt.carrier, said_id=message_id)
             for message in known:
                 settle_message(unit, message, receipt.state, receipt.detail)
                 if receipt.billed is not None:
@@ -332,20 +325,24 @@ class ReceiptRead:
         keep_trace(unit, receipt.trace, carrier=receipt.carrier, payment_id=payment_id, msisdn=None, trace_id=trace_id)
 
 
+def _is_open(unit: Unit, message: MessageRow) -> bool:
+    """Whether nobody knows yet what became of it. A receipt that comes again, be it after a START, is no new STOP; of a
+    message that we do not know nobody can tell, and the next text to that phone is refused for the same STOP.
+    """
+    return unit.message_states.get(message.id, message.status) not in ("delivered", "undeliverable")
+
+
 def settle_message(unit: Unit, message: MessageRow, state: str, detail: str) -> None:
     """Write a DLR's word to the message; the payment's present ask that cannot arrive ends it."""
     # Some networks say "undeliverable" of one part, or of an old try, after the phone has the text.
     if state == "pending" or message.status == "delivered":
         return
     unit.message_states[message.id] = state
-    if state != "undeliverable" or message.template not in ASK_TEMPLATES or message.payment_id is None:
+    if state != "undeliverable" or message.template not in ASKS or message.payment_id is None:
         return
     payment = unit.payment(message.payment_id)
     if payment is not None and message.id.partition(".")[0] == ask_message_id(payment):
         unit.decide(payment.id, AskUndeliverable(at_ms=unit.now_ms, detail=detail))
-
-
-ASK_TEMPLATES = frozenset({"ask", "ask_with_fee", "pay_ask", "low_balance"})
 
 
 @dataclass(slots=True)
@@ -394,23 +391,22 @@ class CallbackRead:
     is_carrier_fact: ClassVar[bool] = True
 
     def needs(self) -> Needs:
-        return Needs()
+        # With all others of the batch, in their order: files and answers lock the same payments at the same time.
+        return Needs(attempt_ids=(self.callback.attempt_id,))
 
     def run(self, unit: Unit) -> None:
-        attempt = unit.conn.execute(
-            select(tables.attempt).where(tables.attempt.c.id == self.callback.attempt_id)
-        ).one_or_none()
+        callback = self.callback
+        attempt = next(iter(bulk.select_in(unit.conn, tables.attempt, "id", [callback.attempt_id])), None)
         payment = None if attempt is None else unit.payment(attempt.payment_id)
-        if attempt is None or payment is None or payment.carrier != self.callback.carrier:
-            detail = (
-                f"a callback about attempt {self.callback.attempt_id}, which carrier {self.callback.carrier} never got"
-            )
-            unit.effects.open_break(BreakKind.UNEXPECTED_FACT, None, detail)
+        if attempt is None or payment is None or payment.carrier != callback.carrier:
+            if callback.authenticated:  # Else anybody could have made it up, and fill the list of breaks.
+                detail = f"a callback about attempt {callback.attempt_id}, which carrier {callback.carrier} never got"
+                unit.effects.open_break(BreakKind.UNEXPECTED_FACT, None, detail)
             return
         learned = self._learned(unit)
         if learned is not None and attempt.kind != OF_REFUND:
             payment = unit.decide(payment.id, learned).payment
-        settled = attempt.status == "succeeded" or payment.reversed_attempt_id == attempt.id
+        settled = attempt.status in ("succeeded", "late") or payment.reversed_attempt_id == attempt.id
         if attempt.kind == OF_REFUND:
             self._ask_about_refund(unit, payment, attempt.id)
         elif not settled:
@@ -426,9 +422,9 @@ class CallbackRead:
 
     def _ask_about_refund(self, unit: Unit, payment: Payment, refund_id: str) -> None:
         refund, learned = unit.refunds.get(refund_id), self._learned(unit)
-        if refund is None or not refund.is_open:
+        if refund is None or refund.state is RefundState.SUCCEEDED:
             return
-        if learned is not None:
+        if learned is not None and refund.is_open:
             unit.refunds.decide(refund, learned)
             refund = unit.refunds.get(refund_id) or refund
         unit.refunds.inquire(payment, refund, asked=0)

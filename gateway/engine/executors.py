@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from sqlalchemy.exc import DBAPIError
 
 from carriers import base
+from gateway.core.ask_templates import WHILE_WAITING
 from gateway.core.money import Money
 from gateway.core.payment import OperationKind
 from gateway.engine.carrier_facts import OrderResult
@@ -21,6 +22,8 @@ from gateway.store.refunds import OF_REFUND
 
 # An ask with less than this left would only bring a code that is dead before it can be typed.
 ASK_MIN_LEFT_MS = 30_000
+# What tells to reply a code and was written before that is looked at again: the answer may have come meanwhile.
+FRESH_MS = 5_000
 STOPPED = base.Refused(code="stopped", detail="the phone takes no requests", retryable=False)
 
 
@@ -30,7 +33,7 @@ class Grant(Protocol):
     def may_start(self, hard_timeout_s: float) -> bool: ...
 
 
-async def _number(row: OutboxRow, msisdn_of: Callable[[str], Awaitable[str]]) -> str:
+async def number_of(row: OutboxRow, msisdn_of: Callable[[str], Awaitable[str]]) -> str:
     """The phone's number. A database that cannot be read now is no reason to believe that anything was sent."""
     if row.msisdn is not None:
         return row.msisdn
@@ -48,19 +51,27 @@ class TextExecutor:
         bearer: base.Bearer,
         texts: Texts,
         msisdn_of: Callable[[str], Awaitable[str]],
+        is_waiting: Callable[[str, int], Awaitable[bool]],
         now_ms: Callable[[], int],
         *,
+        is_sim_fresh: Callable[[str], Awaitable[bool]],
         concurrency: int,
         hard_timeout_s: float,
     ) -> None:
+        """*is_waiting*: whether this payment still waits for its n-th code; only then is its phone reminded of it.
+
+        *is_sim_fresh*: whether the SIM of this number was changed lately; then no code to log in goes there.
+        """
         self._bearer = bearer
         self._texts = texts
         self._msisdn_of = msisdn_of
+        self._is_waiting = is_waiting
+        self._is_sim_fresh = is_sim_fresh
         self._now_ms = now_ms
         self.concurrency = concurrency
         self.hard_timeout_s = hard_timeout_s
 
-    def is_up(self) -> bool:
+    def is_up(self, row: OutboxRow) -> bool:
         return self._bearer.is_up()
 
     def drop(self, row: OutboxRow) -> TextDone:
@@ -71,21 +82,42 @@ class TextExecutor:
         body = row.body
         if body.get("is_mute"):
             return TextDone(row, None)
-        valid_until_ms: int | None = body["expires_at_ms"] if body["is_ask"] else None
+        is_reminder = "reminds_until_ms" in body
+        dies_with_payment = body["is_ask"] or is_reminder
+        valid_until_ms: int | None = body["expires_at_ms"] if dies_with_payment else body.get("valid_until_ms")
         if body["is_ask"] and body["stopped"]:
             return TextDone(row, STOPPED)
         if valid_until_ms is not None and valid_until_ms - self._now_ms() < ASK_MIN_LEFT_MS:
             return TextDone(row, None)
+        if is_reminder and self._now_ms() > body["reminds_until_ms"]:
+            return TextDone(row, None)
+        if not await self._still_asks(row):
+            return TextDone(row, None)
+        msisdn = await number_of(row, self._msisdn_of)
+        if "login_id" in body and await self._is_sim_fresh(msisdn):
+            return TextDone(row, None)
         message = base.Mt(
             id=row.id,
-            msisdn=await _number(row, self._msisdn_of),
+            msisdn=msisdn,
             text=self._texts.render(row),
             valid_until_ms=valid_until_ms,
-            want_receipt=valid_until_ms is not None,
+            want_receipt=bool(body["is_ask"]),
         )
         if not grant.may_start(self.hard_timeout_s):  # The process may have been frozen since the lane looked.
             raise NotStarted
         return TextDone(row, await self._bearer.submit(message))
+
+    async def _still_asks(self, row: OutboxRow) -> bool:
+        """False for a text that tells to reply a code, and was written before the phone did or the time was over."""
+        body = row.body
+        # The ask itself is not looked up: a newer text about its payment takes it out of its lane.
+        is_asked_about = body["template"] in WHILE_WAITING and not body["is_ask"]
+        if not is_asked_about or self._now_ms() - body["at_ms"] < FRESH_MS:
+            return True
+        try:
+            return await self._is_waiting(body["payment_id"], body["code_n"])
+        except DBAPIError as error:
+            raise NotStarted from error
 
 
 class OrderExecutor:
@@ -108,14 +140,14 @@ class OrderExecutor:
         self.concurrency = concurrency
         self.hard_timeout_s = 2 * biller.timeout_s + 1.0  # An inherited charge is asked about before it is sent.
 
-    def is_up(self) -> bool:
+    def is_up(self, row: OutboxRow) -> bool:
         return True
 
     def drop(self, row: OutboxRow) -> OrderDone:
         raise AssertionError("an order is never superseded")
 
     async def run(self, row: OutboxRow, grant: Grant) -> OrderDone | RefundDone:
-        msisdn = await _number(row, self._msisdn_of)
+        msisdn = await number_of(row, self._msisdn_of)
         is_in_vain = row.body["of"] == OF_REFUND and await self._in_vain(row)
         if not grant.may_start(self.hard_timeout_s):
             raise NotStarted
@@ -157,16 +189,22 @@ class OrderExecutor:
     ) -> OrderDone:
         if row.kind == "inquire":
             return OrderDone(row, await inquire(order))
-        found = None
-        if row.maybe_sent:
-            # Another owner may have begun it: it is asked about first. Sent again it is only where the carrier knows it
-            # by our id, and so takes it once however often it comes.
-            found = await inquire(order)
-            if not (isinstance(found, base.NotFound) and self._biller.capabilities.client_keyed):
-                return OrderDone(row, found)
-        if self._now_ms() > (row.body["charge_not_after_ms"] or 0):
-            return OrderDone(row, base.Unsent(detail="too late to charge on this consent"), found)
-        return OrderDone(row, await send(order), found)
+        if not row.maybe_sent:
+            late = base.Unsent(detail="too late to charge on this consent")
+            return OrderDone(row, late if self._is_late(row) else await send(order))
+        # Another owner may have begun it: it is asked about first. Sent again it is only where the carrier knows it by
+        # our id, and so takes it once however often it comes.
+        found = await inquire(order)
+        may_repeat = isinstance(found, base.NotFound) and self._biller.capabilities.client_keyed
+        if self._is_late(row) or not may_repeat:
+            return OrderDone(row, found)
+        sent = await send(order)
+        if isinstance(sent, base.Unsent):  # Of this time only: what the other owner sent may still be on its way.
+            sent = base.Unknown(detail=sent.detail, trace=sent.trace)
+        return OrderDone(row, sent, found)
+
+    def _is_late(self, row: OutboxRow) -> bool:
+        return self._now_ms() > (row.body["charge_not_after_ms"] or 0)
 
     async def _end_hold(self, row: OutboxRow, msisdn: str) -> OrderResult:
         if row.kind == "inquire" or row.maybe_sent:

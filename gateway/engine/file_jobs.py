@@ -1,19 +1,16 @@
-"""A carrier's file as jobs of the batch: register it, match its rows, look for what it left out, book what was paid.
+"""The rows of a carrier's file as jobs of the batch: match them, look for what they left out, book what was paid.
 
 Every job may be run again, for the file was read before: what was matched stays matched, a fact told twice moves
 nothing, and a break told twice is one break.
 """
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
 from typing import ClassVar
 
-import msgspec
 from sqlalchemy import update
 
-from gateway.core.carrier_files import Files, Row, Said
+from gateway.core.carrier_files import Row, Said
 from gateway.core.inquiries import doubt_words
 from gateway.core.money import Money
 from gateway.core.payment import (
@@ -28,135 +25,15 @@ from gateway.core.payment import (
     Reversed,
     ReverseDeclined,
 )
-from gateway.core.reconcile import FED, Ours, Verdict, is_taken_back, judge, meant
+from gateway.core.reconcile import FED, GIVEN_BACK, Ours, Verdict, another, is_taken_back, judge, meant, tells_of
+from gateway.engine.file_registry import Found, OnlyTried
 from gateway.engine.remittances import due, remit
 from gateway.engine.write_offs import undo
-from gateway.store import carrier_files, tables
+from gateway.store import bulk, carrier_files, tables
 from gateway.store.carrier_files import CarrierFile
 from gateway.store.cases import settle_breaks
 from gateway.store.effects import break_id
 from gateway.store.unit import Needs, Unit
-
-GAPS_MAX = 31
-"""So many missing files are named one by one; of a longer gap the first ones."""
-
-
-class Found(msgspec.Struct, kw_only=True):
-    """What came of some rows."""
-
-    matched: int = 0
-    resolved: int = 0
-    """Outcomes that we did not know and the file ended."""
-    ignored: int = 0
-    """Failures of orders that we do not know: nobody's money moved."""
-    breaks: Counter[str] = msgspec.field(default_factory=Counter)
-    at_risk_minor: Counter[str] = msgspec.field(default_factory=Counter)
-
-    def note_break(self, kind: str, at_risk_minor: int) -> None:
-        self.breaks[kind] += 1
-        self.at_risk_minor[kind] += at_risk_minor
-
-    def add(self, other: "Found") -> None:
-        self.matched += other.matched
-        self.resolved += other.resolved
-        self.ignored += other.ignored
-        self.breaks.update(other.breaks)
-        self.at_risk_minor.update(other.at_risk_minor)
-
-
-class OnlyTried(Exception):
-    """Raised in place of writing; has what would have come of it."""
-
-    def __init__(self, found: Found, told: Collection[str] = ()) -> None:
-        super().__init__("nothing was written")
-        self.found = found
-        self.told = told
-        """The orders that the rows are about."""
-
-
-class Registered(Exception):
-    """Raised in place of writing: *file* has the same content, or was taken for the same date and number."""
-
-    def __init__(self, file: CarrierFile) -> None:
-        super().__init__(f"{file.name} is registered")
-        self.file = file
-
-
-@dataclass(slots=True)
-class RegisterFile:
-    """Put a file into the registry, and open a break for each that should have come before it."""
-
-    file: CarrierFile
-    files: Files
-    dry_run: bool = False
-
-    action: ClassVar[str] = ""
-    is_carrier_fact: ClassVar[bool] = False
-
-    def needs(self) -> Needs:
-        return Needs()
-
-    def run(self, unit: Unit) -> Found:
-        """Raise Registered if the registry has it, or another in its place."""
-        found, file = Found(), self.file
-        carrier_files.take_turn(unit.conn, file.carrier)
-        here = carrier_files.by_hash(unit.conn, file.carrier, file.sha256) or carrier_files.in_its_place(
-            unit.conn, file.carrier, file.business_date, file.sequence
-        )
-        if here is not None:
-            raise Registered(here)
-        breaks = [] if file.state == "refused" else [(BreakKind.FILE_MISSING, words) for words in self._gaps(unit)]
-        if file.state == "refused":
-            breaks.append((BreakKind.CONTROL_TOTAL, f"{file.carrier} file {file.name}: {file.detail}"))
-        for kind, words in breaks:
-            unit.effects.open_break(kind, None, words, carrier_file_id=file.id)
-            found.note_break(kind, 0)
-        if self.dry_run:
-            raise OnlyTried(found)
-        self._fill_gap(unit)
-        unit.put(tables.carrier_file, {**msgspec.structs.asdict(file), "at_ms": unit.now_ms})
-        return found
-
-    def _gaps(self, unit: Unit) -> list[str]:
-        file = self.file
-        return [*self._missing_numbers(unit, file), *self._missing_days(unit, file)]
-
-    def _missing_numbers(self, unit: Unit, file: CarrierFile) -> list[str]:
-        if file.sequence is None:
-            return []
-        if self.files.sequence == "daily":
-            latest = carrier_files.sequences(unit.conn, file.carrier, business_date=file.business_date) or [0]
-            day = file.business_date
-        else:
-            latest, day = carrier_files.sequences(unit.conn, file.carrier), ""
-        gap = range(latest[0] + 1, file.sequence) if latest else range(0)
-        return [missing_words(file.carrier, day, number) for number in gap[:GAPS_MAX]]
-
-    def _missing_days(self, unit: Unit, file: CarrierFile) -> list[str]:
-        latest = carrier_files.latest_date(unit.conn, file.carrier)
-        if not self.files.expected_daily or latest is None:
-            return []
-        day = date.fromisoformat(file.business_date)
-        gap = range(1, (day - latest).days)
-        days = [(latest + timedelta(days=n)).isoformat() for n in gap[:GAPS_MAX]]
-        return [missing_words(file.carrier, one, None) for one in days]
-
-    def _fill_gap(self, unit: Unit) -> None:
-        """This file was missed before: it is there now."""
-        file = self.file
-        if file.state == "refused":
-            return
-        day = file.business_date if self.files.sequence == "daily" else ""
-        words = [missing_words(file.carrier, file.business_date, None)]
-        words += [] if file.sequence is None else [missing_words(file.carrier, day, file.sequence)]
-        missed = [break_id(BreakKind.FILE_MISSING, None, one) for one in words]
-        settle_breaks(unit.conn, missed, f"file {file.name} came", unit.now_ms)
-
-
-def missing_words(carrier: str, day: str, number: int | None) -> str:
-    """What is said of a file that is missing: always the same, so that it is one break."""
-    which = " ".join(part for part in (day, "" if number is None else f"number {number}") if part)
-    return f"{carrier} file {which}"
 
 
 @dataclass(slots=True)
@@ -168,6 +45,8 @@ class MatchRows:
     wanted: Needs = field(default_factory=Needs)
     """Consumers and payments of the orders that may move; looked up before."""
     dry_run: bool = False
+    undone: set[str] = field(default_factory=set)
+    """The breaks whose write-off is booked back."""
 
     action: ClassVar[str] = ""
     is_carrier_fact: ClassVar[bool] = True
@@ -177,11 +56,16 @@ class MatchRows:
 
     def run(self, unit: Unit) -> Found:
         found = Found()
+        self.undone.clear()  # It may run once more.
         carrier_files.take_turn(unit.conn, self.file.carrier)
         ids, references = carrier_files.names(self.rows)
-        by_id, by_reference, of_payment = carrier_files.named_orders(unit.conn, self.file.carrier, ids, references)
+        naming = unit.policy.names_in_files.get(self.file.carrier)
+        by_id, by_reference, of_payment = carrier_files.named_orders(
+            unit.conn, self.file.carrier, ids, references, naming
+        )
         every = {order.id for orders in of_payment.values() for order in orders}
         before = carrier_files.matched(unit.conn, every)
+        phones = carrier_files.phones(unit.conn, of_payment) if any(row.msisdn for row in self.rows) else {}
         for row in self.rows:
             named = by_id.get(row.attempt_id) if row.attempt_id else by_reference.get(row.carrier_reference)
             if named is None:
@@ -190,9 +74,11 @@ class MatchRows:
                 siblings = of_payment[named.payment_id]
                 here, words = (self.file.id, row.line), _same_words(row.said)
                 told = {one.id for one in siblings for said in words if before.get((one.id, said), here) != here}
-                self._known(unit, row, meant(row, named, siblings, told), before, found)
+                order = meant(row, named, siblings, told)
+                doubt = another(row, order, siblings, phones.get(order.payment_id, ""))
+                self._known(unit, row, order, doubt, before, found)
         if self.dry_run:
-            raise OnlyTried(found, {attempt_id for attempt_id, said in before if said != Said.FAILED})
+            raise OnlyTried(found, _told([one for orders in of_payment.values() for one in orders], before))
         return found
 
     def _unknown(self, unit: Unit, row: Row, found: Found) -> None:
@@ -203,7 +89,13 @@ class MatchRows:
         self._break(unit, row, None, BreakKind.MISSING_HERE, f"{row.said} {name}: we know no such order", found)
 
     def _known(
-        self, unit: Unit, row: Row, order: Ours, before: dict[tuple[str, str], tuple[str, int]], found: Found
+        self,
+        unit: Unit,
+        row: Row,
+        order: Ours,
+        doubt: Verdict | None,
+        before: dict[tuple[str, str], tuple[str, int]],
+        found: Found,
     ) -> None:
         here = (self.file.id, row.line)
         # Of a charge the two words say two things: it was taken back, or refunded though nobody ordered that.
@@ -212,13 +104,18 @@ class MatchRows:
             words = f"{row.said} {order.id}: another row said so already"
             self._break(unit, row, order, BreakKind.DUPLICATE, words, found)
             return
-        was_told = any((order.id, said) in before for said in Said if said is not Said.FAILED)
+        was_told = order.id in _told([order], before)
         before[order.id, row.said.value] = here
         verdict = judge(row, order)
+        if verdict.kind is None:
+            verdict = doubt or verdict
+        before_fed = len(unit.fresh(tables.open_break))
         if verdict.is_evidence and not self._feed(unit, row, order):
             verdict = Verdict(
                 BreakKind.STATUS, f"the file says {row.said}; the payment cannot take it", row.amount_minor
             )
+        for opened in unit.fresh(tables.open_break)[before_fed:]:  # What it was told contradicts what it knew.
+            found.note_break(opened["kind"], opened["amount_minor"] or 0)
         if verdict.kind is None:
             found.matched += 1
             found.resolved += verdict.is_evidence
@@ -231,7 +128,7 @@ class MatchRows:
             tables.carrier_match,
             {"attempt_id": order.id, "said": row.said.value, "carrier_file_id": self.file.id, "line": row.line},
         )
-        if row.said is not Said.FAILED:
+        if tells_of(row.said, order):
             self._settle_missing(unit, row, order, found, is_new=not was_told)
 
     def _feed(self, unit: Unit, row: Row, order: Ours) -> bool:
@@ -253,13 +150,15 @@ class MatchRows:
         return True
 
     def _settle_missing(self, unit: Unit, row: Row, order: Ours, found: Found, *, is_new: bool) -> None:
-        missed = break_id(BreakKind.MISSING_AT_CARRIER, order.payment_id, untold_words(order))
+        missed = _missing_break(order)
         was_missed = settle_breaks(unit.conn, [missed], f"told in {self.file.name}", unit.now_ms)
-        undone_minor = undo(unit, order, missed) if order.is_given_up and is_new else 0
-        if was_missed or undone_minor:
+        if was_missed and carrier_files.of_break(unit.conn, missed)[1] == self.file.id:
+            was_missed = 0  # Its own beginning missed it: the file was taken before it was whole.
+        undone_minor = undo(unit, order, missed, self.undone) if order.is_given_up and is_new else None
+        if was_missed or undone_minor is not None:
             words = f"{row.said} {order.id}: an earlier file should have told it"
-            words += "; it was written off, and is owed again" if undone_minor else ""
-            self._break(unit, row, order, BreakKind.LATE, words, found, undone_minor)
+            words += "" if undone_minor is None else "; it was written off, and counts again"
+            self._break(unit, row, order, BreakKind.LATE, words, found, undone_minor or 0)
 
     def _break(
         self,
@@ -278,14 +177,21 @@ class MatchRows:
         found.note_break(kind, abs(at_risk.amount_minor))
 
 
-def _same_words(said: Said) -> tuple[Said, ...]:
+def _told(orders: Collection[Ours], before: Collection[tuple[str, str]]) -> set[str]:
+    """Those of *orders* that a row tells of. *before*: (attempt, what was said)."""
+    return {one.id for one in orders if any((one.id, said) in before and tells_of(said, one) for said in Said)}
+
+
+def _same_words(said: Said) -> Collection[Said]:
     """What carriers mean the same by."""
-    gives_back = (Said.REVERSED, Said.REFUNDED)
-    return gives_back if said in gives_back else (said,)
+    return GIVEN_BACK if said in GIVEN_BACK else (said,)
 
 
 def _fact(now_ms: int, row: Row, order: Ours, payment: Payment) -> MoneyFact | None:
-    reference, detail = row.carrier_reference, "told by the carrier's file"
+    # A file may call the order by a part of what its questions and its reversal need. What no file may call it by is no
+    # more than a way to ask, and a name is better.
+    told = None if order.names else row.carrier_reference or None
+    reference, detail = told or order.carrier_reference, "told by the carrier's file"
     if is_taken_back(row, order):
         return ChargeTakenBack(at_ms=now_ms, attempt_id=order.charge_attempt_id, detail=detail)
     if order.kind not in FED:
@@ -313,6 +219,10 @@ def untold_words(order: Ours) -> str:
     return f"{order.kind} {order.id} has succeeded, and no file of the carrier has it"
 
 
+def _missing_break(order: Ours) -> str:
+    return break_id(BreakKind.MISSING_AT_CARRIER, order.payment_id, untold_words(order))
+
+
 @dataclass(slots=True)
 class MissRows:
     """Open a break for each of some orders that the carrier's files should have told of by now."""
@@ -332,10 +242,10 @@ class MissRows:
         carrier_files.take_turn(unit.conn, self.file.carrier)
         # Another file may have told of them since they were looked up.
         before = carrier_files.matched(unit.conn, {order.id for order in self.orders})
-        told = {attempt_id for attempt_id, said in before if said != Said.FAILED}
-        for order in self.orders:
-            if order.id in told:
-                continue
+        told = _told(self.orders, before)
+        missed = {_missing_break(order): order for order in self.orders if order.id not in told}
+        known = {row.id for row in bulk.select_in(unit.conn, tables.open_break, "id", sorted(missed))}
+        for order in (order for missing_id, order in missed.items() if missing_id not in known):
             unit.effects.open_break(
                 BreakKind.MISSING_AT_CARRIER,
                 order.payment_id,

@@ -3,12 +3,11 @@
 The break is the one that the next file would open (`gateway.engine.file_jobs`); the late file ends it.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import timedelta, tzinfo
 from functools import partial
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -16,15 +15,14 @@ from gateway.core.carrier_files import Files, last_due
 from gateway.core.payment import BreakKind
 from gateway.engine.batcher import Batcher
 from gateway.engine.deadlines import LANE
-from gateway.engine.file_jobs import GAPS_MAX, missing_words
+from gateway.engine.file_registry import GAPS_MAX, missing_words
+from gateway.engine.watching import watch
 from gateway.store import bulk, carrier_files, tables
 from gateway.store.effects import break_id
 from gateway.store.reads import Reads
 from gateway.store.unit import Unit
 
 log = logging.getLogger(__name__)
-
-LOOK_S: Final = 300.0
 
 
 class Expected(NamedTuple):
@@ -53,12 +51,8 @@ class FileWatch:
 
     async def run(self) -> None:
         """Look until cancelled."""
-        while self._expected:
-            try:
-                await self.look()
-            except Exception:  # A loop's top: the next look is minutes away.
-                log.exception("looking for missing files failed")
-            await asyncio.sleep(LOOK_S)
+        if self._expected:
+            await watch(self.look, "missing files")
 
     async def look(self) -> None:
         """Open a break for each file that is missing now, once."""

@@ -5,7 +5,10 @@ Runs on the one process that owns the lane `deadlines`. Nothing here moves a pay
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Final
 
 from sqlalchemy import Connection, delete, select, text, update
 
@@ -13,7 +16,8 @@ from gateway.core.ids import first_id_at
 from gateway.engine.batcher import Batcher
 from gateway.engine.carrier_jobs import MatchParkedReceipts
 from gateway.engine.deadlines import LANE
-from gateway.store import tables
+from gateway.store import bulk, tables
+from gateway.store.page import forget_page
 from gateway.store.request_log import forget_requests
 from gateway.store.unit import Unit
 from gateway.store.ussd import SESSIONS_KEPT_MS, forget_sessions
@@ -45,13 +49,21 @@ FORGOTTEN_MAX = 1_000
 # Every payment leaves several: less than this could not keep pace with a busy day of a month ago.
 ATTEMPTS_FORGOTTEN_MAX = TRACES_FORGOTTEN_MAX = 5_000
 
+NO_OTHERS: Final[Mapping[str, int]] = MappingProxyType({})
+NOTHING_LOOKED_AT: Final[Mapping[int, str]] = MappingProxyType({})
+
 
 class Housekeeping:
     """Looks every two seconds."""
 
-    def __init__(self, batcher: Batcher, owns: Callable[[str], bool]) -> None:
+    def __init__(
+        self, batcher: Batcher, owns: Callable[[str], bool], *, texts_kept_ms: Mapping[str, int] = NO_OTHERS
+    ) -> None:
+        """*texts_kept_ms*: by carrier, how long what its phones wrote is kept, where the law says another time."""
         self._batcher = batcher
         self._owns = owns
+        self._texts_kept_ms = texts_kept_ms
+        self._looked: Mapping[int, str] = NOTHING_LOOKED_AT
 
     async def run(self) -> None:
         """Keep house until cancelled."""
@@ -61,18 +73,50 @@ class Housekeeping:
                 continue
             try:
                 await self._batcher.offer(MatchParkedReceipts(), wake=False, vital=True)
-                await self._batcher.call(_forget, wake=False)
+                look = partial(_forget, texts_kept_ms=self._texts_kept_ms, looked=self._looked)
+                self._looked = await self._batcher.call(look, wake=False)
             except Exception:  # A loop's top: all of it can wait for the next look.
                 log.exception("housekeeping failed")
 
 
-def _forget(unit: Unit) -> None:
+_NAME_ONLY: Final[Mapping[str, str | None]] = MappingProxyType(
+    {"consumer_id": "", "sent_to": "", "text": "", "meaning": "", "payment_id": None}
+)
+
+
+def _forget_texts(
+    conn: Connection, now_ms: int, kept_ms: Mapping[str, int], looked: Mapping[int, str]
+) -> dict[int, str]:
+    """Texts that are kept for one time lie between those that are kept for another: a page is looked at and not again.
+
+    Of a text that its channel has named the name is left, and nothing of what was written or by whom: calls of such
+    channels carry no time, and one that comes again after years must still be known.
+
+    *looked* is, by how long they are kept, the last text that was looked at; returned is what it is then.
+    """
+    mo, then = tables.mo.c, dict(looked)
+    for ms in {TEXTS_KEPT_MS, *kept_ms.values()}:
+        old = (mo.id > looked.get(ms, "")) & (mo.id < first_id_at("mo_", now_ms - ms))
+        page = conn.execute(select(tables.mo).where(old).order_by(mo.id).limit(FORGOTTEN_MAX)).all()
+        told = [row for row in page if row.consumer_id]  # Of the others only the name is left.
+        due = [row for row in told if kept_ms.get(row.carrier, TEXTS_KEPT_MS) == ms]
+        bulk.delete_rows(conn, tables.mo, "id", [row.id for row in due])
+        # Such a row never changes: another one takes its place.
+        names = [{**row._mapping, **_NAME_ONLY} for row in due if row.provider_id is not None]
+        bulk.insert_rows(conn, tables.mo, names)
+        if page:
+            then[ms] = page[-1].id
+    return then
+
+
+def _forget(
+    unit: Unit, texts_kept_ms: Mapping[str, int] = NO_OTHERS, looked: Mapping[int, str] = NOTHING_LOOKED_AT
+) -> Mapping[int, str]:
+    looked = _forget_texts(unit.conn, unit.now_ms, texts_kept_ms, looked)
     conn, now_ms = unit.conn, unit.now_ms
-    batch, parked, mo, key = tables.batch.c, tables.orphan_receipt.c, tables.mo.c, tables.idempotency.c
+    batch, parked, key = tables.batch.c, tables.orphan_receipt.c, tables.idempotency.c
     conn.execute(delete(tables.batch).where(batch.id < first_id_at("bat_", now_ms - BATCH_IDS_KEPT_MS)))
     conn.execute(delete(tables.orphan_receipt).where(parked.at_ms < now_ms - PARKED_KEPT_MS))
-    old = select(mo.id).where(mo.id < first_id_at("mo_", now_ms - TEXTS_KEPT_MS)).order_by(mo.id).limit(FORGOTTEN_MAX)
-    conn.execute(delete(tables.mo).where(mo.id.in_(old.scalar_subquery())))
     tries = tables.webhook_attempt.c
     old = select(tries.id).where(tries.at_ms < now_ms - ATTEMPTS_KEPT_MS).order_by(tries.at_ms)
     conn.execute(
@@ -85,8 +129,10 @@ def _forget(unit: Unit) -> None:
     answered = key.response.is_not(None) & (key.created_at_ms < now_ms - RESPONSES_KEPT_MS)
     forget_requests(conn, now_ms - REQUESTS_KEPT_MS, REQUESTS_FORGOTTEN_MAX)
     forget_sessions(conn, now_ms - SESSIONS_KEPT_MS, FORGOTTEN_MAX)
+    forget_page(conn, now_ms, FORGOTTEN_MAX)
     conn.execute(update(tables.idempotency).where(answered).values(response=None))
     _forget_export(conn, now_ms)
+    return looked
 
 
 def _forget_export(conn: Connection, now_ms: int) -> None:

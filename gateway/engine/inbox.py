@@ -11,22 +11,29 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from msgspec.structs import replace
 from sqlalchemy import select
 
 from carriers import base
+from gateway.core import pins
 from gateway.core.asks import FALLBACK_LANGUAGE
 from gateway.core.caps import NO_TERMS
-from gateway.core.payment import Payment, ReplyConfirmed, ReplyRefused, State, WrongCodeReplied
+from gateway.core.keywords import PayCode
+from gateway.core.pay_codes import is_well_formed
+from gateway.core.payment import AGREED_STATES, Payment, ReplyConfirmed, ReplyRefused, State, WrongCodeReplied
 from gateway.core.reply import Meaning, Reply, read_reply
+from gateway.core.sim_swap import how_to_pay
 from gateway.engine import wrong_codes
 from gateway.engine.admission import over_at_consent
 from gateway.engine.loop_guard import may_answer
 from gateway.engine.merchant_jobs import derived, live_codes
+from gateway.engine.second_consent import is_first_code, step_of
 from gateway.engine.traces import keep_trace_of_payment
 from gateway.store import tables
 from gateway.store.bars import is_locked
-from gateway.store.effects import Effects
+from gateway.store.effects import Effects, ask_message_id
 from gateway.store.identity import new_id
+from gateway.store.load import ask_template
 from gateway.store.queries import consumer_payments
 from gateway.store.unit import Consumer, Needs, Phone, Unit
 
@@ -52,6 +59,8 @@ class Inbound:
     reply: Reply
     waiting: list[Payment]
     language: str
+    may_hold_pin: bool
+    """The phone has a PIN, and digits stood in the text that can be it. Should they be, `mo` holds them no longer."""
 
     @property
     def effects(self) -> Effects:
@@ -66,6 +75,8 @@ class Inbound:
 
     def send(self, template: str, **fields: str) -> None:
         """Queue one text back to a phone that `may_answer` counted it for."""
+        if self.may_hold_pin and pins.is_pin(fields.get("ref", "")):
+            fields["ref"] = pins.HIDDEN  # No ref is all digits: it is not said again, be it the PIN or not.
         self.effects.send_text(self.consumer.id, self.mo.carrier, template, self.language, fields)
 
     def tell_locked(self) -> None:
@@ -111,7 +122,8 @@ class MoReceived:
         waiting = list(codes.values())
         reply = read_reply(self.mo.text, list(codes))
         language = self._spoken(consumer.language or self._language(unit, consumer.id, waiting))
-        inbound = Inbound(unit, consumer, self.mo, new_id("mo_"), reply, waiting, language)
+        kept, may_hold_pin = _without_pin(unit, consumer, self.mo, codes)
+        inbound = Inbound(unit, consumer, kept, new_id("mo_"), reply, waiting, language, may_hold_pin)
         payment = _act(inbound, codes, self.keywords)
         _store(inbound, payment)
         keep_trace_of_payment(unit, self.mo.trace, None if payment is None else payment.id)
@@ -123,6 +135,19 @@ class MoReceived:
 
     def _spoken(self, language: str) -> str:
         return language if self.languages is None or language in self.languages else FALLBACK_LANGUAGE
+
+
+def _without_pin(unit: Unit, consumer: Consumer, mo: base.Mo, codes: Collection[str]) -> tuple[base.Mo, bool]:
+    """*mo* as it may be kept, and whether somebody may have texted the phone's PIN. Only live codes are surely none.
+
+    Whether it was the PIN shows in nothing that the phone gets or that is counted: a text is no way to try PINs.
+    """
+    if not pins.may_be_in(mo.text, codes):
+        return mo, False
+    pin = pins.present(unit.ussd.pin(consumer.id), unit.policy.pin_keys, unit.now_ms)
+    if pin is None:
+        return mo, False
+    return replace(mo, text=pins.hidden(mo.text, pin, unit.policy.pin_keys, codes)), True
 
 
 def _is_known(unit: Unit, mo: base.Mo) -> bool:
@@ -137,6 +162,8 @@ def _is_known(unit: Unit, mo: base.Mo) -> bool:
 def _act(inbound: Inbound, codes: dict[str, Payment], keywords: Mapping[Meaning, KeywordHandler]) -> Payment | None:
     """Do what the text means; return the payment that it was about."""
     reply = inbound.reply
+    if isinstance(reply.command, PayCode) and (old := _old_code(inbound, reply.command)) is not None:
+        return old
     handler = keywords.get(reply.meaning)
     if handler is not None:
         handler(inbound)
@@ -150,47 +177,68 @@ def _act(inbound: Inbound, codes: dict[str, Payment], keywords: Mapping[Meaning,
         return _refuse(inbound) or _refused_late(inbound)
     if reply.meaning is Meaning.WRONG_CODE and reply.code is not None:
         return _wrong_code(inbound, reply.code)
-    _not_understood(inbound)
+    not_understood(inbound)
     return None
+
+
+def _old_code(inbound: Inbound, command: PayCode) -> Payment | None:
+    """The payment that `PAY 482193` is about though it waits no longer; nothing that has a pay code's shape is one."""
+    return None if is_well_formed(command.code) or command.amount_text else _answer_late(inbound, command.code)
 
 
 def _confirm(inbound: Inbound, payment: Payment) -> Payment:
     unit = inbound.unit
+    if payment.needs_pin:
+        if _may_answer(inbound):
+            unit.effects.text_about(payment, unit.policy.rules[payment.carrier].asking("sim_pin"))
+        return payment
     over = over_at_consent(unit, inbound.consumer, payment)
     if over is not None:
         unit.decide(payment.id, over)
         return payment
+    step = step_of(unit, payment)
     event = ReplyConfirmed(
         at_ms=unit.now_ms,
         read_at_ms=min(inbound.mo.read_at_ms, unit.now_ms),
         mo_id=inbound.mo_id,
         reply=inbound.mo.text,
+        template=_ask_template(inbound, payment),
         next_attempt_id=new_id("att_"),
+        next_code_n=step.next_code_n,
+        knows_shop=step.knows_shop,
     )
     unit.decide(payment.id, event)
     return payment
 
 
+def _ask_template(inbound: Inbound, payment: Payment) -> str:
+    """By which words the phone was asked, if they may be other than usual: only whose owner began it is asked so."""
+    is_ordered = payment.order is not None or inbound.consumer.ordered_at_ms is not None
+    if payment.attempt_id is not None or not is_ordered:
+        return ""
+    return ask_template(inbound.unit.conn, ask_message_id(payment)) or ""
+
+
 def _refuse(inbound: Inbound) -> Payment | None:
     """End what waits, and what was confirmed and is not charged yet; return one of them."""
     unit = inbound.unit
-    refused = [*inbound.waiting, *_authorized(inbound)]
+    refused = [*inbound.waiting, *_agreed(inbound)]
     for payment in refused:
         unit.decide(payment.id, ReplyRefused(at_ms=unit.now_ms, mo_id=inbound.mo_id))
     return refused[0] if refused else None
 
 
-def _authorized(inbound: Inbound) -> list[Payment]:
+def _agreed(inbound: Inbound) -> list[Payment]:
     found = consumer_payments(inbound.unit.conn, inbound.consumer.id, limit=RECENT_PAYMENTS)
     loaded = [inbound.unit.payment(payment.id) for payment in found if payment.carrier == inbound.mo.carrier]
-    return [one for one in loaded if one is not None and one.state is State.AUTHORIZED and not one.is_in_doubt]
+    return [one for one in loaded if one is not None and one.state in AGREED_STATES and not one.is_in_doubt]
 
 
 def _refused_late(inbound: Inbound) -> Payment | None:
     """A no to what is over or under way. It must not hear that nothing was charged if that is not so."""
     payment = _newest(inbound)
     if payment is None or payment.state is State.ENDED:
-        _not_understood(inbound)
+        not_understood(inbound)
         return None
     template = _late_template(payment)
     if template is not None and _may_answer(inbound):
@@ -211,6 +259,35 @@ def _newest(inbound: Inbound) -> Payment | None:
 def _wrong_code(inbound: Inbound, code: str) -> Payment | None:
     """A code that is not live: of a payment that is over or under way, or simply wrong."""
     unit = inbound.unit
+    late = _answer_late(inbound, code)
+    if late is not None:
+        return late
+    for payment in inbound.waiting:
+        if is_first_code(unit, payment, code):
+            return payment  # The second ask is on its way, or there already.
+    if inbound.waiting:
+        if is_locked(unit, inbound.consumer):
+            _still_locked(inbound)
+            return None
+        terms = unit.policy.terms.get(inbound.mo.carrier, NO_TERMS)
+        if wrong_codes.is_one_too_many(unit, inbound.consumer, terms.caps):
+            return _lock(inbound)
+        # A guess is tried against all that wait, so it is counted on all; one text tells it, about the newest.
+        newest = next((one for one in reversed(inbound.waiting) if not one.needs_pin), inbound.waiting[-1])
+        for payment in inbound.waiting:
+            told = payment is newest
+            wrong = WrongCodeReplied(
+                at_ms=unit.now_ms, mo_id=inbound.mo_id, may_be_pin=inbound.may_hold_pin, quiet=not told
+            )
+            unit.decide(payment.id, wrong)
+        return newest
+    not_understood(inbound)
+    return None
+
+
+def _answer_late(inbound: Inbound, code: str) -> Payment | None:
+    """The payment that is over or under way whose code it is, once its phone is told so."""
+    unit = inbound.unit
     for payment in consumer_payments(unit.conn, inbound.consumer.id, limit=RECENT_PAYMENTS):
         current = unit.payment(payment.id)
         if current is None or current.is_waiting or current.carrier != inbound.mo.carrier:
@@ -220,20 +297,6 @@ def _wrong_code(inbound: Inbound, code: str) -> Payment | None:
             if template is not None and inbound.may_answer():
                 unit.effects.text_about(current, template)
             return current
-    if inbound.waiting:
-        if is_locked(unit, inbound.consumer):
-            _still_locked(inbound)
-            return None
-        terms = unit.policy.terms.get(inbound.mo.carrier, NO_TERMS)
-        if wrong_codes.is_one_too_many(unit, inbound.consumer, terms.caps):
-            return _lock(inbound)
-        # A guess is tried against all that wait, so it is counted on all; one text tells it, about the newest.
-        newest = inbound.waiting[-1]
-        for payment in inbound.waiting:
-            told = payment is newest
-            unit.decide(payment.id, WrongCodeReplied(at_ms=unit.now_ms, mo_id=inbound.mo_id, quiet=not told))
-        return newest
-    _not_understood(inbound)
     return None
 
 
@@ -257,13 +320,13 @@ def _late_template(payment: Payment) -> str | None:
         return "unknown_outcome" if payment.operation.outcome_unknown else None
     if payment.state is State.CAPTURED:
         return "already_paid"
-    if payment.state is State.AUTHORIZED:
+    if payment.state in AGREED_STATES:
         return None
     # What was charged and given back was charged all the same.
     return "expired" if payment.reversed_attempt_id is None else "reversed"
 
 
-def _not_understood(inbound: Inbound) -> None:
+def not_understood(inbound: Inbound) -> None:
     """Say so, and with it how to pay what waits."""
     waiting = inbound.waiting
     newest = None if waiting else _newest(inbound)
@@ -274,12 +337,22 @@ def _not_understood(inbound: Inbound) -> None:
         return
     if newest is not None and doubt is not None:
         inbound.effects.text_about(newest, "unknown_outcome")
-    elif len(waiting) == 1:
-        inbound.effects.text_about(waiting[0], "not_understood")
+    elif inbound.may_hold_pin:
+        inbound.send("pin_texted")
     elif waiting:
-        inbound.effects.text_about_two(waiting[-2], waiting[-1], "several")
+        _tell_how_to_pay(inbound)
     else:
         inbound.send("not_understood_nothing_waiting")
+
+
+def _tell_how_to_pay(inbound: Inbound) -> None:
+    by_code = [one for one in inbound.waiting if not one.needs_pin]
+    rules = inbound.unit.policy.rules[inbound.mo.carrier]
+    if len(by_code) > 1:
+        inbound.effects.text_about_two(by_code[-2], by_code[-1], rules.asking("several"))
+    else:
+        [newest] = by_code or inbound.waiting[-1:]
+        inbound.effects.text_about(newest, rules.asking(how_to_pay(newest, "not_understood")))
 
 
 def _may_answer(inbound: Inbound) -> bool:

@@ -28,6 +28,8 @@ FAILED_PAUSE_S = 10.0
 FAILURES_MAX = 5
 
 NEVER_S = float("-inf")
+TEXTS = ("sms", "ussd")
+"""Kinds of rows by which a phone is told or asked something."""
 
 
 class NotStarted(Exception):
@@ -64,8 +66,8 @@ class Executor(Protocol):
     @property
     def hard_timeout_s(self) -> float: ...
 
-    def is_up(self) -> bool:
-        """False while nothing can leave; the lane then holds its rows."""
+    def is_up(self, row: OutboxRow) -> bool:
+        """False while *row* cannot leave; the lane then holds it, and all of its key behind it."""
         ...
 
     async def run(self, row: OutboxRow, grant: Grant) -> Job:
@@ -108,6 +110,8 @@ class Lane:
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[str, list[OutboxRow]] = {}
         self._ready: dict[str, None] = {}
+        self._held: dict[str, None] = {}
+        """Keys whose first row cannot leave until the lane looks again."""
         self._busy: set[str] = set()
         self._known: dict[str, OutboxRow] = {}
         self._ended_lately: dict[str, int] = {}
@@ -136,6 +140,7 @@ class Lane:
                 del self._known[row.id]
         self._waiting.clear()
         self._ready.clear()
+        self._held.clear()
 
     def is_owned(self) -> bool:
         """True while the lease certainly holds."""
@@ -196,11 +201,16 @@ class Lane:
         while self._ready and self._running < self._executor.concurrency:
             if self._is_stopping or self.grant is None:
                 return
-            if not (self._executor.is_up() and self.grant.may_start(self._executor.hard_timeout_s)):
+            if not self.grant.may_start(self._executor.hard_timeout_s):
                 self._hold()
                 return
             key = next(iter(self._ready))
             del self._ready[key]
+            if not self._executor.is_up(self._waiting[key][0]):
+                self._held[key] = None
+                self._hold()
+                continue
+            self._held.pop(key, None)  # What it was held for was dropped meanwhile.
             self._busy.add(key)
             self._running += 1
             self._spawn(self._carry_out(self._waiting[key].pop(0), self.grant))
@@ -214,6 +224,9 @@ class Lane:
         if self._recheck is not None:
             self._recheck.cancel()
             self._recheck = None
+        # They came before what has become ready meanwhile.
+        self._ready = self._held | self._ready
+        self._held = {}
         self._start_ready()
 
     async def _carry_out(self, row: OutboxRow, grant: Grant) -> None:
@@ -337,9 +350,12 @@ def _age(row: OutboxRow) -> int:
 
 def _supersedes(newer: OutboxRow, older: OutboxRow) -> bool:
     """A later text about a payment makes its earlier ones that have not left pointless; STOP the asks of its phone."""
-    is_later_text = newer.kind == older.kind == "sms" and newer.created_at_ms >= older.created_at_ms
+    are_texts = newer.kind == "sms" and older.kind in TEXTS
+    is_later_text = are_texts and newer.created_at_ms >= older.created_at_ms
     if not is_later_text or newer.id == older.id:
         return False
+    if newer.body.get("ends_texts") and newer.group_key == older.group_key:
+        return True
     if newer.body.get("ends_asks") and newer.group_key == older.group_key:
         # An ask that was written behind the STOP knows of it and ends its payment by itself.
         is_unaware = bool(older.body.get("is_ask")) and not older.body.get("stopped")

@@ -12,6 +12,8 @@ ANSWERS_PER_MINUTE = 6
 ANSWERS_PER_DAY = 60
 # A STOP that changes something is confirmed though the phone has had its share, but not for ever.
 BEYOND_FOR_STOP = 1
+# An owner must hear that somebody has changed the PIN, whatever else the phone was sent: nothing else takes of this.
+BEYOND_FOR_PIN = 20
 
 
 def may_answer(consumer: Consumer, now_ms: int, *, beyond: int = 0) -> bool:

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from gateway.core.caps import Later
-from gateway.core.codes import amount_spellings, choose_code, key_id
+from gateway.core.caps import DAY_MS, Later
+from gateway.core.codes import amount_spellings, choose_code, derive_code, key_id
 from gateway.core.money import Money
 from gateway.core.payment import (
     METADATA_KEYS_MAX,
@@ -20,18 +20,24 @@ from gateway.core.payment import (
     Event,
     Fulfilled,
     OperationKind,
+    Order,
     OverLimit,
     Payment,
     State,
 )
 from gateway.core.public import public_payment, with_number, without_number
-from gateway.engine.admission import Admission, Request, admit
+from gateway.engine.admission import Admission, Request, admit, has_ordered, is_forbidden
 from gateway.store import tables
 from gateway.store.counters import Spender
 from gateway.store.effects import new_payment_names
+from gateway.store.queries import former_payments
+from gateway.store.rows import Consumer
 from gateway.store.unit import Key, KeyRecord, Needs, Phone, Unit
 
 MINUTE_MS = 60_000
+# So long after a number changed hands no new code equals one of the former owner's last requests.
+FORMER_CODES_MS = 2 * DAY_MS
+FORMER_CODES_MAX = 50
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -86,15 +92,33 @@ def live_codes(unit: Unit, consumer_id: str) -> dict[str, Payment]:
 
 def derived(code_key: bytes, payment: Payment) -> str:
     """The one live code of *payment*."""
-    return choose_code(code_key, payment.id, payment.code_digits, (), payment.code_n)[0]
+    return derive_code(code_key, payment.id, payment.code_n, payment.code_digits)
 
 
 def taken_codes(unit: Unit, consumer_id: str, carrier: str, amount: Money) -> set[str]:
-    """What a new code of this phone must not equal: live codes, amounts in sight, the number that it answers to."""
+    """What a new code of this phone must not equal: live codes, amounts in sight, the number that it answers to.
+
+    Pay codes and numbers of items have other shapes.
+    """
     taken = {*live_codes(unit, consumer_id), unit.policy.short_codes.get(carrier, "")}
     for known in [amount, *(payment.amount for payment in unit.waiting(consumer_id))]:
         taken |= amount_spellings(known)
-    return taken
+    return taken | _former_codes(unit, unit.consumer_by_id(consumer_id))
+
+
+def _former_codes(unit: Unit, owner: Consumer) -> set[str]:
+    """Codes that a former owner of the number was asked for: an answer to one of them may still be under way."""
+    if owner.generation == 1 or unit.now_ms - owner.created_at_ms > FORMER_CODES_MS:
+        return set()
+    former = former_payments(unit.conn, owner.phone, limit=FORMER_CODES_MAX)
+    return {derived(unit.policy.code_key_of(payment), payment) for payment in former}
+
+
+def next_code_n(unit: Unit, payment: Payment) -> int:
+    """Chosen under the consumer's lock: a code that no other waiting payment of this phone has."""
+    taken = taken_codes(unit, payment.consumer_id, payment.carrier, payment.amount)
+    key = unit.policy.code_key_of(payment)
+    return choose_code(key, payment.id, payment.code_digits, taken, payment.code_n + 1)[1]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -119,6 +143,8 @@ class CreatePayment:
     default_language: str = "en"
     consumer_present: bool = False
     fee_schedule: str | None = None
+    goods: str = ""
+    """What the merchant sells."""
 
     action: ClassVar[str] = "ask"
     is_carrier_fact: ClassVar[bool] = False
@@ -145,59 +171,108 @@ class CreatePayment:
             if live is not None:
                 detail = f"reference {self.reference!r} has a live payment already"
                 return Problem("reference_in_use", detail, {"payment_id": live})
-        admission = admit(
-            unit,
-            Request(
-                consumer=unit.consumer(self._phone()),
-                spender=self._spender(),
-                amount=self.amount,
-                is_present=self.consumer_present,
-            ),
+        request = Request(
+            consumer=unit.consumer(self._phone()),
+            spender=self._spender(),
+            amount=self.amount,
+            is_present=self.consumer_present,
+            goods=self.goods,
         )
+        if is_forbidden(unit, request):
+            return Problem("goods_not_allowed", f"what you sell ({self.goods}) cannot be charged at {self.carrier}")
+        admission = admit(unit, request)
         if admission.later is not None:
             return _later(admission.later, unit.now_ms)
-        payment = self._payment(unit)
-        self._open(unit, payment, admission)
-        return _answer(unit, self._key(), self.body_hash, 201, unit.current([payment.id])[0])
+        is_order = has_ordered(unit, request.consumer, request.spender, self.amount)
+        payment = open_request(unit, self._wanted(unit), admission, is_order=is_order)
+        return _answer(unit, self._key(), self.body_hash, 201, payment)
 
-    def _open(self, unit: Unit, payment: Payment, admission: Admission) -> None:
-        over = admission.over
-        if admission.is_barred or (over is not None and not over.tells):
-            unit.unasked.add(payment.id)
-        unit.open(payment, "ask" if over is None else None)
-        if over is not None:
-            unit.decide(payment.id, OverLimit(at_ms=unit.now_ms, detail=over.detail, tells=over.tells))
-
-    def _payment(self, unit: Unit) -> Payment:
+    def _wanted(self, unit: Unit) -> "Wanted":
         consumer = unit.consumer(self._phone())
-        payment_id, ref = new_payment_names()
-        taken = taken_codes(unit, consumer.id, self.carrier, self.amount)
-        _, code_n = choose_code(unit.policy.code_key, payment_id, self.code_digits, taken)
-        expires_at_ms = _printed_deadline(unit.now_ms, self.expires_in_ms)
-        return Payment(
-            id=payment_id,
+        return Wanted(
             merchant_id=self.merchant_id,
-            mode=self.mode,
-            consumer_id=consumer.id,
-            carrier=self.carrier,
             shop=self.shop,
+            consumer=consumer,
+            carrier=self.carrier,
             amount=self.amount,
             description=self.description,
             reference=self.reference,
             metadata=self.metadata,
             capture=self.capture,
             language=consumer.language or self.language or self.default_language,
-            ref=ref,
-            code_n=code_n,
+            expires_in_ms=self.expires_in_ms,
             code_digits=self.code_digits,
-            code_key=key_id(unit.policy.code_key),
-            state=State.CREATED,
-            created_at_ms=unit.now_ms,
-            updated_at_ms=unit.now_ms,
-            consent_expires_at_ms=expires_at_ms,
-            deadline_at_ms=expires_at_ms + unit.policy.rules[self.carrier].consent_grace_ms,
             fee_schedule=self.fee_schedule,
         )
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A request for money from a locked phone, whoever makes it."""
+
+    merchant_id: str
+    shop: str
+    consumer: Consumer
+    carrier: str
+    amount: Money
+    description: str
+    reference: str | None
+    metadata: dict[str, str]
+    capture: Capture
+    language: str
+    expires_in_ms: int
+    code_digits: int
+    fee_schedule: str | None
+    order: Order | None = None
+
+
+def open_request(unit: Unit, wanted: Wanted, admission: Admission, *, is_order: bool) -> Payment:
+    """Store the payment and ask its phone; one that is over a limit ends at once.
+
+    *is_order*: the phone's owner began it, and is told so.
+    """
+    payment, over = _payment(unit, wanted), admission.over
+    if admission.is_barred or (over is not None and not over.tells):
+        unit.unasked.add(payment.id)
+    rules = unit.policy.rules[wanted.carrier]
+    # A price with its tax is worded in one way, whoever began.
+    ask = "pay_ask" if is_order and not rules.tax_in_ask else rules.asking("ask")
+    unit.open(payment, ask if over is None else None)
+    if over is not None:
+        unit.decide(payment.id, OverLimit(at_ms=unit.now_ms, detail=over.detail, tells=over.tells))
+    return unit.current([payment.id])[0]
+
+
+def _payment(unit: Unit, wanted: Wanted) -> Payment:
+    consumer = wanted.consumer
+    payment_id, ref = new_payment_names()
+    taken = taken_codes(unit, consumer.id, wanted.carrier, wanted.amount)
+    _, code_n = choose_code(unit.policy.code_key, payment_id, wanted.code_digits, taken)
+    expires_at_ms = _printed_deadline(unit.now_ms, wanted.expires_in_ms)
+    return Payment(
+        id=payment_id,
+        merchant_id=wanted.merchant_id,
+        mode=consumer.mode,
+        consumer_id=consumer.id,
+        carrier=wanted.carrier,
+        shop=wanted.shop,
+        amount=wanted.amount,
+        description=wanted.description,
+        reference=wanted.reference,
+        metadata=wanted.metadata,
+        capture=wanted.capture,
+        language=wanted.language,
+        ref=ref,
+        code_n=code_n,
+        code_digits=wanted.code_digits,
+        code_key=key_id(unit.policy.code_key),
+        state=State.CREATED,
+        created_at_ms=unit.now_ms,
+        updated_at_ms=unit.now_ms,
+        consent_expires_at_ms=expires_at_ms,
+        deadline_at_ms=expires_at_ms + unit.policy.rules[wanted.carrier].consent_grace_ms,
+        fee_schedule=wanted.fee_schedule,
+        order=wanted.order,
+    )
 
 
 def _later(later: Later, now_ms: int) -> Problem:

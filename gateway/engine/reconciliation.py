@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 import msgspec
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
 from gateway.core.carrier_files import (
@@ -26,7 +26,8 @@ from gateway.core.carrier_files import (
     read_rows,
     window_ms,
 )
-from gateway.engine.file_jobs import EndFile, Found, MatchRows, MissRows, OnlyTried, Registered, RegisterFile
+from gateway.engine.file_jobs import EndFile, MatchRows, MissRows
+from gateway.engine.file_registry import ContinueFile, Found, NotYet, OnlyTried, Registered, RegisterFile
 from gateway.store import carrier_files
 from gateway.store.apply import Job, RetryBatch, Store
 from gateway.store.carrier_files import CarrierFile
@@ -69,6 +70,7 @@ class Sums(msgspec.Struct, kw_only=True):
     """What the first reading found."""
 
     sha256: str = ""
+    size_bytes: int = 0
     rows: int = 0
     total_minor: int = 0
     trailer: Trailer | None = None
@@ -104,6 +106,7 @@ class Reconciler:
         with path.open("rb") as raw:
             while chunk := raw.read(BYTES_READ):
                 digest.update(chunk)
+                sums.size_bytes += len(chunk)
         try:
             for one in self._read(path, progress):
                 if isinstance(one, Trailer):
@@ -113,10 +116,7 @@ class Reconciler:
                     sums.total_minor += one.net_minor
         except UnreadableFile as error:
             sums.wrong = str(error)
-        if sums.rows == 0:
-            # One quiet day's file has the same content as another's, and both count.
-            digest.update(path.name.encode())
-        sums.sha256 = digest.hexdigest()
+        sums.sha256 = _digest(digest, path.name, sums.rows)
         sums.wrong = sums.wrong or _wrong_totals(sums)
         return sums
 
@@ -140,9 +140,13 @@ class Reconciler:
         if known is None:
             file = self._new_file(path, sums, name.business_date, name.sequence)
             try:
-                found = self._apply(RegisterFile(file, terms.files, dry_run))
+                found = self._apply(RegisterFile(file, terms.files, terms.zone, dry_run))
+            except NotYet as error:
+                raise Refused(f"{path.name}: {error}; nothing of it counts") from error
             except Registered as registered:
                 known = registered.file
+                if self._begins_with(path, known, sums):
+                    return self._continue(known, file, dry_run=dry_run)
             else:
                 if file.state == "refused":
                     raise Refused(f"{path.name}: {file.detail}; nothing of it counts")
@@ -154,6 +158,29 @@ class Reconciler:
         if known.state == "refused":
             raise Refused(f"{path.name}: known, and refused before: {known.detail}")
         return known, Found()  # Its reader was stopped or is at it, or the sums of its remittance did not agree.
+
+    def _begins_with(self, path: Path, known: CarrierFile, sums: Sums) -> bool:
+        """Whether *known*, taken while the rest was under way, is the beginning of this file."""
+        left = known.size_bytes
+        # A trailer shows the end of a file: what has one was whole.
+        if left is None or left >= sums.size_bytes or self._terms.files.trailer or sums.wrong:
+            return False
+        digest = hashlib.sha256()
+        with path.open("rb") as raw:
+            while left and (chunk := raw.read(min(BYTES_READ, left))):
+                digest.update(chunk)
+                left -= len(chunk)
+        return _digest(digest, known.name, known.rows) == known.sha256
+
+    def _continue(self, known: CarrierFile, whole: CarrierFile, *, dry_run: bool) -> tuple[CarrierFile, Found]:
+        file = msgspec.structs.replace(
+            whole, id=known.id, remittance=known.remittance, remitted_minor=known.remitted_minor
+        )
+        try:
+            return file, self._apply(ContinueFile(known, file, dry_run))
+        except Registered as registered:
+            paid = " and is paid for" if registered.file.remittance == "posted" else ""
+            raise Refused(f"{whole.name}: its beginning was taken as {registered.file.name}{paid}") from registered
 
     def _new_file(self, path: Path, sums: Sums, day: date, sequence: int | None) -> CarrierFile:
         remitted_minor = None if sums.trailer is None else sums.trailer.remitted_minor
@@ -172,6 +199,7 @@ class Reconciler:
             remittance="none" if remitted_minor is None else "open",
             detail=sums.wrong,
             at_ms=0,
+            size_bytes=sums.size_bytes,
         )
 
     def _portions(self, path: Path, progress: Progress) -> Iterator[list[Row]]:
@@ -186,11 +214,23 @@ class Reconciler:
 
     def _miss(self, file: CarrierFile, found: Found, *, dry_run: bool) -> None:
         terms = self._terms
-        from_ms, until_ms = window_ms(terms.files, date.fromisoformat(file.business_date), terms.zone)
         with self._reads.connect() as conn:
-            for orders in carrier_files.untold(conn, terms.carrier, from_ms, until_ms):
-                missed = [order for order in orders if order.id not in self._told]
-                found.add(self._apply(MissRows(file, missed, dry_run)))
+            for day in self._days_told(conn, file):
+                from_ms, until_ms = window_ms(terms.files, day, terms.zone)
+                for orders in carrier_files.untold(conn, terms.carrier, from_ms, until_ms):
+                    missed = [order for order in orders if order.id not in self._told]
+                    found.add(self._apply(MissRows(file, missed, dry_run)))
+
+    def _days_told(self, conn: Connection, file: CarrierFile) -> list[date]:
+        """The days of which no more files are to come, now that this one is here.
+
+        Of several files a day none says that it is the last; the next day's first one does.
+        """
+        if self._terms.files.sequence == "running":
+            return [date.fromisoformat(file.business_date)]
+        former, later = carrier_files.neighbours(conn, file.carrier, file.business_date)
+        days = [*(one.business_date for one in former), *([file.business_date] if later else [])]
+        return [date.fromisoformat(day) for day in days]
 
     def _apply(self, job: Job) -> Found:
         """As the writer does it: what left no trace is tried again."""
@@ -207,6 +247,13 @@ class Reconciler:
             except IntegrityError as error:
                 raise Refused(f"somebody else takes a file of {self._terms.carrier} just now") from error
         raise Refused(f"the database took nothing in {TRIES_MAX} tries")
+
+
+def _digest(content: "hashlib._Hash", name: str, rows: int) -> str:
+    if rows == 0:
+        # One quiet day's file has the same content as another's, and both count.
+        content.update(name.encode())
+    return content.hexdigest()
 
 
 def _lines(text: IO[str], progress: Progress) -> Iterator[str]:

@@ -3,18 +3,21 @@
 What of the difference is given up by two persons makes our sum smaller, so that nothing can be given up twice.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
+from msgspec.structs import replace
 from sqlalchemy import update
 
 from gateway.core import ledger
 from gateway.core.money import Money
 from gateway.core.payment import BreakKind, EntryKind
+from gateway.core.people import expect_another
 from gateway.store import carrier_files, tables
 from gateway.store.carrier_files import CarrierFile
 from gateway.store.cases import settle_breaks
 from gateway.store.effects import break_id
-from gateway.store.unit import Unit
+from gateway.store.unit import Needs, Unit
 
 
 class Due(NamedTuple):
@@ -57,6 +60,63 @@ def remit(unit: Unit, file: CarrierFile, of: Due, *, mode: str, bank: str) -> in
     remittance = "open" if of.lacking_minor else "posted"
     unit.conn.execute(update(table).where(table.c.id == file.id).values(remittance=remittance))
     return of.lacking_minor
+
+
+def remit_as_configured(unit: Unit, file: CarrierFile, of: Due) -> int:
+    """As `remit`; for whoever has no layout at hand. Raise ValueError if nothing says to which bank it was paid."""
+    bank = unit.policy.banks.get(file.carrier)
+    if bank is None:
+        raise ValueError(f"expected [carriers.{file.carrier}.files], which says to which bank {file.name} was paid")
+    return remit(unit, file, of, mode=unit.policy.modes[file.carrier], bank=bank)
+
+
+@dataclass(slots=True)
+class BookRemittance:
+    """What a person saw that the carrier paid for a file without a trailer. A second one who says the same is believed
+    as a trailer would be.
+    """
+
+    file_id: str
+    amount_minor: int
+    by: str
+    note: str
+
+    action: ClassVar[str] = ""
+    is_carrier_fact: ClassVar[bool] = False
+
+    def needs(self) -> Needs:
+        return Needs()
+
+    def run(self, unit: Unit) -> CarrierFile:
+        """Raise ValueError if it is known what was paid, or the same person says it twice."""
+        file = carrier_files.locked(unit.conn, self.file_id)
+        _expect_unsaid(file)
+        if file.proposed_minor != self.amount_minor:
+            return _changed(unit, file, proposed_minor=self.amount_minor, proposed_by=self.by, proposal=self.note)
+        expect_another(file.name, file.proposed_by, self.by)
+        words = f"{file.proposed_by} ({file.proposal}) and {self.by} ({self.note})"
+        said = {"remitted_minor": self.amount_minor, "remitted_by": words, "remittance": "open"}
+        file = _changed(unit, file, **said, proposed_minor=None, proposed_by="", proposal="")
+        of = due(unit, file)
+        assert of is not None
+        remit_as_configured(unit, file, of)
+        return carrier_files.locked(unit.conn, file.id)
+
+
+def _expect_unsaid(file: CarrierFile) -> None:
+    """Two persons may correct what two persons have said, as long as it is not booked."""
+    if file.state != "taken":
+        raise ValueError(f"{file.name} is not read to its end; give it to `gateway reconcile` first")
+    if file.remittance == "posted":
+        raise ValueError(f"{file.name}: its payment is booked, on the word of {file.remitted_by or 'its trailer'}")
+    if file.remitted_minor is not None and not file.remitted_by:
+        raise ValueError(f"{file.name}: its trailer says what is paid; the difference is a break `remittance`")
+
+
+def _changed(unit: Unit, file: CarrierFile, **values: object) -> CarrierFile:
+    table = tables.carrier_file
+    unit.conn.execute(update(table).where(table.c.id == file.id).values(**values))
+    return replace(file, **values)
 
 
 def _say_the_new_sum(unit: Unit, missed: str, lacking_minor: int) -> None:

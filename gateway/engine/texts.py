@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from gateway.core.asks import Catalogues
-from gateway.core.codes import choose_code, key_of
+from gateway.core.codes import derive_code, key_of
 from gateway.core.description import clean_description
 from gateway.core.language import Language
+from gateway.core.logins import code_of
 from gateway.core.money import Money, format_money
 from gateway.store.outbox import OutboxRow
 
@@ -60,6 +61,8 @@ class Texts:
             # A row that an older version wrote has no such field.
             if (until_ms := body.get("until_ms")) is not None:
                 fields["time"] = day_time(until_ms, self._zones[body["carrier"]], language)
+            if "login_id" in body:
+                fields["code"] = code_of(key_of(self._code_keys, body["code_key"]), body["login_id"])
             return catalogues.render(language.code, body["template"], **fields, **body["fields"])
         fields |= self._about(body, language)
         if "second" in body:
@@ -71,7 +74,7 @@ class Texts:
         zone = self._zones[body["carrier"]]
         # A row that an older version wrote names no key.
         key, payment_id = key_of(self._code_keys, body.get("code_key", "")), body["payment_id"]
-        code, _ = choose_code(key, payment_id, body["code_digits"], (), body["code_n"])
+        code = derive_code(key, payment_id, body["code_n"], body["code_digits"])
         return {
             "shop": body["shop"],
             "amount": format_money(Money(body["amount_minor"], body["currency"]), language.code),
@@ -81,7 +84,7 @@ class Texts:
             "digits": str(body["code_digits"]),
             "tries": str(max(0, self._wrong_codes_max - body["wrong_codes"])),
             "deadline": clock_time(body["expires_at_ms"], zone),
-            "time": day_time(body["ended_at_ms"] or body["at_ms"], zone, language),
+            "time": day_time(body.get("until_ms") or body["ended_at_ms"] or body["at_ms"], zone, language),
         }
 
 

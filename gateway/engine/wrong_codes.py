@@ -6,6 +6,7 @@ nothing waits at it, and no code of it is taken, be it right.
 
 from gateway.core.caps import DAY_MS, NO_TERMS, Caps
 from gateway.core.payment import WrongCodeReplied
+from gateway.engine.opt_outs import end_asks
 from gateway.store.rows import Consumer
 from gateway.store.unit import Unit
 
@@ -30,8 +31,11 @@ def lock(unit: Unit, consumer: Consumer, *, carrier: str, language: str, mo_id: 
     # Whole minutes, so that the time in the text is the one that holds.
     consumer.locked_until_ms = -(-ends_ms // MINUTE_MS) * MINUTE_MS
     unit.touch(consumer)
-    for payment in unit.waiting(consumer.id):
+    waiting = unit.waiting(consumer.id)
+    for payment in waiting:
         unit.decide(payment.id, WrongCodeReplied(at_ms=unit.now_ms, mo_id=mo_id, quiet=True, locks=True))
+    # Those of *carrier* go with the text.
+    end_asks(unit, consumer.id, {payment.carrier for payment in waiting} - {carrier})
     tell_locked(unit, consumer, carrier=carrier, language=language)
 
 

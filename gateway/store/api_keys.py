@@ -11,7 +11,10 @@ from gateway.store.merchant_reads import Owner
 
 
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An API key, without the key. `shop` is its merchant's name for phones, `fee_schedule` what new payments get."""
+    """An API key, without the key. `shop` is its merchant's name for phones, `fee_schedule` what new payments get.
+
+    `goods` is what the merchant sells.
+    """
 
     id: str
     merchant_id: str
@@ -26,6 +29,7 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     expires_at_ms: int | None
     last_used_at_ms: int | None
     fee_schedule: str | None
+    goods: str
 
     @property
     def owner(self) -> Owner:
@@ -33,7 +37,7 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _KEY = tables.api_key.c
-_OF_MERCHANT = ("shop", "fee_schedule")
+_OF_MERCHANT = ("shop", "fee_schedule", "goods")
 
 
 def _keys() -> Select[Any]:  # Any: the columns of a KeyRow.
@@ -64,6 +68,12 @@ def working_keys(conn: Connection, owner: Owner, now_ms: int, *, lock: bool = Fa
     statement = _keys().where(_KEY.merchant_id == owner.merchant_id, _KEY.mode == owner.mode, _works_at(now_ms))
     statement = statement.order_by(_KEY.id)
     return [_key(row) for row in conn.execute(statement.with_for_update(of=tables.api_key) if lock else statement)]
+
+
+def has_working_key(conn: Connection, owner: Owner, now_ms: int) -> bool:
+    """Whether any of the owner's keys is neither revoked nor expired."""
+    theirs = (_KEY.merchant_id == owner.merchant_id) & (_KEY.mode == owner.mode)
+    return conn.execute(select(_KEY.id).where(theirs, _works_at(now_ms)).limit(1)).first() is not None
 
 
 def _works_at(now_ms: int) -> ColumnElement[bool]:

@@ -56,6 +56,8 @@ class Batch(msgspec.Struct, frozen=True):
     rows: list[OutboxRow]
     moves: Sequence[Move] = ()
     """Which payments came into another public state."""
+    reported: Sequence[str] = ()
+    """For each report of a phone's owner, the carrier."""
 
 
 class RetryBatch(Exception):
@@ -89,6 +91,7 @@ class Store:
         batch_id = new_id("bat_")
         unit: Unit | None = None
         results: list[Applied] = []
+        reported: list[str] = []
         committing = False
         try:
             with begin_write(self._engine) as conn:
@@ -98,6 +101,7 @@ class Store:
                 unit.now_ms = database_now_ms(conn) + self._clock_offset_ms()
                 unit.hold_limits(needs)
                 results = [Applied(job.run(unit)) for job in jobs]
+                reported = [row["carrier"] for row in unit.fresh(tables.report)]
                 unit.flush()
                 if self._is_remote:
                     conn.execute(insert(tables.batch).values(id=batch_id, at_ms=unit.now_ms))
@@ -110,7 +114,7 @@ class Store:
                 raise _sorted_out(error) from error
         _pass_failpoints(jobs, "after_commit")
         assert unit is not None
-        return Batch(results, unit.outbox_rows(), unit.moves)
+        return Batch(results, unit.outbox_rows(), unit.moves, reported)
 
     def _is_committed(self, batch_id: str, error: DBAPIError) -> bool:
         """After a lost answer to COMMIT: did it happen? Wait for the database; nothing else may be written before."""
@@ -137,7 +141,8 @@ def _has_batch(conn: Connection, batch_id: str) -> bool:
 # Unique indexes that two processes may race for; the loser of the race runs its batch again.
 RACED = frozenset(
     {
-        *("idempotency_pkey", "payment_live_reference", "consumer_msisdn", "mo_provider", "feed_pkey"),
+        *("idempotency_pkey", "payment_live_reference", "consumer_msisdn", "consumer_now", "mo_provider", "feed_pkey"),
+        *("item_number", "pay_code_held"),
         # Two seal for a moment if the first was frozen just before it sealed.
         *("ledger_seal_pkey", "ledger_seal_entry_id_key", "balance_snapshot_pkey"),
         # Two owners of a lane, one of them late, both put off the same webhook of a replay.

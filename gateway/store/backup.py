@@ -71,11 +71,15 @@ def distrust(conn: Connection, now_ms: int) -> Distrusted:
     Whoever was asked for consent, or had given it, may have been charged since under an id that is not known here. No
     consent of before is good any more, and each such payment is a break: a person has a day until it ends as expired.
     No more texts of before leave about it, since they ask for an answer, or say that nothing was charged.
+
+    Nobody is logged in any more: who has logged out since, or lost the number, would be inside again.
     """
     outbox, payment = tables.outbox, tables.payment
     doubtful = payment.c.state.in_(CONSENT_STATES)
     asked = select(payment.c.id).where(doubtful)
-    conn.execute(delete(outbox).where(outbox.c.kind == "sms", outbox.c.payment_id.in_(asked)))
+    conn.execute(delete(outbox).where(outbox.c.kind.in_(("sms", "ussd")), outbox.c.payment_id.in_(asked)))
+    conn.execute(delete(tables.page_session))
+    conn.execute(delete(tables.page_login))
     conn.execute(update(outbox).where(outbox.c.epoch.is_(None)).values(epoch=BEFORE_EVERY_EPOCH))
     rows = conn.execute(select(func.count()).select_from(outbox)).scalar_one()
     found = conn.execute(asked.order_by(payment.c.id)).scalars().all()

@@ -4,10 +4,8 @@ New kinds of entries bring rules of their own; every rule is one row here. That 
 order of their keys is meant: it must not hold them in memory.
 """
 
+from gateway.store.entry_rules import ENTRY_RULES, RECEIVABLE, SHARE
 from gateway.store.settlement_rules import SETTLEMENT_RULES
-
-RECEIVABLE = "'carrier:' || p.carrier || ':receivable'"
-"""The leg of an entry that says how much the carrier took or gave back, whatever else is split off."""
 
 
 def _account_rule(account: str, kept: str, payments: str) -> tuple[str, str]:
@@ -41,13 +39,13 @@ _HELD_RULE = (
 )
 
 
-def _aside_rule(table: str, column: str, open_states: str) -> tuple[str, str]:
-    """Each payment has set aside exactly what its open rows of *table* are about."""
+def _sum_rule(column: str, table: str, states: str) -> tuple[str, str]:
+    """Each payment has in *column* exactly what its rows of *table* in these *states* are about."""
     return (
-        f"payment that has set aside something else than its open {table}s are about",
+        f"{column} differs from the {table}s",
         (
             f"SELECT payment_id FROM (SELECT id AS payment_id, {column} AS minor FROM payment WHERE {column} <> 0"
-            f" UNION ALL SELECT payment_id, -amount_minor FROM {table} WHERE state IN {open_states}) AS both_sides"
+            f" UNION ALL SELECT payment_id, -amount_minor FROM {table} WHERE state IN {states}) AS both_sides"
             " GROUP BY payment_id HAVING sum(minor) <> 0"
         ),
     )
@@ -56,6 +54,7 @@ def _aside_rule(table: str, column: str, open_states: str) -> tuple[str, str]:
 # (what is wrong, the statement; its columns say where)
 RULES = (
     *SETTLEMENT_RULES,
+    *ENTRY_RULES,
     (
         "entry does not sum to zero",
         (
@@ -78,32 +77,6 @@ RULES = (
             " WHERE e.payment_id <> '' AND (p.id IS NULL OR p.currency <> e.currency OR p.mode <> e.mode)"
         ),
     ),
-    (
-        "capture differs from its payment in amount",
-        (
-            "SELECT e.id, e.payment_id FROM entry e JOIN payment p ON p.id = e.payment_id LEFT JOIN leg l"
-            f" ON l.entry_id = e.id AND l.account = {RECEIVABLE} WHERE e.kind = 'capture'"
-            " GROUP BY e.id, e.payment_id, p.captured_minor"
-            " HAVING coalesce(sum(l.amount_minor), 0) <> p.captured_minor"
-        ),
-    ),
-    (
-        "late charge differs from what the carrier was told or from what it gave back",
-        (
-            "SELECT e.id, e.payment_id FROM entry e JOIN payment p ON p.id = e.payment_id LEFT JOIN leg l"
-            f" ON l.entry_id = e.id AND l.account = {RECEIVABLE} LEFT JOIN attempt a"
-            " ON a.charge_attempt_id = e.source_id AND a.kind = 'reverse'"
-            " WHERE e.kind IN ('late_charge', 'reversal') GROUP BY e.id, e.payment_id, a.amount_minor"
-            " HAVING abs(coalesce(sum(l.amount_minor), 0)) <> a.amount_minor"
-        ),
-    ),
-    (
-        "hold that ended otherwise than it began",
-        (
-            "SELECT r.id, r.payment_id FROM entry r LEFT JOIN entry t ON t.source_id = r.source_id AND t.kind = 'hold'"
-            " WHERE r.kind = 'hold_ended' AND t.id IS NULL"
-        ),
-    ),
     _account_rule(
         "escrow",
         "p.captured_minor - p.refunded_minor - p.refund_reserved_minor - p.disputed_minor",
@@ -120,31 +93,14 @@ RULES = (
         " WHERE p.operation IS NOT NULL",
     ),
     _HELD_RULE,
-    _aside_rule("refund", "refund_reserved_minor", "('pending', 'processing')"),
-    _aside_rule("dispute", "disputed_minor", "('open', 'under_review')"),
+    _sum_rule("refund_reserved_minor", "refund", "('pending', 'processing')"),
+    _sum_rule("refunded_minor", "refund", "('succeeded')"),
+    _sum_rule("disputed_minor", "dispute", "('open', 'under_review')"),
     (
         "captured payment without exactly one capture",
         (
             "SELECT p.id FROM payment p LEFT JOIN entry e ON e.payment_id = p.id AND e.kind = 'capture'"
-            " WHERE p.state IN ('captured', 'reversed') GROUP BY p.id HAVING count(e.id) <> 1"
-        ),
-    ),
-    (
-        "capture for a payment that is not captured",
-        (
-            "SELECT e.id, e.payment_id FROM entry e JOIN payment p ON p.id = e.payment_id"
-            " WHERE e.kind = 'capture' AND p.state NOT IN ('captured', 'reversed')"
-        ),
-    ),
-    (
-        "fees of a payment without a schedule, or in an entry that has none",
-        (
-            "SELECT DISTINCT e.id, e.payment_id FROM leg l JOIN entry e ON e.id = l.entry_id"
-            " JOIN payment p ON p.id = e.payment_id"
-            " WHERE (l.account IN ('fee', 'dispute_fee', 'tax:vat', 'tax:wht')"
-            " OR replace(l.account, ':share_payable', '') <> l.account)"
-            " AND (p.fee_schedule IS NULL"
-            " OR e.kind NOT IN ('capture', 'escrow_released', 'refund_succeeded', 'clawback', 'dispute_fee'))"
+            " WHERE p.state IN ('captured', 'reversed') OR p.captured_minor <> 0 GROUP BY p.id HAVING count(e.id) <> 1"
         ),
     ),
     (
@@ -156,20 +112,18 @@ RULES = (
         ),
     ),
     (
-        "money given back that was not taken",
+        "carrier's share that is owed of a charge that was given up",
+        # One charge, of which no file tells: whatever the carrier owed of it is gone, and so is what it would keep.
         (
-            "SELECT r.id, r.payment_id FROM entry r LEFT JOIN entry t ON t.payment_id = r.payment_id"
-            " AND t.kind = CASE r.kind WHEN 'reversal' THEN 'late_charge' ELSE 'capture' END"
-            " WHERE r.kind IN ('reversal', 'clawback') AND t.id IS NULL"
-        ),
-    ),
-    (
-        "write-off undone otherwise than it was booked",
-        (
-            "SELECT u.id, u.payment_id FROM entry u JOIN leg l ON l.entry_id = u.id LEFT JOIN entry w"
-            " ON w.source_type = u.source_type AND w.source_id = u.source_id AND w.kind = 'write_off'"
-            " LEFT JOIN leg k ON k.entry_id = w.id AND k.account = l.account"
-            " WHERE u.kind = 'write_off_undone' AND l.amount_minor + coalesce(k.amount_minor, 0) <> 0"
+            "SELECT p.id FROM payment p JOIN entry e ON e.payment_id = p.id JOIN leg l ON l.entry_id = e.id"
+            " WHERE p.capture <> 'escrow' AND p.id IN (SELECT w.payment_id FROM \"break\" b JOIN entry w"
+            " ON w.source_type = 'break' AND w.source_id = b.id AND w.kind = 'write_off'"
+            " WHERE b.kind IN ('missing_at_carrier', 'status'))"
+            " AND NOT EXISTS (SELECT 1 FROM entry s WHERE s.payment_id = p.id AND s.kind = 'late_charge')"
+            " AND NOT EXISTS (SELECT 1 FROM attempt a JOIN carrier_match m ON m.attempt_id = a.id"
+            " AND m.said <> 'failed' WHERE a.payment_id = p.id) GROUP BY p.id"
+            f" HAVING sum(CASE l.account WHEN {RECEIVABLE} THEN l.amount_minor ELSE 0 END) = 0"
+            f" AND sum(CASE l.account WHEN {SHARE} THEN l.amount_minor ELSE 0 END) <> 0"
         ),
     ),
     (

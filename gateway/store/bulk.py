@@ -32,7 +32,7 @@ def update_rows(conn: Connection, table: Table, key: str | tuple[str, ...], rows
 def delete_rows(conn: Connection, table: Table, column: str, values: Sequence[str]) -> None:
     """Delete the rows whose *column* is one of *values*."""
     if values:
-        conn.exec_driver_sql(_delete(table, conn.dialect.name, column), (_json(list(values)),))
+        conn.exec_driver_sql(_delete(table, conn.dialect.name, column), (_texts(values),))
 
 
 def delete_same(conn: Connection, table: Table, rows: Sequence[Values]) -> None:
@@ -48,7 +48,7 @@ def select_in(
     if not values:
         return []
     statement = _select(table, conn.dialect.name, column, lock, order_by)
-    return conn.exec_driver_sql(statement, (_json(list(values)),)).all()
+    return conn.exec_driver_sql(statement, (_texts(values),)).all()
 
 
 LIVE_REFERENCE = "reference IS NOT NULL AND state NOT IN ('ended', 'reversed')"
@@ -73,6 +73,11 @@ def _rows(rows: Sequence[Values]) -> str:
     if "\\u0000" in encoded:  # PostgreSQL's text has no NUL, and no phone's owner means one.
         encoded = _json([{name: _without_nul(value) for name, value in row.items()} for row in rows])
     return encoded
+
+
+def _texts(values: Sequence[str]) -> str:
+    encoded = _json(list(values))
+    return _json([_without_nul(value) for value in values]) if "\\u0000" in encoded else encoded
 
 
 def _without_nul(value: object) -> object:

@@ -3,9 +3,9 @@
 Reads, and the few statements that are about a whole file at once; rows are judged in `gateway.core.reconcile`.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date
-from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -13,17 +13,15 @@ from sqlalchemy import Connection, Row, func, select, text
 
 from gateway.core.carrier_files import Row as Told
 from gateway.core.carrier_files import Said
-from gateway.core.fees import Fees, fees_on, given_back, returnable
 from gateway.core.ids import first_id_at
-from gateway.core.money import Money
-from gateway.core.payment import Capture
 from gateway.core.reconcile import Ours
-from gateway.store import bulk, tables
-from gateway.store.fee_schedules import schedule
+from gateway.store import bulk, carrier_shares, tables
 from gateway.store.unit import Needs
+from gateway.store.write_offs import OF_TAKEN
 
-# An attempt may be this much older than its end: unknown outcomes take a day and more.
-OPEN_FOR_MS = 7 * 24 * 3600 * 1000
+# An order may be this much older than its end. Ids have the time of the order, and none but the ids' index bounds the
+# look; what nobody knew for longer than two months a person has ended, and knows that the day's file should tell it.
+OPEN_FOR_MS = 62 * 24 * 3600 * 1000
 MISSING_PAGE = 1_000
 _TURNS = 7_366_001
 """Of advisory locks: the carriers' turns."""
@@ -48,6 +46,15 @@ class CarrierFile(msgspec.Struct, frozen=True, kw_only=True):
     """`none`, `open` or `posted`."""
     detail: str
     at_ms: int
+    size_bytes: int | None
+    """None: registered before this was kept."""
+    proposed_minor: int | None = None
+    """What one person says that the carrier paid, until another says the same."""
+    proposed_by: str = ""
+    proposal: str = ""
+    """In that person's words."""
+    remitted_by: str = ""
+    """Who said so, and how they know; empty: the file's trailer."""
 
 
 def take_turn(conn: Connection, carrier: str) -> None:
@@ -80,25 +87,22 @@ def locked(conn: Connection, file_id: str) -> CarrierFile:
     return CarrierFile(**conn.execute(of).one()._mapping)
 
 
+def called(conn: Connection, name: str) -> CarrierFile:
+    """The file that counts with this id or name. Raise LookupError unless it is one."""
+    file = tables.carrier_file
+    counts = (file.c.id == name) | (file.c.name == name), file.c.state != "refused"
+    found = conn.execute(select(file).where(*counts).limit(2)).all()
+    if len(found) != 1:
+        wrong = "two carriers have such a one; say its id" if found else "none was taken"
+        raise LookupError(f"expected the id or the name of a carrier's file, got {name!r}: {wrong}")
+    return CarrierFile(**found[0]._mapping)
+
+
 def of_break(conn: Connection, break_id: str) -> tuple[str | None, str | None]:
     """The payment and the file that the break is about."""
     table = tables.open_break
     found = conn.execute(select(table.c.payment_id, table.c.carrier_file_id).where(table.c.id == break_id)).first()
     return (None, None) if found is None else (found.payment_id, found.carrier_file_id)
-
-
-def owed_minor(conn: Connection, payment_id: str, carrier: str) -> int:
-    """What by our books the carrier still owes for what it took for a payment."""
-    values = {"payment_id": payment_id, "receivable": f"carrier:{carrier}:receivable"}
-    return int(conn.execute(_OWED, values).scalar_one())
-
-
-_OWED = text(
-    "SELECT coalesce(sum(l.amount_minor), 0) FROM entry e JOIN leg l ON l.entry_id = e.id AND l.account = :receivable"
-    " WHERE e.payment_id = :payment_id AND (e.kind IN ('write_off', 'write_off_undone')"
-    " OR e.kind IN ('capture', 'late_charge')"
-    " AND NOT EXISTS (SELECT 1 FROM remitted_attempt r WHERE r.attempt_id = e.source_id))"
-)
 
 
 def sequences(conn: Connection, carrier: str, *, business_date: str | None = None) -> list[int]:
@@ -119,38 +123,67 @@ def latest_date(conn: Connection, carrier: str) -> date | None:
     return None if found is None else date.fromisoformat(found)
 
 
+def neighbours(conn: Connection, carrier: str, business_date: str) -> tuple[list[CarrierFile], list[CarrierFile]]:
+    """The last file that counts of an earlier date, and the first one of a later: lists of one or none."""
+    file = tables.carrier_file
+    day, counts = file.c.business_date, (file.c.carrier == carrier) & (file.c.state != "refused")
+    former = select(file).where(counts, day < business_date).order_by(day.desc(), file.c.sequence.desc()).limit(1)
+    later = select(file).where(counts, day > business_date).order_by(day, file.c.sequence).limit(1)
+    found = [[CarrierFile(**row._mapping) for row in conn.execute(one)] for one in (former, later)]
+    return found[0], found[1]
+
+
 def _one(row: Row[Any] | None) -> CarrierFile | None:  # Any: a row of the table `carrier_file`.
     return None if row is None else CarrierFile(**row._mapping)
 
 
 def named_orders(
-    conn: Connection, carrier: str, attempt_ids: Collection[str], references: Collection[str]
+    conn: Connection,
+    carrier: str,
+    attempt_ids: Collection[str],
+    references: Collection[str],
+    naming: Callable[[str], tuple[str, ...]] | None = None,
 ) -> tuple[dict[str, Ours], dict[str, Ours], dict[str, list[Ours]]]:
-    """The orders at *carrier* with these ids, those with these references, and by payment all of its orders."""
+    """The orders at *carrier* with these ids, those with these references, and by payment all of its orders.
+
+    *naming*: what its files may call an order that we know by a reference; None: just that.
+    """
     attempt = tables.attempt
     named = list(bulk.select_in(conn, attempt, "id", sorted(attempt_ids)))
     named += bulk.select_in(conn, attempt, "carrier_reference", sorted(references))
+    other_names = bulk.select_in(conn, tables.attempt_name, "name", sorted(references))
+    named += bulk.select_in(conn, attempt, "id", sorted({row.attempt_id for row in other_names}))
     payment_ids = sorted({row.payment_id for row in named})
     payments = bulk.select_in(conn, tables.payment, "id", payment_ids)
     own = {row.id for row in payments if row.carrier == carrier}
     rows = bulk.select_in(conn, attempt, "payment_id", sorted(own), order_by="id")
     entries = list(bulk.select_in(conn, tables.entry, "payment_id", payment_ids))
-    shares = _shares(conn, carrier, payment_ids, entries)
+    shares = carrier_shares.of_charges(conn, carrier, payment_ids, entries)
     given_up = {row.payment_id for row in entries if row.kind == "write_off"}
-    orders = [_ours(row, shares, given_up) for row in rows]
+    called = {row.id: _names(row.carrier_reference, naming) for row in rows}
+    for row in bulk.select_in(conn, tables.attempt_name, "attempt_id", sorted(called)):
+        called[row.attempt_id].add(row.name)
+    orders = [_ours(row, shares, given_up, called[row.id]) for row in rows]
     of_payment: dict[str, list[Ours]] = {}
     for order in orders:
         of_payment.setdefault(order.payment_id, []).append(order)
     by_id = {order.id: order for order in orders}
     # A reversal may carry the reference of its charge: what is named by it is the charge.
-    by_reference = {order.carrier_reference: order for order in reversed(orders) if order.carrier_reference}
+    by_reference = {name: order for order in reversed(orders) for name in order.names}
     return by_id, by_reference, of_payment
+
+
+def _names(reference: str | None, naming: Callable[[str], tuple[str, ...]] | None) -> set[str]:
+    if reference is None:
+        return set()
+    return {reference} if naming is None else set(naming(reference))
 
 
 def _ours(
     row: Row[Any],  # Any: a row of the table `attempt`.
     shares: Mapping[tuple[str, str], int],
     given_up: Collection[str] = (),
+    called: Collection[str] = (),
 ) -> Ours:
     return Ours(
         id=row.id,
@@ -162,35 +195,9 @@ def _ours(
         status=row.status,
         carrier_reference=row.carrier_reference,
         share_minor=shares.get((row.payment_id, row.charge_attempt_id)),
+        names=frozenset(called),
         is_given_up=row.payment_id in given_up,
     )
-
-
-def _shares(
-    conn: Connection,
-    carrier: str,
-    payment_ids: Sequence[str],
-    entries: Sequence[Row[Any]],  # Any: all rows of the table `entry` about these payments.
-) -> dict[tuple[str, str], int]:
-    """(payment, charge) → the carrier's share that was posted with its capture."""
-    captures = {row.id: (row.payment_id, row.source_id) for row in entries if row.kind == "capture"}
-    shares = dict.fromkeys(captures.values(), 0)
-    account = f"carrier:{carrier}:share_payable"
-    for leg in bulk.select_in(conn, tables.leg, "entry_id", sorted(captures)):
-        if leg.account == account:
-            shares[captures[leg.entry_id]] -= leg.amount_minor
-    for row in bulk.select_in(conn, tables.payment, "id", payment_ids):
-        if row.capture == Capture.ESCROW and row.attempt_id is not None:
-            shares[row.id, row.attempt_id] = _share_by_schedule(conn, row)
-    return shares
-
-
-def _share_by_schedule(conn: Connection, row: Row[Any]) -> int:  # Any: a row of the table `payment`.
-    """The carrier keeps its share of what goes into escrow at once; we post it when the money comes out."""
-    if row.fee_schedule is None:
-        return 0
-    taken = Money(row.captured_minor, row.currency)
-    return fees_on(schedule(conn, row.fee_schedule), row.carrier, taken).carrier_share_minor
 
 
 def movable(conn: Connection, carrier: str, told: Sequence[Told]) -> Needs:
@@ -206,6 +213,14 @@ def movable(conn: Connection, carrier: str, told: Sequence[Told]) -> Needs:
     return Needs(payment_ids=tuple(row.id for row in rows), consumer_ids=tuple({row.consumer_id for row in rows}))
 
 
+def phones(conn: Connection, payment_ids: Collection[str]) -> dict[str, str]:
+    """The numbers of these payments' phones, to be compared and not shown."""
+    payments = bulk.select_in(conn, tables.payment, "id", sorted(payment_ids))
+    consumers = bulk.select_in(conn, tables.consumer, "id", sorted({row.consumer_id for row in payments}))
+    numbers = {row.id: row.msisdn for row in consumers}
+    return {row.id: numbers[row.consumer_id] for row in payments}
+
+
 def names(told: Sequence[Told]) -> tuple[set[str], set[str]]:
     """The attempts' ids in these rows, and the carrier's references where there is no id."""
     ids = {row.attempt_id for row in told if row.attempt_id}
@@ -218,32 +233,11 @@ def matched(conn: Connection, attempt_ids: Collection[str]) -> dict[tuple[str, s
     return {(row.attempt_id, row.said): (row.carrier_file_id, row.line) for row in rows}
 
 
-def written_off(conn: Connection, order: Ours, missing_id: str) -> dict[str, int]:
-    """The breaks that say that *order* was not charged, written off and not undone → how much (minor units).
-
-    *missing_id*: the break that says that no file has it.
-    """
-    values = {"payment_id": order.payment_id, "attempt_id": order.id, "missing_id": missing_id}
-    return {row.id: int(row.amount_minor) for row in conn.execute(_NOT_CHARGED, values)}
-
-
-_NOT_CHARGED = text(
-    'SELECT b.id, l.amount_minor FROM "break" b'
-    " JOIN entry e ON e.source_type = 'break' AND e.source_id = b.id AND e.kind = 'write_off'"
-    " JOIN leg l ON l.entry_id = e.id AND l.account = 'write_off'"
-    " WHERE e.payment_id = :payment_id AND (b.id = :missing_id OR b.kind = 'status' AND EXISTS ("
-    "SELECT 1 FROM carrier_match m WHERE m.attempt_id = :attempt_id AND m.said = 'failed'"
-    " AND m.carrier_file_id = b.carrier_file_id))"
-    " AND NOT EXISTS (SELECT 1 FROM entry u WHERE u.source_type = 'break' AND u.source_id = b.id"
-    " AND u.kind = 'write_off_undone')"
-)
-
-
 def untold(conn: Connection, carrier: str, from_ms: int, until_ms: int) -> Iterator[list[Ours]]:
     """Orders that succeeded between the two times and that no file has told of, page by page."""
     for prefix in ORDER_PREFIXES:
-        # A capture's id has the time of its reservation.
-        after = first_id_at(prefix, max(0, from_ms - (2 * OPEN_FOR_MS if prefix == "cap_" else OPEN_FOR_MS)))
+        # The ids of captures and reversals have the time of the reservation or the charge.
+        after = first_id_at(prefix, max(0, from_ms - OPEN_FOR_MS))
         last = first_id_at(prefix, until_ms)
         while True:
             values = {
@@ -265,12 +259,14 @@ def untold(conn: Connection, carrier: str, from_ms: int, until_ms: int) -> Itera
 ORDER_PREFIXES = ("att_", "cap_", "rev_", "ref_")
 """Of the ids that carriers see; the time in them bounds what has to be looked at."""
 
+# Of attempt `a` and match `m`: the row tells that the order happened. What came back of a charge is not the charge.
+_TELLS = "m.said <> 'failed' AND (m.said = 'charged') = (a.kind NOT IN ('reverse', 'refund'))"
 # Reservations move no money, and of a release there is nothing to tell.
 _UNTOLD = text(
     "SELECT a.* FROM attempt a JOIN payment p ON p.id = a.payment_id AND p.carrier = :carrier"
     " WHERE a.id > :after AND a.id < :last AND a.ended_at_ms >= :from_ms AND a.ended_at_ms < :until_ms"
     " AND a.status IN ('succeeded', 'late') AND a.kind NOT IN ('reserve', 'release')"
-    " AND NOT EXISTS (SELECT 1 FROM carrier_match m WHERE m.attempt_id = a.id AND m.said <> 'failed')"
+    f" AND NOT EXISTS (SELECT 1 FROM carrier_match m WHERE m.attempt_id = a.id AND {_TELLS})"
     " ORDER BY a.id LIMIT :n"
 )
 
@@ -285,73 +281,39 @@ def told_sums(conn: Connection, carrier: str, file_id: str) -> tuple[int, int]:
         "receivable": f"carrier:{carrier}:receivable",
         "share": f"carrier:{carrier}:share_payable",
     }
-    sums = {row.account: int(row.amount_minor) for row in conn.execute(_TOLD_SUMS, values)}
+    sums: Counter[str] = Counter()
+    for statement in (_TOLD_SUMS, _WRITTEN_OFF):
+        for row in conn.execute(statement, values):
+            sums[row.account] += int(row.amount_minor)
     # Until it is released, and its fees are posted, `share_payable` is what the carrier has kept too early.
-    in_escrow = _shares_of_escrow(conn, file_id)
-    written_off: int = conn.execute(_WRITTEN_OFF, values).scalar_one()
-    return sums.get(values["receivable"], 0) + int(written_off), in_escrow - sums.get(values["share"], 0)
+    in_escrow = carrier_shares.of_file(conn, file_id)
+    return sums[values["receivable"]], in_escrow - sums[values["share"]]
 
-
-def _shares_of_escrow(conn: Connection, file_id: str) -> int:
-    """What the carrier keeps, with this file, of charges that go into escrow, less what it gives back of it.
-
-    It does both as soon as it charges and refunds; we post nothing of it before the release, and then of less.
-    """
-    kept_minor = 0
-    for _, told in groupby(conn.execute(_TOLD_ESCROW, {"file_id": file_id}), key=lambda row: row.id):
-        mine = list(told)
-        kept_minor += _kept(conn, mine) - _kept(conn, [row for row in mine if row.carrier_file_id < file_id])
-    return kept_minor
-
-
-def _kept(conn: Connection, told: Sequence[Row[Any]]) -> int:  # Any: rows of `_TOLD_ESCROW`.
-    """The carrier's share of one payment after what it has *told* of it."""
-    if not told:
-        return 0
-    captured_minor: int = told[0].captured_minor
-    share_minor = _share_by_schedule(conn, told[0])
-    back_minor = 0
-    for row in told:
-        if row.said != "charged":
-            back_minor += row.back_minor if row.kind == "refund" else captured_minor
-    returned = Fees(carrier_share_minor=share_minor)
-    if told[0].fee_schedule is not None:
-        returned = returnable(schedule(conn, told[0].fee_schedule), told[0].carrier, told[0].currency, returned)
-    gone = given_back(returned, captured_minor, 0, min(back_minor, captured_minor))
-    return share_minor * any(row.said == "charged" for row in told) - gone.carrier_share_minor
-
-
-# All that this file and those before it tell of payments in escrow that it tells of.
-_TOLD_ESCROW = text(
-    "SELECT p.id, p.carrier, p.currency, p.fee_schedule, p.captured_minor, m.said, m.carrier_file_id, a.kind,"
-    " a.amount_minor AS back_minor FROM payment p JOIN attempt a ON a.payment_id = p.id"
-    " JOIN carrier_match m ON m.attempt_id = a.id AND m.said <> 'failed' AND m.carrier_file_id <= :file_id"
-    " WHERE p.capture = 'escrow' AND p.captured_minor > 0 AND a.charge_attempt_id = p.attempt_id"
-    " AND p.id IN (SELECT b.payment_id FROM carrier_match n JOIN attempt b ON b.id = n.attempt_id"
-    " WHERE n.carrier_file_id = :file_id) ORDER BY p.id"
-)
 
 # Two persons gave up what the carrier will not pay for orders that the file tells of.
 _WRITTEN_OFF = text(
-    'SELECT coalesce(sum(l.amount_minor), 0) FROM "break" b'
+    'SELECT k.account, sum(k.amount_minor) AS amount_minor FROM "break" b'
     " JOIN entry e ON e.source_type = 'break' AND e.source_id = b.id AND e.kind IN ('write_off', 'write_off_undone')"
     " JOIN leg l ON l.entry_id = e.id AND l.account = :receivable"
+    " JOIN leg k ON k.entry_id = e.id AND k.account IN (:receivable, :share)"
     " WHERE b.carrier_file_id = :file_id AND b.kind IN ('amount', 'fee', 'remittance')"
     # Given up as not charged, and still the file tells that it was.
-    " OR b.kind IN ('missing_at_carrier', 'status') AND EXISTS (SELECT 1 FROM attempt a JOIN carrier_match m"
+    f" OR b.kind IN ('missing_at_carrier', 'status') AND {OF_TAKEN}"
+    " AND EXISTS (SELECT 1 FROM attempt a JOIN carrier_match m"
     " ON m.attempt_id = a.id AND m.said = 'charged' AND m.carrier_file_id = :file_id"
-    " WHERE a.payment_id = b.payment_id)"
+    " WHERE a.payment_id = b.payment_id AND b.detail LIKE '% ' || a.id || '%') GROUP BY k.account"
 )
 
 # Which entries belong to an order: those of its charge, or of what it gave back.
 _TOLD_SUMS = text(
     "SELECT l.account, sum(l.amount_minor) AS amount_minor FROM carrier_match m JOIN attempt a ON a.id = m.attempt_id"
     " JOIN entry e ON e.payment_id = a.payment_id AND ("
-    " m.said = 'charged' AND e.kind IN ('capture', 'late_charge') AND e.source_id = a.charge_attempt_id"
+    " m.said = 'charged' AND a.kind NOT IN ('reverse', 'refund') AND e.kind IN ('capture', 'late_charge')"
+    " AND e.source_id = a.charge_attempt_id"
     " OR m.said = 'reversed' AND a.kind NOT IN ('reverse', 'refund') AND e.kind = 'clawback'"
     " OR m.said IN ('reversed', 'refunded') AND a.kind = 'reverse' AND e.kind = 'reversal'"
     " AND e.source_id = a.charge_attempt_id"
-    " OR m.said IN ('reversed', 'refunded') AND a.kind = 'refund' AND e.kind = 'refund_succeeded'"
+    " OR m.said IN ('reversed', 'refunded') AND a.kind = 'refund' AND e.kind IN ('refund_succeeded', 'late_refund')"
     " AND e.source_id = a.id)"
     " JOIN leg l ON l.entry_id = e.id AND l.account IN (:receivable, :share)"
     # The share of what goes into escrow is reckoned apart.
@@ -366,10 +328,11 @@ def mark_remitted(conn: Connection, file_id: str, now_ms: int) -> None:
 
 
 # Settlement asks for what stands in the entry of a capture: the charge or the reservation.
+_NAMED = "CASE m.said WHEN 'charged' THEN a.charge_attempt_id ELSE a.id END"
 _MARK_REMITTED = text(
     "INSERT INTO remitted_attempt (attempt_id, carrier_file_id, at_ms)"
-    " SELECT DISTINCT CASE m.said WHEN 'charged' THEN a.charge_attempt_id ELSE a.id END, m.carrier_file_id,"
+    f" SELECT DISTINCT {_NAMED}, m.carrier_file_id,"
     " CAST(:now_ms AS bigint) FROM carrier_match m JOIN attempt a ON a.id = m.attempt_id"
-    " WHERE m.carrier_file_id = :file_id AND m.said <> 'failed' AND NOT EXISTS (SELECT 1 FROM remitted_attempt r"
-    " WHERE r.attempt_id = CASE m.said WHEN 'charged' THEN a.charge_attempt_id ELSE a.id END)"
+    f" WHERE m.carrier_file_id = :file_id AND {_TELLS}"
+    f" AND NOT EXISTS (SELECT 1 FROM remitted_attempt r WHERE r.attempt_id = {_NAMED})"
 )

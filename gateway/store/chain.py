@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from gateway.store import tables
+from gateway.store.balances import Name
 from gateway.store.heads import Anchor
 from gateway.store.seal import GENESIS, entry_hash, evidence_of, legs_of
 from gateway.store.tally import Tally
@@ -64,7 +65,9 @@ class _Chain:
             self._published.setdefault(anchor.position, set()).add(anchor.hash)
         counted = select(func.coalesce(func.max(tables.balance_snapshot.c.position), 0))
         self._counted: int = conn.execute(counted).scalar_one()
-        self._sums: dict[tuple[str, str, str], int] = {}
+        self._sums: dict[Name, int] = {}
+        self._newest: dict[Name, int] = {}
+        """The last position, of those that are counted, at which an entry moves the account."""
 
     def look_at(self, row: Row[Any], legs: Legs, evidence: str) -> None:  # Any: as of `_page`.
         """Judge one seal and what it sealed."""
@@ -83,6 +86,7 @@ class _Chain:
             for account, amount_minor in legs:
                 name = (account, row.mode, row.currency)
                 self._sums[name] = self._sums.get(name, 0) + amount_minor
+                self._newest[name] = row.position
 
     def _compare(self, row: Row[Any], legs: Legs, evidence: str) -> None:  # Any: as of `_page`.
         place = f"{row.id} (position {row.position}, payment {row.payment_id})"
@@ -102,7 +106,12 @@ class _Chain:
         """Compare what was counted with the sum of what was walked through; accounts are few."""
         held = {}
         for row in self._conn.execute(select(tables.balance_snapshot)):
-            held[(row.account, row.mode, row.currency)] = row.amount_minor
+            name = (row.account, row.mode, row.currency)
+            held[name] = row.amount_minor
+            if row.position < (newest := self._newest.get(name, 0)):
+                # Whoever reads it adds the entries behind its position: one that it counts would count twice.
+                place = f"{' '.join(name)} is said to end at {row.position}, and counts what is sealed at {newest}"
+                self._tally.note("balance that counts what it does not say", place)
         for name in sorted(held.keys() | self._sums.keys()):
             if held.get(name, 0) != self._sums.get(name, 0):
                 place = f"{' '.join(name)} has {held.get(name, 0)}, its entries {self._sums.get(name, 0)}"

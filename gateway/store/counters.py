@@ -58,6 +58,11 @@ class Counters:
         self._now_ms = now_ms
         self._lock({key: who for who in spenders for key in self._keys(who, now_ms)})
 
+    def also_hold(self, who: Spender) -> None:
+        """Lock what *who* may use up, where that became known only when a job ran."""
+        if self.is_counting:
+            self._lock(dict.fromkeys(self._keys(who, self._now_ms), who))
+
     def over(self, who: Spender, amount_minor: int) -> Scope | None:
         """Whose limit one more payment of *amount_minor* would pass."""
         for key, most in self._keys(who, self._now_ms).items():

@@ -16,12 +16,15 @@ from gateway.core.dispute import (
     DisputeOpened,
     DisputeState,
     act,
+    overdue_words,
     public_dispute,
 )
 from gateway.core.escrow import release_escrow
 from gateway.core.money import Money
-from gateway.core.payment import Decision, EntryKind, Escrow, EventType, Payment, State
+from gateway.core.payment import BreakKind, Decision, EntryKind, Escrow, EventType, Payment, State
 from gateway.store import bulk, tables
+from gateway.store.cases import settle_breaks
+from gateway.store.effects import break_id
 from gateway.store.fees import dispute_fee_of
 from gateway.store.identity import new_id
 
@@ -85,6 +88,11 @@ def disputes_of_merchant(conn: Connection, merchant_id: str, mode: str, *, limit
     return [dispute_from_row(row) for row in conn.execute(statement)]
 
 
+def overdue_break(dispute: Dispute) -> str:
+    """The id of the break that says that nobody has decided it in time."""
+    return break_id(BreakKind.DISPUTE, dispute.payment_id, overdue_words(dispute))
+
+
 class Disputes:
     """The disputes that one batch has to do with."""
 
@@ -109,6 +117,10 @@ class Disputes:
     def had(self, payment_id: str) -> bool:
         """Whether this locked payment has or had a dispute."""
         return bool(self._of(payment_id))
+
+    def newest(self, payment_id: str) -> Dispute | None:
+        """The last dispute of this locked payment."""
+        return max(self._of(payment_id), key=lambda one: one.id, default=None)
 
     def _of(self, payment_id: str) -> list[Dispute]:
         """Those of a locked payment, as they are now."""
@@ -165,6 +177,9 @@ class Disputes:
         if after.id not in self._created:
             self._changed[after.id] = None
         self._tell(after, _EVENTS[after.state])
+        if not after.is_open:
+            words = f"{after.id} is {after.state}"
+            settle_breaks(self._unit.conn, [overdue_break(after)], words, self._unit.now_ms, by="dispute")
 
     def _end(self, payment: Payment, dispute: Dispute) -> None:
         assert payment.state is State.CAPTURED, f"{payment.id} is {payment.state} and {dispute.id} was open"

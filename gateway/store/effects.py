@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from gateway.core import ledger
+from gateway.core.ask_templates import PUSHED
+from gateway.core.caps import NO_TERMS, quiet_until_ms
 from gateway.core.ids import ID_BYTES, encode_id, receipt_ref
+from gateway.core.logins import CODE_LIVES_MS, Login
 from gateway.core.money import Money
 from gateway.core.msisdn import mask
 from gateway.core.payment import (
     Charge,
     Charged,
+    CheckSim,
     Effect,
     EndHold,
     Event,
@@ -33,6 +37,7 @@ from gateway.core.payment import (
     Post,
     RecordConsent,
     RefundAll,
+    RemindOnce,
     Reserve,
     Reverse,
     Reversed,
@@ -41,6 +46,7 @@ from gateway.core.payment import (
     WithdrawDispute,
 )
 from gateway.core.public import PublicPayment, public_payment
+from gateway.core.pushes import push_id
 from gateway.store import tables
 from gateway.store.bars import is_barred
 from gateway.store.fees import fees_for
@@ -66,7 +72,11 @@ class FeedEvent(msgspec.Struct, kw_only=True):
 
 def ask_message_id(payment: Payment) -> str:
     """The id of the ask that carries the payment's present code; a re-send has the same."""
-    return f"msg_{payment.id.removeprefix('pay_')}-{payment.code_n}"
+    return _ask_id(payment.id, payment.code_n)
+
+
+def _ask_id(payment_id: str, code_n: int) -> str:
+    return f"msg_{payment_id.removeprefix('pay_')}-{code_n}"
 
 
 def second_send(message_id: str) -> str:
@@ -74,6 +84,15 @@ def second_send(message_id: str) -> str:
     return message_id + ".2"
 
 
+def reminder_id(payment: Payment) -> str:
+    """The outbox row that repeats the payment's first ask once; there is no second."""
+    return f"msg_{payment.id.removeprefix('pay_')}-r"
+
+
+SENDS_MAX: Final = 2
+"""How often a text is sent whose submit had no answer."""
+REMINDER_LATE_MAX_MS: Final = 60_000
+"""A reminder that could not leave until so long after its time is left out."""
 _ENTRY_COLUMNS: Final = ("source_type", "source_id", "kind", "mode", "currency", "payment_id")
 
 
@@ -119,6 +138,7 @@ class Effects:
             Notify: self._notify,
             SendAsk: self._send_ask,
             SendText: self._send_text,
+            RemindOnce: self._remind_once,
             Charge: self._charge,
             Reserve: self._charge,
             EndHold: self._end_hold,
@@ -126,6 +146,7 @@ class Effects:
             WithdrawDispute: self._withdraw_dispute,
             Inquire: self._inquire,
             Reverse: self._reverse,
+            CheckSim: self._check_sim,
             RecordConsent: self._record_consent,
             Post: self._post,
             OpenBreak: self._open_break,
@@ -149,18 +170,28 @@ class Effects:
             },
         )
         self._record_attempts(before, after, event)
-        if before.is_waiting and not after.is_waiting:
+        if before.is_waiting and (not after.is_waiting or after.code_n != before.code_n):
             # An ask that is to be sent later, or once more, would ask for what is over; one under way ends by itself.
             ask = ask_message_id(before)
             self._unit.complete(ask)
             self._unit.complete(second_send(ask))
+            if after.carrier in self._unit.policy.pushing:
+                self._unit.complete(push_id(ask))
+            if self._unit.policy.rules[before.carrier].reminder_from_ms:
+                self._unit.complete(reminder_id(before))
 
     def _record_attempts(self, before: Payment, after: Payment, event: Event) -> None:
         old, new = before.operation, after.operation
-        if old is not None and (new is None or new.attempt_id != old.attempt_id):
-            self._end_attempt(old.attempt_id, "succeeded" if _is_yes(old, event) else "failed", event)
-        elif isinstance(event, Charged) and after.reversed_attempt_id == event.attempt_id:
-            self._end_attempt(event.attempt_id, "late", event)
+        ended = old if new is None or old is None or new.attempt_id != old.attempt_id else None
+        is_carried_out = old is not None and _is_yes(old, event)
+        if ended is not None:
+            status = "succeeded" if is_carried_out else "failed"
+            self._unit.attempts.end(after.carrier, ended.attempt_id, status, event, ended.reference)
+        if isinstance(event, Charged) and after.reversed_attempt_id == event.attempt_id and not is_carried_out:
+            known = before.carrier_reference if before.attempt_id == event.attempt_id else None
+            self._unit.attempts.end(after.carrier, event.attempt_id, "late", event, known)
+        elif ended is None:
+            self._name_attempt(before, after)
         if new is not None and (old is None or new.attempt_id != old.attempt_id):
             self._unit.put(
                 tables.attempt,
@@ -179,18 +210,23 @@ class Effects:
                 },
             )
 
-    def _end_attempt(self, attempt_id: str, status: str, event: Event) -> None:
-        self._unit.ended_attempts[attempt_id] = {
-            "id": attempt_id,
-            "status": status,
-            "carrier_reference": getattr(event, "carrier_reference", None),
-            "detail": getattr(event, "detail", ""),
-            "ended_at_ms": event.at_ms,
-        }
+    def _name_attempt(self, before: Payment, after: Payment) -> None:
+        """What was learned of an order that runs, or of the last one."""
+        attempt_id = after.attempt_id if after.operation is None else after.operation.attempt_id
+        if attempt_id is None:
+            return
+        known, told = _reference_of(before, attempt_id), _reference_of(after, attempt_id)
+        if told is not None and told != known:
+            self._unit.attempts.name(after.carrier, attempt_id, told)
 
     def _notify(self, payment: Payment, effect: Notify) -> None:
-        body = public_payment(payment, mask(self._unit.consumer_by_id(payment.consumer_id).msisdn))
-        self.notify(payment.merchant_id, payment.mode, effect.type, payment.id, body)
+        msisdn = self._unit.consumer_by_id(payment.consumer_id).msisdn
+        if payment.order is not None and effect.type is EventType.PAYMENT_CREATED:
+            # As with `order.requested`: the shop must know whom to deliver to, and its customer came to it.
+            body, consumer_id = public_payment(payment, msisdn), payment.consumer_id
+        else:
+            body, consumer_id = public_payment(payment, mask(msisdn)), None
+        self.notify(payment.merchant_id, payment.mode, effect.type, payment.id, body, consumer_id=consumer_id)
 
     def notify(
         self,
@@ -220,26 +256,65 @@ class Effects:
         )
 
     def _send_ask(self, payment: Payment, effect: SendAsk) -> None:
-        body = self._about(payment, effect.template, supersedes=True)
+        body = self._ask(payment, effect.template)
+        ask_id, stopped = ask_message_id(payment), body["stopped"]
+        # What a phone buys by itself is an answer to its text, or its screen is open still.
+        is_pushed = effect.template in PUSHED and payment.order is None and not stopped
+        if is_pushed and payment.carrier in self._unit.policy.pushing:
+            self._queue_text(push_id(ask_id), payment.carrier, payment.consumer_id, payment.id, body, kind="ussd")
+        else:
+            self._queue_text(ask_id, payment.carrier, payment.consumer_id, payment.id, body)
+
+    def _ask(self, payment: Payment, template: str) -> dict[str, Any]:
         consumer = self._unit.consumer_by_id(payment.consumer_id)
         stopped = payment.id in self._unit.unasked or is_barred(self._unit, consumer, payment.merchant_id)
-        body |= {"is_ask": True, "stopped": stopped, "merchant_id": payment.merchant_id}
+        about = self._about(payment, template, supersedes=True)
+        return about | {"is_ask": True, "stopped": stopped, "merchant_id": payment.merchant_id}
+
+    def ask_by_text(self, payment: Payment) -> None:
+        """Queue the text of an ask that went as a screen, after which none was to follow."""
+        body = self._ask(payment, self._unit.policy.rules[payment.carrier].asking("ask"))
         self._queue_text(ask_message_id(payment), payment.carrier, payment.consumer_id, payment.id, body)
 
     def _send_text(self, payment: Payment, effect: SendText) -> None:
         # A word about a wrong code ends nothing: the ask itself may still wait to be sent.
-        self.text_about(payment, effect.template, supersedes=effect.template != "wrong_code")
+        supersedes = effect.template not in ("wrong_code", "wrong_code_pin")
+        self.text_about(payment, effect.template, supersedes=supersedes, until_ms=effect.until_ms)
+
+    def _remind_once(self, payment: Payment, effect: RemindOnce) -> None:
+        terms = self._unit.policy.terms.get(payment.carrier, NO_TERMS)
+        until_ms = effect.at_ms + REMINDER_LATE_MAX_MS
+        if any(quiet_until_ms(terms.caps, at_ms, terms.zone) for at_ms in (effect.at_ms, until_ms)):
+            return
+        # Sent once, whatever comes of it; the executor looks again whether the payment waits.
+        template = self._unit.policy.rules[payment.carrier].asking("reminder")
+        body = self._about(payment, template) | {"sends": SENDS_MAX, "reminds_until_ms": until_ms}
+        self._queue_text(
+            reminder_id(payment), payment.carrier, payment.consumer_id, payment.id, body, due_at_ms=effect.at_ms
+        )
 
     def text_about(
-        self, payment: Payment, template: str, *, supersedes: bool = False, amount: Money | None = None
+        self,
+        payment: Payment,
+        template: str,
+        *,
+        supersedes: bool = False,
+        amount: Money | None = None,
+        until_ms: int | None = None,
+        language: str = "",
     ) -> None:
         """Queue a text about *payment*; one that supersedes takes the place of unsent older ones about it.
 
-        *amount*: what it is about, if that is neither the price nor what was taken.
+        *amount*: what it is about, if that is neither the price nor what was taken. *until_ms*: the time in it, if that
+        is neither the payment's end nor now. *language*: another than that of the ask.
         """
         body = self._about(payment, template, supersedes=supersedes)
         if amount is not None:
             body["amount_minor"] = amount.amount_minor
+        if until_ms is not None:
+            body["until_ms"] = until_ms
+        if language:
+            body["language"] = language
         self._queue_text(new_id("msg_"), payment.carrier, payment.consumer_id, payment.id, body)
 
     def text_about_two(self, first: Payment, second: Payment, template: str) -> None:
@@ -279,12 +354,16 @@ class Effects:
         *,
         ends_asks: bool = False,
         ends_asks_of: str = "",
+        ends_texts: bool = False,
         is_mute: bool = False,
         until_ms: int | None = None,
+        login: Login | None = None,
     ) -> None:
         """A text that is about no single payment; *fields* fill the template, and *until_ms* its `time`.
 
-        *ends_asks*: no older ask may leave, or none of the merchant *ends_asks_of*. *is_mute*: that is all it does.
+        *ends_asks*: no older ask may leave, or none of the merchant *ends_asks_of*; *ends_texts*: no older text at all.
+        *is_mute*: that is all it does.
+        *login*: whose code the text brings. It is derived when the text leaves, and a text that is late brings none.
         """
         body: dict[str, Any] = {
             "template": template,
@@ -295,28 +374,45 @@ class Effects:
             "fields": fields,
             "ends_asks": ends_asks,
             "ends_asks_of": ends_asks_of,
+            "ends_texts": ends_texts,
             "is_mute": is_mute,
             "until_ms": until_ms,
             "at_ms": self._unit.now_ms,
         }
+        if login is not None:
+            body |= {"login_id": login.id, "code_key": login.code_key, "valid_until_ms": login.at_ms + CODE_LIVES_MS}
         self._queue_text(new_id("msg_"), carrier, consumer_id, None, body)
 
     def _queue_text(
-        self, message_id: str, carrier: str, consumer_id: str, payment_id: str | None, body: dict[str, Any]
+        self,
+        message_id: str,
+        carrier: str,
+        consumer_id: str,
+        payment_id: str | None,
+        body: dict[str, Any],
+        *,
+        kind: str = "sms",
+        due_at_ms: int | None = None,
     ) -> None:
         unit = self._unit
+        consumer = unit.consumer_by_id(consumer_id)
+        is_silent = bool(
+            body["is_ask"] or body.get("is_mute")
+        )  # An ask that must not leave ends its payment by itself.
+        if consumer.retired_at_ms is not None and not is_silent:
+            return  # The number has another owner, whom it does not concern.
         unit.queue(
             OutboxRow(
                 id=message_id,
                 lane=unit.policy.lanes.sms_lane(carrier, consumer_id),
-                kind="sms",
+                kind=kind,
                 group_key=consumer_id,
                 payment_id=payment_id,
                 consumer_id=consumer_id,
                 body=body,
-                due_at_ms=unit.now_ms,
+                due_at_ms=unit.now_ms if due_at_ms is None else due_at_ms,
                 created_at_ms=unit.now_ms,
-                msisdn=unit.consumer_by_id(consumer_id).msisdn,
+                msisdn=consumer.msisdn,
             )
         )
 
@@ -357,7 +453,7 @@ class Effects:
     def _inquire(self, payment: Payment, effect: Inquire) -> None:
         operation = payment.operation
         if operation is None or effect.attempt_id != operation.attempt_id:
-            self._order(payment, "inquire", effect.attempt_id, effect.attempt_id, effect.delay_ms, of=effect.kind)
+            self.inquire_aside(payment, effect.attempt_id, effect.attempt_id, effect.kind, delay_ms=effect.delay_ms)
             return
         self._order(
             payment,
@@ -447,7 +543,7 @@ class Effects:
         asked: int = 0,
         delay_ms: int = 0,
     ) -> None:
-        """A callback came: ask the carrier beside the payment's own inquiries, *asked* times before, in any state."""
+        """Ask the carrier beside the payment's own inquiries, *asked* times before, in any state."""
         about_hold = of in (OperationKind.CAPTURE, OperationKind.RELEASE)
         reference = payment.carrier_reference if about_hold else None
         self._order(
@@ -459,6 +555,36 @@ class Effects:
             of=of,
             asked=asked,
             carrier_reference=reference,
+        )
+
+    def _check_sim(self, payment: Payment, effect: CheckSim) -> None:
+        body = {"attempt_id": effect.attempt_id, "answer_by_ms": effect.answer_by_ms}
+        self.ask_about_sim("sim", payment.carrier, payment.consumer_id, body, payment_id=payment.id)
+
+    def ask_about_sim(
+        self,
+        kind: str,
+        carrier: str,
+        consumer_id: str,
+        body: dict[str, Any],  # Any: JSON; whoever takes the answer to this *kind* knows it.
+        *,
+        payment_id: str | None = None,
+    ) -> None:
+        """Ask *carrier* how old the SIM of this phone is."""
+        unit = self._unit
+        unit.queue(
+            OutboxRow(
+                id=new_id("obx_"),
+                lane=unit.policy.lanes.sim_lane(carrier),
+                kind=kind,
+                group_key=payment_id or consumer_id,
+                payment_id=payment_id,
+                consumer_id=consumer_id,
+                body={"carrier": carrier, **body},
+                due_at_ms=unit.now_ms,
+                created_at_ms=unit.now_ms,
+                msisdn=unit.consumer_by_id(consumer_id).msisdn,
+            )
         )
 
     def _record_consent(self, payment: Payment, effect: RecordConsent) -> None:
@@ -474,10 +600,11 @@ class Effects:
                 "channel": effect.channel,
                 "template": effect.template,
                 "mo_id": effect.mo_id,
-                "ask_message_id": ask_message_id(payment),
+                "ask_message_id": _ask_id(payment.id, effect.code_n),
                 "reply": effect.reply,
                 "read_at_ms": effect.read_at_ms,
                 "at_ms": self._unit.now_ms,
+                "follows": effect.follows,
             },
         )
 

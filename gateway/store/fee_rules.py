@@ -16,7 +16,7 @@ from gateway.core.money import Money
 from gateway.core.payment import Capture, EntryKind, Payment
 from gateway.store import bulk, tables
 from gateway.store.fee_schedules import schedule_row
-from gateway.store.fees import TAKEN_WITH, base_of, dispute_fees_in, fees_in, returned_in_all
+from gateway.store.fees import GIVEN_UP_WITH, TAKEN_WITH, base_of, dispute_fees_in, fees_in, returned_in_all
 from gateway.store.queries import payment_from_row
 from gateway.store.tally import Tally
 
@@ -86,7 +86,7 @@ def _look_at(payment: Payment, frozen: FeeSchedule | None, entries: list[_Posted
                 tally.note(OTHER_FEES, f"{entry.id}, {payment.id}")
             if fees != NO_FEES:
                 taken, base_minor = fees, base_of(entry.legs)
-        else:
+        elif entry.kind not in GIVEN_UP_WITH:
             returned = _less(returned, fees)
     expected = returned_in_all(payment, frozen, base_minor, taken) if base_minor else NO_FEES
     if returned != expected:

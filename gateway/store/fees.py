@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from gateway.store.unit import Unit
 
 TAKEN_WITH: Final = (EntryKind.CAPTURE, EntryKind.ESCROW_RELEASED)
-GIVEN_BACK_WITH: Final = (EntryKind.REFUND_SUCCEEDED, EntryKind.CLAWBACK)
+GIVEN_BACK_WITH: Final = (EntryKind.REFUND_SUCCEEDED, EntryKind.LATE_REFUND, EntryKind.CLAWBACK)
+GIVEN_UP_WITH: Final = (EntryKind.WRITE_OFF, EntryKind.WRITE_OFF_UNDONE)
+"""What these say of a carrier's share is between the carrier and us."""
 
 
 def fees_for(unit: "Unit", payment: Payment, kind: EntryKind, amount_minor: int) -> Fees:
@@ -144,7 +146,7 @@ def movements(conn: Connection, payment: Payment) -> Movements:
     statement = (
         select(leg.account, leg.amount_minor)
         .join_from(tables.entry, tables.leg, leg.entry_id == entry.id)
-        .where(entry.payment_id == payment.id)
+        .where(entry.payment_id == payment.id, entry.kind.not_in(GIVEN_UP_WITH))
     )
     legs = [Leg(row.account, row.amount_minor) for row in conn.execute(statement)]
     taken = fees_in(payment.carrier, [leg for leg in legs if leg.amount_minor < 0])

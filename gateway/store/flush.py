@@ -12,6 +12,7 @@ from sqlalchemy import Table
 from gateway.core.payment import Payment
 from gateway.core.public import API_VERSION, rfc3339, without_number
 from gateway.store import bulk, tables
+from gateway.store.cases import reopen_doubts
 from gateway.store.effects import FeedEvent
 from gateway.store.outbox import OutboxRow, webhook_row
 from gateway.store.queries import payment_row
@@ -43,20 +44,23 @@ _MUTABLE = (
     "disputed_minor",
     "escrow",
     "hold_expires_at_ms",
+    "stage",
 )
 
-# Written in this order; attempts are ended before new ones begin (one live charge a payment).
+# Written in this order.
 _INSERT_ORDER: tuple[Table, ...] = (
     tables.merchant,
     tables.api_key,
     tables.transition,
     tables.attempt,
+    tables.attempt_name,
     tables.consent,
     tables.entry,
     tables.leg,
     tables.fulfilment,
     tables.mo,
     tables.order_request,
+    tables.report,
     tables.message,
     tables.message_part,
     tables.orphan_receipt,
@@ -74,7 +78,10 @@ _INSERT_ORDER: tuple[Table, ...] = (
 
 # After a lease was lost, two owners may have done the same row; the first record of it stands, and neither batch fails.
 _MAY_BE_TOLD_TWICE = frozenset(
-    {tables.message, tables.message_part, tables.webhook_attempt, tables.open_break, tables.carrier_match}
+    {
+        *(tables.message, tables.message_part, tables.webhook_attempt),
+        *(tables.open_break, tables.carrier_match, tables.attempt_name),
+    }
 )
 
 
@@ -85,19 +92,23 @@ def write(unit: "Unit") -> None:
     bulk.update_rows(conn, tables.payment, "id", [_mutable(payment) for payment in unit.current(unit.changed)])
     bulk.update_rows(conn, tables.payment, "id", [_noted(payment) for payment in unit.current(unit.annotated)])
     bulk.insert_rows(conn, tables.payment, [payment_row(payment) for payment in unit.created.values()])
-    bulk.update_rows(conn, tables.attempt, "id", list(unit.ended_attempts.values()))
+    unit.attempts.write_ended()
     _write_keys(unit)
     _write_consumers(unit)
     _write_shop_stops(unit)
+    reopen_doubts(conn, unit.inserts.get(tables.open_break, ()))
     for table in _INSERT_ORDER:
         bulk.insert_rows(conn, table, unit.inserts.pop(table, []), on_conflict_ignore=table in _MAY_BE_TOLD_TWICE)
     assert not unit.inserts, f"no place in the order for {[table.name for table in unit.inserts]}"
+    unit.attempts.write_names()
     bulk.update_rows(conn, tables.message, "id", [{"id": m, "status": s} for m, s in unit.message_states.items()])
     bills = [{"id": m, "billed_segments": told, "price": price} for m, (told, price) in unit.message_bills.items()]
     bulk.update_rows(conn, tables.message, "id", bills)
     unit.refunds.write()
     unit.disputes.write()
     unit.ussd.write()
+    unit.pushes.write()
+    unit.catalogue.write()
     unit.counters.write()
     _end_outbox(unit)
     _write_feed(unit)
@@ -152,10 +163,14 @@ def _write_consumers(unit: "Unit") -> None:
             "limit_currency": consumer.limit_currency,
             "limit_next_minor": consumer.limit_next_minor,
             "limit_next_at_ms": consumer.limit_next_at_ms,
+            "ordered_at_ms": consumer.ordered_at_ms,
+            "retired_at_ms": consumer.retired_at_ms,
         }
         for consumer in unit.touched_consumers()
     ]
+    # Changed before new: a number has one owner at a time.
     bulk.update_rows(unit.conn, tables.consumer, "id", rows)
+    bulk.insert_rows(unit.conn, tables.consumer, [msgspec.structs.asdict(one) for one in unit.successors.values()])
 
 
 def _write_shop_stops(unit: "Unit") -> None:

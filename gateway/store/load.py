@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from gateway.core.payment import Payment
 from gateway.store import bulk, tables
@@ -35,11 +35,14 @@ def keys(conn: Connection, wanted: Collection[Key]) -> dict[Key, KeyRecord]:
 def consumers(
     conn: Connection, phones: Collection[Phone], consumer_ids: Collection[str], *, lock: bool = True
 ) -> list[Consumer]:
-    """The consumers of these phones (made if missing) and of these ids, locked in the order of their numbers."""
+    """The consumers of these phones (made if missing) and of these ids, locked in the order of their numbers.
+
+    A phone's consumer is its present owner; a former one is found by id only.
+    """
     if not phones and not consumer_ids:
         return []
     found = _select_consumers(conn, phones, consumer_ids, lock=lock)
-    missing = sorted(set(phones) - {Phone(consumer.msisdn, consumer.mode) for consumer in found})
+    missing = sorted(set(phones) - {consumer.phone for consumer in found if consumer.retired_at_ms is None})
     if not missing:
         return found
     now_ms = database_now_ms(conn)
@@ -59,24 +62,24 @@ def _select_consumers(
     rows = conn.exec_driver_sql(statement + locked, (_json(msisdns), _json(consumer_ids)))
     found = [Consumer(**row._mapping) for row in rows]
     # By number, both worlds' phones come; there are two at most.
-    return [one for one in found if Phone(one.msisdn, one.mode) in phones or one.id in consumer_ids]
+    return [one for one in found if one.phone in phones or one.id in consumer_ids]
 
 
 _COLUMNS = ", ".join(Consumer.__struct_fields__)
 _CONSUMERS_SQLITE = (
-    f"SELECT {_COLUMNS} FROM consumer WHERE msisdn IN (SELECT value FROM json_each(?))"
-    " OR id IN (SELECT value FROM json_each(?)) ORDER BY msisdn, mode"
+    f"SELECT {_COLUMNS} FROM consumer WHERE (msisdn IN (SELECT value FROM json_each(?)) AND retired_at_ms IS NULL)"
+    " OR id IN (SELECT value FROM json_each(?)) ORDER BY msisdn, mode, generation"
 )
 _CONSUMERS_POSTGRESQL = (
     f"SELECT {_COLUMNS} FROM consumer"
-    " WHERE msisdn = ANY (ARRAY(SELECT json_array_elements_text(%s::json)))"
-    " OR id = ANY (ARRAY(SELECT json_array_elements_text(%s::json))) ORDER BY msisdn, mode"
+    " WHERE (msisdn = ANY (ARRAY(SELECT json_array_elements_text(%s::json))) AND retired_at_ms IS NULL)"
+    " OR id = ANY (ARRAY(SELECT json_array_elements_text(%s::json))) ORDER BY msisdn, mode, generation"
 )
 
 
 def _new_consumer(phone: Phone, now_ms: int) -> dict[str, Any]:  # Any: a row's columns.
-    new = Consumer(id=new_id("csm_"), msisdn=phone.msisdn, mode=phone.mode)
-    return msgspec.structs.asdict(new) | {"generation": 1, "created_at_ms": now_ms}
+    new = Consumer(id=new_id("csm_"), msisdn=phone.msisdn, mode=phone.mode, created_at_ms=now_ms)
+    return msgspec.structs.asdict(new)
 
 
 def shop_stops(conn: Connection, consumer_ids: Collection[str]) -> dict[str, set[str]]:
@@ -94,6 +97,11 @@ def payments(conn: Connection, payment_ids: Collection[str], consumer_ids: Colle
     statement = _PAYMENTS_POSTGRESQL if conn.dialect.name == "postgresql" else _PAYMENTS_SQLITE
     rows = conn.exec_driver_sql(statement, (_json(payment_ids), _json(consumer_ids)))
     return [payment_from_row(row) for row in rows]
+
+
+def payments_of(conn: Connection, attempt_ids: Collection[str]) -> set[str]:
+    """The ids of the payments that these orders are of."""
+    return {row.payment_id for row in bulk.select_in(conn, tables.attempt, "id", sorted(attempt_ids))}
 
 
 _WAITING = "state IN ('created', 'awaiting_consent')"
@@ -141,6 +149,16 @@ def is_barred_ask(conn: Connection, message_id: str) -> bool:
     place = "%s" if conn.dialect.name == "postgresql" else "?"
     row = conn.exec_driver_sql(f"SELECT body FROM outbox WHERE id = {place}", (message_id,)).first()
     return row is not None and bool(msgspec.json.decode(row.body).get("stopped"))
+
+
+def ask_template(conn: Connection, message_id: str) -> str | None:
+    """By which template this ask was, or is to be, written; None: nothing of it is left."""
+    message, outbox = tables.message.c, tables.outbox.c
+    sent = conn.execute(select(message.template).where(message.id == message_id)).first()
+    if sent is not None:
+        return str(sent.template)
+    row = conn.execute(select(outbox.body).where(outbox.id == message_id)).first()
+    return None if row is None else str(msgspec.json.decode(row.body)["template"])
 
 
 def _json(values: Collection[str]) -> str:

@@ -94,6 +94,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     order: Row[Any] | None
     transitions: Rows
     messages: Rows
+    pushes: Rows
     replies: Rows
     consents: Rows
     attempts: Rows
@@ -121,6 +122,7 @@ def record(conn: Connection, owner: Owner, payment_id: str) -> Record | None:
         order=_order(conn, found),
         transitions=_about(conn, tables.transition, "version", payment_id),
         messages=_about(conn, tables.message, "at_ms", payment_id),
+        pushes=_about(conn, tables.push, "began_at_ms", payment_id),
         replies=_replies(conn, found),
         consents=_about(conn, tables.consent, "at_ms", payment_id),
         attempts=_about(conn, tables.attempt, "created_at_ms", payment_id),

@@ -5,11 +5,14 @@ named `<kind>:<carrier>:<k>` (or `webhook:<k>`, `export:0`); the same phone, pay
 lane.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 from zlib import crc32
 
 import msgspec
+from sqlalchemy import Connection, func, select
+
+from gateway.store import tables
 
 EXPORT_LANE = "export:0"
 
@@ -20,7 +23,7 @@ class OutboxRow(msgspec.Struct, kw_only=True):
     id: str
     lane: str
     kind: str
-    """sms, charge, inquire, reverse, webhook, replay, export."""
+    """sms, ussd, charge, inquire, reverse, sim, sim_limit, webhook, replay, export."""
     group_key: str
     """Rows with the same key leave one after another."""
     payment_id: str | None
@@ -46,12 +49,17 @@ class LanePlan(msgspec.Struct, frozen=True, kw_only=True):
     charge: Mapping[str, int]
     """Carrier → number of lanes to its biller."""
     webhook: int = 4
+    sim: Collection[str] = ()
+    """Carriers that are asked about SIMs; one lane each, as an answer takes moments."""
 
     def sms_lane(self, carrier: str, consumer_id: str) -> str:
         return f"sms:{carrier}:{_spread(consumer_id, self.sms[carrier])}"
 
     def charge_lane(self, carrier: str, payment_id: str) -> str:
         return f"charge:{carrier}:{_spread(payment_id, self.charge[carrier])}"
+
+    def sim_lane(self, carrier: str) -> str:
+        return f"sim:{carrier}:0"
 
     def webhook_lane(self, endpoint_id: str) -> str:
         return f"webhook:{_spread(endpoint_id, self.webhook)}"
@@ -60,7 +68,8 @@ class LanePlan(msgspec.Struct, frozen=True, kw_only=True):
         """Every lane that some process must own."""
         sms = [f"sms:{carrier}:{k}" for carrier, lanes in self.sms.items() for k in range(lanes)]
         charge = [f"charge:{carrier}:{k}" for carrier, lanes in self.charge.items() for k in range(lanes)]
-        return [*sms, *charge, *(f"webhook:{k}" for k in range(self.webhook)), EXPORT_LANE, "deadlines", "sealer"]
+        sim = [self.sim_lane(carrier) for carrier in self.sim]
+        return [*sms, *charge, *sim, *(f"webhook:{k}" for k in range(self.webhook)), EXPORT_LANE, "deadlines", "sealer"]
 
 
 AttemptStatus = Literal["delivered", "failed", "given_up"]
@@ -88,6 +97,14 @@ def webhook_row(
         created_at_ms=now_ms,
         payload=payload,
     )
+
+
+def next_inquiry_ms(conn: Connection, payment_id: str) -> int | None:
+    """When the carrier is asked next what became of a payment's order, if that is to be."""
+    outbox = tables.outbox.c
+    asked = (outbox.payment_id == payment_id) & (outbox.kind == "inquire")
+    due_ms: int | None = conn.execute(select(func.min(outbox.due_at_ms)).where(asked)).scalar_one()
+    return due_ms
 
 
 def replay_key(endpoint_id: str) -> str:

@@ -69,12 +69,13 @@ def forget(conn: Connection, now_ms: int) -> None:
     conn.execute(delete(tables.ask_pause).where((pause.until_ms < now_ms) & (pause.at_ms < now_ms - DAY_MS)))
 
 
-# Answered in any way: confirmed, refused, stopped or mistyped. What was not sent to the phone is no ask.
+# Answered in any way: confirmed, be it the first of two times, refused, stopped or mistyped. What was not sent to the
+# phone is no ask.
 _SQL: Final = (
     "WITH recent AS (SELECT p.merchant_id, p.carrier, p.created_at_ms, c.msisdn,"
     " CASE WHEN p.mode = 'live' THEN '' ELSE ':' || p.mode END AS world,"
-    " CASE WHEN p.attempt_id IS NOT NULL OR p.wrong_codes > 0 OR p.reason IN ('refused', 'wrong_code')"
-    " THEN 1 ELSE 0 END AS answered"
+    " CASE WHEN p.attempt_id IS NOT NULL OR p.stage IS NOT NULL OR p.wrong_codes > 0"
+    " OR p.reason IN ('refused', 'wrong_code') THEN 1 ELSE 0 END AS answered"
     " FROM (SELECT * FROM payment WHERE carrier @carriers AND id >= @ AND created_at_ms >= @ AND created_at_ms < @"
     " AND (attempt_id IS NOT NULL OR reason IS NULL OR reason NOT IN ('unavailable', 'limit_exceeded'))"
     " AND state <> 'created' ORDER BY id DESC LIMIT @) AS p JOIN consumer c ON c.id = p.consumer_id),"

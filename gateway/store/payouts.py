@@ -1,15 +1,28 @@
 """Payouts: what stands in `available` is claimed, drafted, approved by two, submitted, and ended by the bank's word."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import msgspec
 from sqlalchemy import Connection, Row, delete, func, select, update
 
-from gateway.core.ledger import an_entry, merchant_available
-from gateway.core.payouts import EVENTS, NotAllowed, PayoutState, check_approval, check_step, posting
+from gateway.core.ledger import an_entry, merchant_available, merchant_pending
+from gateway.core.money import Money
+from gateway.core.payouts import (
+    EVENTS,
+    NotAllowed,
+    PayoutState,
+    check_approval,
+    check_destination,
+    check_step,
+    posting,
+    public_words,
+)
 from gateway.core.public import rfc3339
 from gateway.store import bulk, tables
+from gateway.store.account_changes import set_by
 from gateway.store.identity import new_id
+from gateway.store.payout_doubts import Contradiction, contradict, is_in_doubt, was_paid
 from gateway.store.settling import claim_legs, hold_mark, move_mark, open_legs
 from gateway.store.terms import read_terms
 from gateway.store.unit import Needs, Unit
@@ -53,7 +66,7 @@ class PublicPayout(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def public_payout(payout: Payout) -> PublicPayout:
-    """Who approved it is none of the merchant's business, and its account is shown by its end."""
+    """Who approved or cancelled it is none of the merchant's business, and its account is shown by its end."""
     return PublicPayout(
         id=payout.id,
         mode=payout.mode,
@@ -61,7 +74,7 @@ def public_payout(payout: Payout) -> PublicPayout:
         amount=payout.amount_minor,
         currency=payout.currency,
         account_last4=payout.account[-4:],
-        detail=payout.detail,
+        detail=public_words(payout.state, payout.detail),
         created_at=rfc3339(payout.created_at_ms),
         changed_at=rfc3339(payout.changed_at_ms),
     )
@@ -85,7 +98,7 @@ class DraftPayouts(msgspec.Struct, frozen=True, kw_only=True):
         drafted = []
         for mode, currency, estimate_minor in _open_sums(conn, account, mark):
             least_minor = max(1, terms.minimum_minor)
-            if estimate_minor < least_minor or not terms.account or has_unknown(conn, self.merchant_id, mode):
+            if estimate_minor < least_minor or not terms.account or is_in_doubt(conn, self.merchant_id, mode):
                 continue
             payout_id, entry = new_id("po_"), tables.entry.c
             wanted = open_legs(account, mark).where(entry.mode == mode, entry.currency == currency)
@@ -134,13 +147,6 @@ def _open_sums(conn: Connection, account: str, mark: str) -> list[tuple[str, str
     return [(row[0], row[1], -int(row[2])) for row in conn.execute(statement)]
 
 
-def has_unknown(conn: Connection, merchant_id: str, mode: str) -> bool:
-    """Whether a payout may have been made that nobody knows of."""
-    of = tables.payout.c
-    found = select(of.id).where(of.merchant_id == merchant_id, of.mode == mode, of.state == PayoutState.UNKNOWN)
-    return conn.execute(found.limit(1)).first() is not None
-
-
 def tell(unit: Unit, before: PayoutState | None, payout: Payout) -> None:
     """Post what the step moved, and append its event."""
     moved = posting(
@@ -151,6 +157,8 @@ def tell(unit: Unit, before: PayoutState | None, payout: Payout) -> None:
         amount_minor=payout.amount_minor,
     )
     if moved is not None:
+        # No settlement closes the merchant's statement before this is committed.
+        hold_mark(unit.conn, merchant_pending(payout.merchant_id))
         unit.effects.post(
             an_entry(moved.kind, "payout", payout.id, mode=payout.mode, currency=payout.currency, legs=moved.legs)
         )
@@ -193,6 +201,10 @@ class ApprovePayout(msgspec.Struct, frozen=True, kw_only=True):
 
     payout_id: str
     by: str
+    account_end: str
+    """Of the account that the person wants it to go to."""
+    bic: str = ""
+    """Of that account's bank; needed where the account is no IBAN and its bank is named."""
     action: ClassVar[str] = ""
     is_carrier_fact: ClassVar[bool] = False
 
@@ -202,7 +214,9 @@ class ApprovePayout(msgspec.Struct, frozen=True, kw_only=True):
     def run(self, unit: Unit) -> Payout:
         payout = locked_payout(unit.conn, self.payout_id)
         check_step(payout.id, payout.state, PayoutState.APPROVED)
-        check_approval(payout.id, self.by, payout.drafted_by, payout.first_approval_by)
+        check_destination(payout.id, payout.account, payout.bic, account_end=self.account_end, typed_bic=self.bic)
+        setters = set_by(unit.conn, payout.merchant_id, payout.account)
+        check_approval(payout.id, self.by, payout.drafted_by, payout.first_approval_by, *setters)
         if payout.first_approval_by is not None:
             return move(unit, payout, PayoutState.APPROVED, second_approval_by=self.by)
         first = msgspec.structs.replace(payout, first_approval_by=self.by)
@@ -219,29 +233,58 @@ class MovePayout(msgspec.Struct, frozen=True, kw_only=True):
     file_id: str | None = None
     """If the word names one, the file that the payout must stand in."""
     amount_minor: int | None = None
+    currency: str | None = None
+    """If the word names an amount, that of the payout, and in its currency."""
     action: ClassVar[str] = ""
     is_carrier_fact: ClassVar[bool] = False
 
     def needs(self) -> Needs:
         return Needs()
 
-    def run(self, unit: Unit) -> Payout:
+    def run(self, unit: Unit) -> Payout | Contradiction:
+        """Raise NotAllowed of what can wait: a step of ours, and a word that says nothing for certain."""
         assert self.state not in (PayoutState.APPROVED, PayoutState.SUBMITTED), "these have jobs of their own"
         payout = locked_payout(unit.conn, self.payout_id)
+        try:
+            return self._moved(unit, payout)
+        except NotAllowed as error:
+            if self.state in (PayoutState.CANCELLED, PayoutState.UNKNOWN):
+                raise
+            at_risk = Money(payout.amount_minor, payout.currency)
+            return contradict(unit, payout.id, f"{error}; the bank says {self.detail}", at_risk)
+
+    def _moved(self, unit: Unit, payout: Payout) -> Payout:
         if self.file_id is not None and self.file_id != payout.file_id:
             raise NotAllowed(f"{payout.id} stands in file {payout.file_id}, not in {self.file_id}")
-        if self.amount_minor is not None and self.amount_minor != payout.amount_minor:
-            raise NotAllowed(f"{payout.id} is of {payout.amount_minor}, and the bank speaks of {self.amount_minor}")
+        told = (self.amount_minor, self.currency)
+        if self.amount_minor is not None and told != (payout.amount_minor, payout.currency):
+            ours = f"{payout.amount_minor} {payout.currency} (minor units)"
+            raise NotAllowed(f"{payout.id} is of {ours}, and the bank speaks of {self.amount_minor} {self.currency}")
+        if self._is_no_news(unit, payout):
+            return payout
         return move(unit, payout, self.state, detail=self.detail)
+
+    def _is_no_news(self, unit: Unit, payout: Payout) -> bool:
+        """The money is with us either way, or an earlier report is read once more."""
+        if {payout.state, self.state} == {PayoutState.FAILED, PayoutState.RETURNED}:
+            return True
+        is_older = payout.state is PayoutState.RETURNED and self.state is PayoutState.PAID
+        return is_older and was_paid(unit.conn, payout.id)
 
 
 class SubmitPayouts(msgspec.Struct, frozen=True, kw_only=True):
-    """Put all approved payouts of a mode and currency into one file: they are submitted before it is handed over."""
+    """Put all approved payouts of a mode and currency into one file: they are submitted before it is handed over.
+
+    *write* makes the file within the transaction: if it raises, nothing is submitted. It may be called again.
+    """
 
     mode: str
     currency: str
     bank: str
     payouts_max: int
+    mark: str
+    """Four characters, the end of the file's id: as whose and what it is written."""
+    write: Callable[[list[Payout]], None]
     action: ClassVar[str] = ""
     is_carrier_fact: ClassVar[bool] = False
 
@@ -257,10 +300,13 @@ class SubmitPayouts(msgspec.Struct, frozen=True, kw_only=True):
             .limit(self.payouts_max)
             .with_for_update()
         )
-        file_id = new_id("pof_")
+        file_id = f"{new_id('pof_')}-{self.mark}"  # 35 characters: ISO 20022 has no room for more.
         found = [payout_of(row) for row in unit.conn.execute(approved).all()]
-        return [
+        submitted = [
             move(unit, payout, PayoutState.SUBMITTED, file_id=file_id, bank=self.bank)
             for payout in found
-            if not has_unknown(unit.conn, payout.merchant_id, payout.mode)
+            if not is_in_doubt(unit.conn, payout.merchant_id, payout.mode)
         ]
+        if submitted:
+            self.write(submitted)
+        return submitted

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from gateway.core.caps import DAY_MS
 from gateway.core.ids import first_id_at
@@ -29,6 +29,11 @@ TOLD: Final = "the phone's limit; the phone was told"
 def first_payment_id(since_ms: int) -> str:
     """An id that sorts before every payment of *since_ms* or later; older ones may be behind it as well."""
     return first_id_at("pay_", since_ms - CLOCKS_APART_MS)
+
+
+def first_id_behind(until_ms: int) -> str:
+    """An id that sorts behind every payment made before *until_ms*; newer ones may be before it as well."""
+    return first_id_at("pay_", until_ms + CLOCKS_APART_MS)
 
 
 class Asked(NamedTuple):
@@ -66,15 +71,9 @@ class PhoneRecords:
 
     def spent(self, consumer_id: str, currency: str, *, since_ms: int) -> int:
         """What payments made since then took of the phone's money or may still take, at all carriers; minor units."""
-        payment = tables.payment.c
-        statement = select(func.coalesce(func.sum(payment.amount_minor), 0)).where(
-            (payment.consumer_id == consumer_id)
-            & (payment.id >= first_payment_id(since_ms))
-            & (payment.created_at_ms >= since_ms)
-            & (payment.currency == currency)
-            & payment.state.not_in(DEAD_STATES)
-        )
-        spent = int(self._unit.conn.execute(statement).scalar_one())
+        conn = self._unit.conn
+        values = (consumer_id, first_payment_id(since_ms), since_ms, currency)
+        spent = int(conn.exec_driver_sql(_SPENT[conn.dialect.name], values).scalar_one())
         for one, is_more in self.changes(consumer_id):
             if one.amount.currency == currency and one.created_at_ms >= since_ms:
                 spent += one.amount.amount_minor if is_more else -one.amount.amount_minor
@@ -169,6 +168,10 @@ def _both(statement: str) -> dict[str, str]:
     }
 
 
+_SPENT: Final = _both(
+    "SELECT coalesce(sum(amount_minor), 0) FROM payment WHERE consumer_id = @ AND id >= @ AND created_at_ms >= @"
+    " AND currency = @ AND state NOT IN ('ended', 'reversed')"
+)
 _USES: Final = _both(
     "SELECT consumer_id, sum(CASE WHEN created_at_ms >= @ THEN 1 ELSE 0 END) AS day_count,"
     " sum(CASE WHEN created_at_ms >= @ THEN amount_minor ELSE 0 END) AS day_amount,"
@@ -176,11 +179,12 @@ _USES: Final = _both(
     " FROM payment WHERE consumer_id @phones AND id >= @ AND created_at_ms >= @ AND carrier = @"
     " AND state NOT IN ('ended', 'reversed') GROUP BY consumer_id"
 )
-# A phone that takes no asks gets no text; what was over a limit made none either, but for the one that says so.
+# Whoever has confirmed was asked. A phone that takes no asks gets no text; what was over a limit made none either, but
+# for the one that says so.
 _ASKS: Final = _both(
     "SELECT * FROM (SELECT consumer_id, merchant_id, mode, created_at_ms, ended_at_ms, reason, attempts,"
-    " CASE WHEN attempts > 0 OR reason IS NULL THEN 1 WHEN reason = 'unavailable' THEN 0"
-    " WHEN reason = 'limit_exceeded' THEN"
+    " CASE WHEN attempt_id IS NOT NULL OR stage IS NOT NULL OR reason IS NULL THEN 1"
+    " WHEN reason = 'unavailable' THEN 0 WHEN reason = 'limit_exceeded' THEN"
     " (SELECT count(*) FROM transition t WHERE t.payment_id = payment.id AND t.detail = @) ELSE 1 END AS is_text"
     " FROM payment WHERE consumer_id @phones AND id >= @ AND created_at_ms >= @) AS recent"
     " WHERE (is_text > 0 AND created_at_ms > @) OR reason = 'refused'"

@@ -3,17 +3,22 @@
 What the HTTP API reads outside of batches is in `merchant_reads`.
 """
 
+from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Integer, Row, Select, bindparam, case, func, select
 
 from gateway.core.money import Money
-from gateway.core.payment import Capture, Escrow, Operation, Payment, Reason, State
+from gateway.core.payment import AGREED_STATES, Capture, Escrow, Operation, Order, Payment, Reason, Stage, State
 from gateway.store import tables
+from gateway.store.phone_records import first_id_behind
+from gateway.store.rows import Phone
 
 _metadata = msgspec.json.Decoder(dict[str, str]).decode
 _operation = msgspec.json.Decoder(Operation).decode
+_stage = msgspec.json.Decoder(Stage).decode
+_order = msgspec.json.Decoder(Order).decode
 _encode = msgspec.json.Encoder().encode
 _PLAIN = (
     *("id", "merchant_id", "mode", "consumer_id", "carrier", "shop", "description", "reference", "language", "ref"),
@@ -47,6 +52,8 @@ def payment_row(payment: Payment) -> dict[str, Any]:  # Any: a row's columns.
         "operation": None if payment.operation is None else _encode(payment.operation).decode(),
         "cancel_requested": int(payment.cancel_requested),
         "escrow": None if payment.escrow is None else payment.escrow.value,
+        "stage": None if payment.stage is None else _encode(payment.stage).decode(),
+        "phone_order": None if payment.order is None else _encode(payment.order).decode(),
     }
 
 
@@ -63,6 +70,8 @@ def payment_from_row(row: Row[Any]) -> Payment:  # Any: a row of the table `paym
         operation=None if columns["operation"] is None else _operation(columns["operation"]),
         cancel_requested=bool(columns["cancel_requested"]),
         escrow=None if columns["escrow"] is None else Escrow(columns["escrow"]),
+        stage=None if columns["stage"] is None else _stage(columns["stage"]),
+        order=None if columns["phone_order"] is None else _order(columns["phone_order"]),
     )
 
 
@@ -85,16 +94,81 @@ def consumer_charges(
 
     *between_ms* bounds when they ended, *older_than* names the payment behind which they begin.
     """
-    payment = tables.payment.c
-    statement = select(tables.payment).where(
-        (payment.consumer_id == consumer_id) & (payment.state.in_(_CHARGED) | payment.reversed_attempt_id.is_not(None))
-    )
+    statement = _charges(is_further=older_than is not None, is_bounded=between_ms is not None)
+    values: dict[str, object] = {"phone": consumer_id, "most": limit}
     if older_than is not None:
-        statement = statement.where(payment.id < older_than)
+        values["older_than"] = older_than
     if between_ms is not None:
-        at_ms = func.coalesce(payment.ended_at_ms, payment.created_at_ms)
-        statement = statement.where((at_ms >= between_ms[0]) & (at_ms < between_ms[1]))
-    return [payment_from_row(row) for row in conn.execute(statement.order_by(payment.id.desc()).limit(limit))]
+        values |= _bounds(between_ms)
+    return [payment_from_row(row) for row in conn.execute(statement, values)]
+
+
+class Sums(msgspec.Struct, frozen=True, kw_only=True):
+    """What payments came to in one currency, in minor units."""
+
+    currency: str
+    paid_minor: int
+    given_back_minor: int
+    unsure_minor: int
+    """Under way: nobody knows yet whether it was or will be taken. It is not in `paid_minor`."""
+
+
+def consumer_sums(conn: Connection, consumer_id: str, between_ms: tuple[int, int]) -> list[Sums]:
+    """What the payments that `consumer_charges` finds between these times came to, all of them, by currency."""
+    rows = conn.execute(_sums(), {"phone": consumer_id, **_bounds(between_ms)})
+    return [
+        Sums(currency=currency, paid_minor=int(paid), given_back_minor=int(back), unsure_minor=int(unsure))
+        for currency, paid, back, unsure in rows
+    ]
+
+
+@cache
+def _sums() -> Select[Any]:  # Any: a currency and three sums.
+    payment = tables.payment.c
+    # A charge that came after the payment's end is in no column of its own: all of it was taken, and all goes back.
+    is_late = payment.state.in_((State.ENDED, State.REVERSING))
+    is_late_back = (payment.state == State.ENDED) & payment.operation.is_(None)
+    paid = case((payment.captured_minor > 0, payment.captured_minor), (is_late, payment.amount_minor), else_=0)
+    back = case(
+        (payment.state == State.REVERSED, payment.captured_minor),
+        (is_late_back, payment.amount_minor),
+        else_=payment.refunded_minor,
+    )
+    unsure = case((payment.state.in_((State.CHARGING, State.CAPTURING)), payment.amount_minor), else_=0)
+    found = select(payment.currency, func.sum(paid), func.sum(back), func.sum(unsure)).where(
+        _is_charged(), _is_between()
+    )
+    return found.group_by(payment.currency).order_by(payment.currency)
+
+
+@cache
+def _charges(*, is_further: bool, is_bounded: bool) -> Select[Any]:  # Any: rows of `payment`.
+    """Built once: to build it takes longer than to run it."""
+    payment = tables.payment.c
+    statement = select(tables.payment).where(_is_charged())
+    if is_further:
+        statement = statement.where(payment.id < bindparam("older_than"))
+    if is_bounded:
+        statement = statement.where(_is_between())
+    return statement.order_by(payment.id.desc()).limit(bindparam("most", type_=Integer))
+
+
+def _is_charged() -> ColumnElement[bool]:
+    payment = tables.payment.c
+    is_charged = payment.state.in_(_CHARGED) | payment.reversed_attempt_id.is_not(None)
+    return (payment.consumer_id == bindparam("phone")) & is_charged
+
+
+def _is_between() -> ColumnElement[bool]:
+    payment = tables.payment.c
+    at_ms = func.coalesce(payment.ended_at_ms, payment.created_at_ms)
+    # Nothing ends before it is made: an old month is found without reading all that came after it.
+    return (at_ms >= bindparam("begins")) & (at_ms < bindparam("ends")) & (payment.id < bindparam("behind"))
+
+
+def _bounds(between_ms: tuple[int, int]) -> dict[str, object]:
+    begins_ms, ends_ms = between_ms
+    return {"begins": begins_ms, "ends": ends_ms, "behind": first_id_behind(ends_ms)}
 
 
 _CHARGED = (State.CHARGING, State.CAPTURING, State.CAPTURED, State.REVERSING, State.REVERSED)
@@ -113,18 +187,66 @@ def consumer_payment_by_ref(conn: Connection, consumer_id: str, ref: str) -> Pay
     return None if row is None else payment_from_row(row)
 
 
+def consumer_open_payments(conn: Connection, consumer_id: str, *, limit: int) -> list[Payment]:
+    """Payments of one phone of which something is still to come; the newest *limit*, that moved last first."""
+    payment = tables.payment.c
+    is_open = payment.state.not_in(_OVER) | payment.operation.is_not(None)
+    is_open |= (payment.disputed_minor > 0) | (payment.refund_reserved_minor > 0) | (payment.escrow == Escrow.HELD)
+    statement = select(tables.payment).where((payment.consumer_id == consumer_id) & is_open)
+    found = conn.execute(statement.order_by(payment.updated_at_ms.desc(), payment.id.desc()).limit(limit))
+    return [payment_from_row(row) for row in found]
+
+
+def consumer_moving_payments(conn: Connection, consumer_id: str) -> list[Payment]:
+    """Payments of one phone that were agreed to and have not ended, oldest first."""
+    payment = tables.payment.c
+    is_moving = payment.operation.is_not(None) | payment.state.in_(AGREED_STATES)
+    statement = select(tables.payment).where((payment.consumer_id == consumer_id) & is_moving).order_by(payment.id)
+    return [payment_from_row(row) for row in conn.execute(statement)]
+
+
+def former_payments(conn: Connection, phone: Phone, *, limit: int) -> list[Payment]:
+    """The newest payments of those who had this number before its present owner."""
+    payment, consumer = tables.payment.c, tables.consumer.c
+    of_former = (consumer.msisdn == phone.msisdn) & (consumer.mode == phone.mode) & consumer.retired_at_ms.is_not(None)
+    statement = (
+        select(tables.payment)
+        .where(payment.consumer_id.in_(select(consumer.id).where(of_former)))
+        .order_by(payment.id.desc())
+        .limit(limit)
+    )
+    return [payment_from_row(row) for row in conn.execute(statement)]
+
+
+_OVER = (State.CAPTURED, State.ENDED, State.REVERSED)
+
+
 class MerchantRow(msgspec.Struct, frozen=True, kw_only=True):
     """A merchant as its consumers know it."""
 
     id: str
     shop: str
+    keyword: str
+    fee_schedule: str | None
+    """What new payments get."""
+    goods: str
+    """What it sells."""
 
 
 def merchant_by_keyword(conn: Connection, keyword: str) -> MerchantRow | None:
     """The merchant whose keyword this is, in capitals as stored."""
+    return _merchant(conn, tables.merchant.c.keyword == keyword)
+
+
+def merchant_by_id(conn: Connection, merchant_id: str) -> MerchantRow | None:
+    return _merchant(conn, tables.merchant.c.id == merchant_id)
+
+
+def _merchant(conn: Connection, same: ColumnElement[bool]) -> MerchantRow | None:
     merchant = tables.merchant.c
-    row = conn.execute(select(merchant.id, merchant.shop).where(merchant.keyword == keyword)).first()
-    return None if row is None else MerchantRow(id=row.id, shop=row.shop)
+    wanted = [merchant[name] for name in MerchantRow.__struct_fields__]
+    row = conn.execute(select(*wanted).where(same)).first()
+    return None if row is None else MerchantRow(**row._mapping)
 
 
 def is_taken_back(conn: Connection, payment_id: str) -> bool:
@@ -132,6 +254,13 @@ def is_taken_back(conn: Connection, payment_id: str) -> bool:
     payment = tables.payment.c
     state: str = conn.execute(select(payment.state).where(payment.id == payment_id)).scalar_one()
     return state == State.REVERSED
+
+
+def is_waiting(conn: Connection, payment_id: str, code_n: int) -> bool:
+    """Whether the payment's *code_n*-th code is what it waits for."""
+    row = conn.execute(select(tables.payment).where(tables.payment.c.id == payment_id)).one()
+    payment = payment_from_row(row)
+    return payment.is_waiting and not payment.needs_pin and payment.code_n == code_n
 
 
 def msisdn_of(conn: Connection, consumer_id: str) -> str:

@@ -122,19 +122,14 @@ class Refunds:
             self._known[after.id] = after
             if after.id not in self._created:
                 self._changed[after.id] = None
-        if refund.is_open and not after.is_open:
-            self._end_attempt(after, fact)
+        if after.state is not refund.state and not after.is_open:
+            if not refund.is_open:  # It had failed, and what was set aside was free again.
+                payment = reserved(payment, refund)
+            self._unit.attempts.end(payment.carrier, after.id, after.state.value, fact, refund.reference)
             payment = self._unit.account(settled(payment, after), _told(after, fact.at_ms))
+        elif after.reference is not None and after.reference != refund.reference:
+            self._unit.attempts.name(payment.carrier, after.id, after.reference)
         self._carry_out(payment, decision)
-
-    def _end_attempt(self, refund: Refund, fact: MoneyFact) -> None:
-        self._unit.ended_attempts[refund.id] = {
-            "id": refund.id,
-            "status": refund.state.value,
-            "carrier_reference": getattr(fact, "carrier_reference", None),
-            "detail": refund.detail,
-            "ended_at_ms": fact.at_ms,
-        }
 
     def _carry_out(self, payment: Payment, decision: RefundDecision) -> None:
         for effect in decision.effects:
@@ -161,10 +156,9 @@ class Refunds:
 
     def inquire(self, payment: Payment, refund: Refund, *, delay_ms: int = 0, asked: int | None = None) -> None:
         """Ask the carrier what became of *refund*'s order."""
-        reference = None if refund.operation is None else refund.operation.reference
         of_refund = of_amount(payment, refund)
         effects = self._unit.effects
-        effects.order_refund(of_refund, refund.id, "inquire", delay_ms, asked=asked, reference=reference)
+        effects.order_refund(of_refund, refund.id, "inquire", delay_ms, asked=asked, reference=refund.reference)
 
     def write(self) -> None:
         """Write what was made and what was moved; called by the unit's flush."""

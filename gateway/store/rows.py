@@ -46,6 +46,19 @@ class Consumer(msgspec.Struct, kw_only=True):
     limit_next_minor: int | None = None
     """A higher limit, and from when it counts."""
     limit_next_at_ms: int | None = None
+    ordered_at_ms: int | None = None
+    """When it last sent an order, if ever."""
+    generation: int = 1
+    """How many owners this number has had here."""
+    created_at_ms: int = 0
+    retired_at_ms: int | None = None
+    """The number has another owner since then."""
+    of_age_at_ms: int | None = None
+    """Since when its owner is known to be of age; only read here."""
+
+    @property
+    def phone(self) -> Phone:
+        return Phone(self.msisdn, self.mode)
 
 
 class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):

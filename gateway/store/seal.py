@@ -85,14 +85,38 @@ def legs_of(conn: Connection, entry_ids: Sequence[str]) -> dict[str, list[tuple[
 
 
 def evidence_of(conn: Connection, entries: Sequence[Row[Any]]) -> dict[str, str]:  # Any: rows of `entry`.
-    """Attempt → SHA-256 over the order and the consent that the entries which name it as their source rest on."""
+    """Attempt → SHA-256 over the order and the consents that the entries which name it as their source rest on.
+
+    Where a phone had to confirm more than once, each consent names the one before it.
+    """
     sources = sorted({row.source_id for row in entries if row.source_type == "attempt"})
     said: dict[str, list[Any]] = {}  # Any: columns, text or integer.
+    earlier: dict[str, str] = {}
     for table, key, columns in EVIDENCE:
         for row in bulk.select_in(conn, table, key, sources):
             found = row._mapping
             said.setdefault(found[key], []).append([str(table.name), *(found[column] for column in columns)])
+            if (follows := found.get("follows")) is not None:
+                earlier[follows] = found[key]
+    _add_earlier_consents(conn, said, earlier)
     return {source: _sha256(parts) for source, parts in said.items()}
+
+
+def _add_earlier_consents(
+    conn: Connection, said: dict[str, list[Any]], earlier: dict[str, str]
+) -> None:  # Any: as above.
+    """*earlier*: the attempt that an earlier consent names → the source that it belongs to.
+
+    A consent without an earlier one adds nothing, so what was sealed before there were any reads as it did.
+    """
+    while earlier:
+        before: dict[str, str] = {}
+        for row in bulk.select_in(conn, tables.consent, "attempt_id", sorted(earlier)):
+            found, source = row._mapping, earlier[row.attempt_id]
+            said[source].append(["earlier", *(found[column] for column in _CONSENT_COLUMNS)])
+            if row.follows is not None:
+                before[row.follows] = source
+        earlier = before
 
 
 def entry_hash(

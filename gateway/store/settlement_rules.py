@@ -42,6 +42,14 @@ SETTLEMENT_RULES = (
         ),
     ),
     (
+        "payout that two others than its drafter did not approve",
+        (
+            "SELECT p.id FROM payout p WHERE p.state NOT IN ('draft', 'cancelled')"
+            " AND CASE WHEN p.first_approval_by <> p.drafted_by AND p.second_approval_by <> p.drafted_by"
+            " AND p.first_approval_by <> p.second_approval_by THEN 0 ELSE 1 END = 1"
+        ),
+    ),
+    (
         "payouts in transit differ from their account",
         (
             "SELECT mode FROM (SELECT mode, currency, amount_minor FROM payout"

@@ -19,12 +19,10 @@ from gateway.store import bulk, tables
 from gateway.store.balances import TAIL_MS, balances
 from gateway.store.identity import new_id
 from gateway.store.seal import head
-from gateway.store.terms import read_terms
+from gateway.store.terms import WAITING_KINDS, read_terms, waits_no_more
 from gateway.store.unit import Needs, Unit
 
 DAY_MS = 86_400_000
-WAITING_KINDS = (EntryKind.CAPTURE, EntryKind.ESCROW_RELEASED)
-"""Only money that a carrier has to bring waits; what a merchant owes does not."""
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +109,7 @@ def claim_legs(conn: Connection, wanted: Select[tuple[str]], account: str, claim
 
 def due_legs(account: str, mark: str, terms: Terms, cut_off: CutOff) -> Select[tuple[str]]:
     """Those of `open_legs` that are due at *cut_off*."""
-    entry, payment, remitted = tables.entry.c, tables.payment.c, tables.remitted_attempt
+    entry, payment = tables.entry.c, tables.payment.c
     waits = dict(terms.waits)
     usual = terms.wait("")
     others = [(carrier, days) for carrier, days in waits.items() if carrier != settling.ANY_CARRIER]
@@ -126,12 +124,10 @@ def due_legs(account: str, mark: str, terms: Terms, cut_off: CutOff) -> Select[t
         *((payment.carrier == carrier, int(days is None)) for carrier, days in others),
         else_=int(usual is None),
     )
-    attempt_id = case((entry.kind == EntryKind.CAPTURE, entry.source_id), else_=payment.attempt_id)
-    came = exists().where(remitted.c.attempt_id == attempt_id)
     return (
         open_legs(account, mark)
         .outerjoin(tables.payment, payment.id == entry.payment_id)
-        .where(entry.at_ms < until_ms, or_(needs_money == 0, came))
+        .where(entry.at_ms < until_ms, or_(needs_money == 0, waits_no_more()))
     )
 
 

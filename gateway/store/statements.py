@@ -1,9 +1,14 @@
-"""Statements and payouts as a merchant asks for them: what was settled, line by line, from opening to closing."""
+"""Statements and payouts as a merchant asks for them: what was settled, line by line, from opening to closing.
 
-from typing import Any
+A statement runs from its settlement to the next one: each leg of `available` stands on exactly one, in the order of
+the entries' ids. So a statement opens with what the one before it closed with, and the last closes with what is
+available. Whoever posts there holds the merchant's mark as a settlement does, so nothing joins a closed statement.
+"""
+
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, and_, func, select
+from sqlalchemy import Connection, Row, Select, func, literal, or_, select
 
 from gateway.core.ledger import merchant_available
 from gateway.core.payment import EntryKind
@@ -12,9 +17,17 @@ from gateway.store import tables
 from gateway.store.merchant_reads import Owner
 from gateway.store.payouts import Payout, payout_of
 
+AFTERWARDS: Final = {
+    EntryKind.RESERVE_RELEASED: "reserve_released",
+    EntryKind.PAYOUT_CREATED: "payouts",
+    EntryKind.PAYOUT_FAILED: "payouts_failed",
+    EntryKind.PAYOUT_RETURNED: "payouts_returned",
+}
+"""The lines of what moves `available` besides the settlement, in their order."""
+
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """One settlement with its payout. `lines` are in the order in which they are shown; their sum is `closing`."""
+    """One settlement and what came after it. The sum of `lines`, which are in the order shown, is `closing`."""
 
     id: str
     merchant_name: str
@@ -24,7 +37,8 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
     lines: tuple[tuple[str, int], ...]
     closing_minor: int
-    payout_id: str | None
+    payout_ids: tuple[str, ...]
+    """Those that were drafted, failed, were cancelled or came back meanwhile, in this order."""
     head_position: int
     head_hash: str
 
@@ -59,17 +73,11 @@ def _of(owner: Owner) -> Select[Any]:  # Any: rows of the table.
 
 
 def _statement(conn: Connection, row: Row[Any]) -> Statement:  # Any: a row of the table.
-    line = tables.settlement_line.c
-    found = conn.execute(select(line.part, line.amount_minor).where(line.settlement_id == row.id))
-    parts = {row.part: int(row.amount_minor) for row in found}
-    payout = _payout(conn, row)
-    lines = [("opening", row.opening_minor), *((part, parts[part]) for part in PARTS if part in parts)]
-    more = (
-        ("reserve", -row.reserve_minor),
-        ("reserve_released", _released(conn, row)),
-        ("payout", 0 if payout is None else -payout.amount_minor),
-    )
-    lines += [(name, amount_minor) for name, amount_minor in more if amount_minor]
+    opening_minor, moves = _opening(conn, row), _moves(conn, row)
+    lines = (("opening", opening_minor), *_settled(conn, row), *_afterwards(moves))
+    closing_minor = opening_minor + sum(move.amount_minor for move in moves)
+    told_minor = sum(amount_minor for _, amount_minor in lines)
+    assert told_minor == closing_minor, f"{row.id}: lines sum to {told_minor}, and {closing_minor} is left"
     name = conn.execute(select(tables.merchant.c.name).where(tables.merchant.c.id == row.merchant_id)).scalar()
     return Statement(
         id=row.id,
@@ -78,39 +86,70 @@ def _statement(conn: Connection, row: Row[Any]) -> Statement:  # Any: a row of t
         currency=row.currency,
         cut_off_ms=row.cut_off_ms,
         at_ms=row.at_ms,
-        lines=tuple(lines),
-        closing_minor=sum(amount_minor for _, amount_minor in lines),
-        payout_id=None if payout is None else payout.id,
+        lines=lines,
+        closing_minor=closing_minor,
+        payout_ids=tuple(dict.fromkeys(move.source_id for move in moves if move.source_type == "payout")),
         head_position=row.head_position,
         head_hash=row.head_hash,
     )
 
 
-def _released(conn: Connection, row: Row[Any]) -> int:  # Any: a row of the table.
-    """What the same run released of earlier reserves."""
-    of = tables.settlement.c
-    same = and_(of.merchant_id == row.merchant_id, of.mode == row.mode, of.currency == row.currency)
-    released = select(func.coalesce(func.sum(of.reserve_minor), 0)).where(same, of.reserve_released_at_ms == row.at_ms)
-    return int(conn.execute(released).scalar_one())
+class _Move(msgspec.Struct, frozen=True):
+    """What one entry moved on `available`, in the merchant's favour > 0."""
+
+    kind: str
+    source_type: str
+    source_id: str
+    amount_minor: int
 
 
-def _payout(conn: Connection, row: Row[Any]) -> Payout | None:  # Any: a row of the table.
-    """The payout that has this settlement's money, if this is the last that it has."""
-    claim, entry, of = tables.claim.c, tables.entry.c, tables.payout.c
-    account = merchant_available(row.merchant_id)
-    claimant = (
-        select(claim.claimant_id)
-        .join(tables.entry, entry.id == claim.entry_id)
-        .where(claim.account == account, entry.kind == EntryKind.SETTLEMENT)
-        .where(entry.source_type == "settlement", entry.source_id == row.id)
+def _legs(row: Row[Any]) -> Select[Any]:  # Any: a row of the table; columns to be chosen.
+    leg, entry = tables.leg, tables.entry
+    return (
+        select()
+        .select_from(leg)
+        .join(entry, entry.c.id == leg.c.entry_id)
+        .where(leg.c.account == merchant_available(row.merchant_id))
+        .where(entry.c.mode == row.mode, entry.c.currency == row.currency)
     )
-    found = conn.execute(select(tables.payout).where(of.id == claimant.scalar_subquery())).first()
-    if found is None:
-        return None
-    last = (
-        select(func.max(entry.source_id))
-        .select_from(tables.claim)
-        .join(tables.entry, entry.id == claim.entry_id)
-        .where(claim.claimant_id == found.id, entry.kind == EntryKind.SETTLEMENT)
+
+
+def _first_entry(settlement_id: str) -> str:
+    """Ids of all kinds are made by one clock: the settlement's stands before its own entry."""
+    return "ent_" + settlement_id.removeprefix("set_")
+
+
+def _opening(conn: Connection, row: Row[Any]) -> int:  # Any: a row of the table.
+    before = _legs(row).where(tables.leg.c.entry_id < _first_entry(row.id))
+    summed = before.with_only_columns(func.coalesce(func.sum(tables.leg.c.amount_minor), 0))
+    return -int(conn.execute(summed).scalar_one())
+
+
+def _moves(conn: Connection, row: Row[Any]) -> list[_Move]:  # Any: a row of the table.
+    """In one statement with the question for the next settlement, so that none comes between the two."""
+    of, entry, leg = tables.settlement.alias("next_settlement").c, tables.entry.c, tables.leg.c
+    following = select(func.min(of.id)).where(
+        of.merchant_id == row.merchant_id, of.mode == row.mode, of.currency == row.currency, of.id > row.id
     )
-    return payout_of(found) if conn.execute(last).scalar_one() == row.id else None
+    next_id = following.scalar_subquery()
+    until = literal("ent_") + func.substr(next_id, len("set_") + 1)
+    found = (
+        _legs(row)
+        .where(leg.entry_id >= _first_entry(row.id), or_(next_id.is_(None), leg.entry_id < until))
+        .with_only_columns(entry.kind, entry.source_type, entry.source_id, -leg.amount_minor)
+        .order_by(leg.entry_id)
+    )
+    return [_Move(one[0], one[1], one[2], int(one[3])) for one in conn.execute(found)]
+
+
+def _settled(conn: Connection, row: Row[Any]) -> list[tuple[str, int]]:  # Any: a row.
+    line = tables.settlement_line.c
+    found = conn.execute(select(line.part, line.amount_minor).where(line.settlement_id == row.id))
+    parts = {row.part: int(row.amount_minor) for row in found}
+    kept = [("reserve", -row.reserve_minor)] if row.reserve_minor else []
+    return [*((part, parts[part]) for part in PARTS if part in parts), *kept]
+
+
+def _afterwards(moves: list[_Move]) -> list[tuple[str, int]]:
+    sums = {line: sum(move.amount_minor for move in moves if move.kind == kind) for kind, line in AFTERWARDS.items()}
+    return [(line, amount_minor) for line, amount_minor in sums.items() if amount_minor]

@@ -18,11 +18,15 @@ from gateway.core.codes import key_of
 from gateway.core.decide import decide, open_payment
 from gateway.core.payment import DEAD_STATES, Decision, Event, Payment, Rules, SendText, State
 from gateway.store import flush, load
+from gateway.store.attempts import Attempts
+from gateway.store.catalogue import Catalogue
 from gateway.store.counters import Counters, Spender, spender
 from gateway.store.disputes import Disputes
 from gateway.store.effects import Effects, ask_message_id
+from gateway.store.identity import new_id
 from gateway.store.outbox import LanePlan, OutboxRow
 from gateway.store.phone_records import PhoneRecords
+from gateway.store.pushes import Pushes
 from gateway.store.refunds import Refunds
 from gateway.store.rows import Consumer, Key, KeyRecord, MessageRow, Phone
 from gateway.store.ussd import Ussd
@@ -37,6 +41,8 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     """Their consumers are made if missing, locked, and their waiting payments loaded."""
     consumer_ids: tuple[str, ...] = ()
     payment_ids: tuple[str, ...] = ()
+    attempt_ids: tuple[str, ...] = ()
+    """Orders whose payments are meant."""
     keys: tuple[Key, ...] = ()
     references: tuple[tuple[str, str, str], ...] = ()
     """(merchant, mode, reference)."""
@@ -44,6 +50,8 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     """(carrier, the carrier's message id), to match receipts."""
     spenders: tuple[Spender, ...] = ()
     """Whose limits are used up."""
+    sessions: tuple[tuple[str, str], ...] = ()
+    """(carrier, the channel's session id) of USSD, so that those of a batch are read at once."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,12 +69,16 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """By carrier, the number that asks come from: nobody may take it for a code."""
     traces: bool = True
     """Keep what was exchanged with carriers."""
+    pushing: Mapping[str, int] = {}
+    """Carriers whose asks go as screens of USSD, and how long a phone has to answer one before the text, in ms."""
     terms: Mapping[str, Terms] = {}
     """By carrier, its limits and caps."""
     modes: Mapping[str, str] = {}
     """By carrier, `test` or `live`."""
     banks: Mapping[str, str] = {}
     """By carrier with files, which bank account its remittances come to."""
+    names_in_files: Mapping[str, Callable[[str], tuple[str, ...]]] = {}
+    """By carrier whose files call an order otherwise than our books: what they may call it."""
 
     def code_key_of(self, payment: Payment) -> bytes:
         return key_of((self.code_key, *self.former_code_keys), payment.code_key)
@@ -86,6 +98,9 @@ def _move(payment: Payment) -> Move:
 
 class Unit:
     """One batch's working set."""
+
+    sessions: Collection[tuple[str, str]] = ()
+    """(carrier, session id) of USSD that this batch is about."""
 
     def __init__(
         self, conn: Connection, policy: Policy, *, owned_epoch: Callable[[str], int | None] = lambda lane: None
@@ -126,7 +141,7 @@ class Unit:
         self.outbox: dict[str, OutboxRow] = {}
         self.requeued: dict[str, OutboxRow] = {}
         self.completed: dict[str, None] = {}
-        self.ended_attempts: dict[str, dict[str, Any]] = {}
+        self.attempts = Attempts(self)
         self.message_states: dict[str, str] = {}
         self.message_bills: dict[str, tuple[int, str]] = {}
         """By message, segments and price as the carrier has told them since it was sent."""
@@ -134,6 +149,19 @@ class Unit:
     @cached_property
     def ussd(self) -> Ussd:
         return Ussd(self)
+
+    @cached_property
+    def pushes(self) -> Pushes:
+        return Pushes(self)
+
+    @cached_property
+    def successors(self) -> dict[str, Consumer]:
+        """New owners of numbers that had others, by id."""
+        return {}
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        return Catalogue(self)
 
     def load(self, needs: Sequence[Needs]) -> None:
         """Load and lock what *needs* name, in the house's lock order."""
@@ -147,7 +175,9 @@ class Unit:
         self.phones = frozenset(self._consumers)
         self._references = load.references(self.conn, {ref for need in needs for ref in need.references})
         self._messages = load.messages(self.conn, {ids for need in needs for ids in need.message_ids})
+        self.sessions = {session for need in needs for session in need.sessions}
         payment_ids = {payment for need in needs for payment in need.payment_ids}
+        payment_ids |= load.payments_of(self.conn, {attempt for need in needs for attempt in need.attempt_ids})
         for payment in load.payments(self.conn, payment_ids, set(self._consumers)):
             self._keep(payment)
         self._missing = payment_ids - self._payments.keys()
@@ -165,7 +195,8 @@ class Unit:
 
     def _remember(self, consumer: Consumer) -> None:
         self._consumers[consumer.id] = consumer
-        self._by_phone[Phone(consumer.msisdn, consumer.mode)] = consumer
+        if consumer.retired_at_ms is None:
+            self._by_phone[consumer.phone] = consumer
 
     def _keep(self, payment: Payment) -> None:
         self._payments[payment.id] = payment
@@ -177,6 +208,22 @@ class Unit:
     def consumer(self, phone: Phone) -> Consumer:
         """The locked consumer of a phone that the job's needs named."""
         return self._by_phone[phone]
+
+    def succeed(self, former: Consumer) -> Consumer:
+        """The number of a locked consumer has a new owner from now on, of whom nothing is known."""
+        former.retired_at_ms = self.now_ms
+        self.touch(former)
+        owner = Consumer(
+            id=new_id("csm_"),
+            msisdn=former.msisdn,
+            mode=former.mode,
+            generation=former.generation + 1,
+            created_at_ms=self.now_ms,
+        )
+        self._remember(owner)
+        self.phones |= {owner.id}
+        self.successors[owner.id] = owner
+        return owner
 
     def consumer_by_id(self, consumer_id: str) -> Consumer:
         """A consumer; not locked (and so only to be read) unless the job's needs named it."""
@@ -230,6 +277,12 @@ class Unit:
         payment = None if payment_id is None else self.payment(payment_id)
         return payment.id if payment is not None and payment.state not in DEAD_STATES else None
 
+    def learn_reference(self, merchant_id: str, mode: str, reference: str) -> None:
+        """Look up a reference that no job's needs named."""
+        wanted = (merchant_id, mode, reference)
+        if wanted not in self._references:
+            self._references |= load.references(self.conn, {wanted})
+
     def messages(self, carrier: str, message_id: str) -> list[MessageRow]:
         """Sent messages that a receipt with this id may be about."""
         return self._messages.get((carrier, message_id), [])
@@ -269,6 +322,8 @@ class Unit:
             if before.state not in DEAD_STATES and after.state in DEAD_STATES:
                 self.released[payment_id] = after
                 self.counters.release(after)
+                if after.state is State.ENDED and after.order is not None:
+                    self.catalogue.give_back(after.order)
         self._carry_out(before, after, decision, event)
         return decision
 
@@ -354,7 +409,8 @@ class Unit:
         return [self._payments[payment_id] for payment_id in payment_ids]
 
     def touched_consumers(self) -> list[Consumer]:
-        return [self._consumers[consumer_id] for consumer_id in self.touched]
+        """Those with a row, which has changed."""
+        return [self._consumers[consumer_id] for consumer_id in self.touched if consumer_id not in self.successors]
 
     def flush(self) -> None:
         """Write everything, one statement a table, the feed last."""

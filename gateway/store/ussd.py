@@ -28,8 +28,10 @@ class Ussd:
         self._sessions: dict[tuple[str, str, str], Session] = {}
         self._new: dict[tuple[str, str, str], None] = {}
         self._changed: dict[tuple[str, str, str], None] = {}
-        self._lived: set[tuple[str, str]] = set()
-        """(carrier, consumer) of whom the live session was looked up."""
+        self._live: dict[tuple[str, str], Session] = {}
+        """By (carrier, consumer)."""
+        self._carriers: set[str] = set()
+        """Whose sessions were read."""
         self._pins: dict[str, Pin | None] = {}
         self._pins_stored: set[str] = set()
         self._pins_changed: dict[str, None] = {}
@@ -37,22 +39,33 @@ class Ussd:
     def session(self, carrier: str, session_id: str, consumer_id: str) -> Session | None:
         """This session of a locked consumer."""
         wanted = (carrier, session_id, consumer_id)
-        if wanted not in self._sessions:
-            row = _row(self._unit.conn, dict(zip(_KEY, wanted, strict=True)))
-            if row is None:
-                return None
-            self._sessions[wanted] = _session(row)
-        return self._sessions[wanted]
+        self._read(carrier)
+        if wanted not in self._sessions and (carrier, session_id) not in self._unit.sessions:
+            for row in bulk.select_same(self._unit.conn, tables.ussd_session, [dict(zip(_KEY, wanted, strict=True))]):
+                self._sessions.setdefault(wanted, _session(row))
+        return self._sessions.get(wanted)
 
     def live(self, carrier: str, consumer_id: str) -> Session | None:
         """The session of a locked consumer that is not over."""
-        if (carrier, consumer_id) not in self._lived:
-            self._lived.add((carrier, consumer_id))
-            row = _row(self._unit.conn, {"carrier": carrier, "consumer_id": consumer_id, "is_live": 1})
-            if row is not None:
-                self._sessions.setdefault((row.carrier, row.session_id, row.consumer_id), _session(row))
-        same = [one for one in self._sessions.values() if (one.carrier, one.consumer_id) == (carrier, consumer_id)]
-        return next((one for one in same if one.is_live), None)
+        self._read(carrier)
+        assert consumer_id in self._unit.phones, "only what is locked is still true at the commit"
+        session = self._live.get((carrier, consumer_id))
+        return session if session is None else self._sessions[_key(session)]
+
+    def _read(self, carrier: str) -> None:
+        """Everything of this batch's phones and sessions at one carrier, at once."""
+        if carrier in self._carriers:
+            return
+        self._carriers.add(carrier)
+        conn, table = self._unit.conn, tables.ussd_session
+        live = [{"consumer_id": phone, "carrier": carrier} for phone in self._unit.phones]
+        wanted = [{"carrier": carrier, "session_id": one} for at, one in self._unit.sessions if at == carrier]
+        rows = [*bulk.select_same(conn, table, live, where="is_live = 1"), *bulk.select_same(conn, table, wanted)]
+        for row in rows:
+            session = _session(row)
+            self._sessions.setdefault(_key(session), session)
+            if session.is_live:
+                self._live[session.carrier, session.consumer_id] = session
 
     def begin(self, session: Session) -> None:
         """Store a new session; the one that was live is so no longer."""
@@ -60,21 +73,36 @@ class Ussd:
         if earlier is not None:
             self.keep(replace(earlier, is_live=False))
         self._new[_key(session)] = None
-        self._sessions[_key(session)] = session
+        self._put(session)
 
     def keep(self, session: Session) -> None:
         """Store a session as it is now."""
-        self._sessions[_key(session)] = session
+        self._put(session)
         if _key(session) not in self._new:
             self._changed[_key(session)] = None
+
+    def _put(self, session: Session) -> None:
+        self._sessions[_key(session)] = session
+        place = (session.carrier, session.consumer_id)
+        if session.is_live:
+            self._live[place] = session
+        elif place in self._live and _key(self._live[place]) == _key(session):
+            del self._live[place]
+
+    def forget(self, carrier: str, session_id: str, consumer_id: str) -> None:
+        """The phone was never shown this session of a locked consumer."""
+        session = self.session(carrier, session_id, consumer_id)
+        if session is not None:
+            self.keep(replace(session, goes_on=False, is_live=False))
 
     def pin(self, consumer_id: str) -> Pin | None:
         """What is kept of the PIN of a locked consumer, be it good or not."""
         if consumer_id not in self._pins:
-            found = bulk.select_in(self._unit.conn, tables.consumer_pin, "consumer_id", [consumer_id])
-            self._pins[consumer_id] = msgspec.convert(dict(found[0]._mapping), Pin) if found else None
-            if found:
-                self._pins_stored.add(consumer_id)
+            phones = sorted({consumer_id, *self._unit.phones} - self._pins.keys())
+            found = bulk.select_in(self._unit.conn, tables.consumer_pin, "consumer_id", phones)
+            stored = {row.consumer_id: msgspec.convert(dict(row._mapping), Pin) for row in found}
+            self._pins_stored.update(stored)
+            self._pins.update((phone, stored.get(phone)) for phone in phones)
         return self._pins[consumer_id]
 
     def keep_pin(self, pin: Pin) -> None:
@@ -107,12 +135,6 @@ def forget_sessions(conn: Connection, before_ms: int, most: int) -> None:
 
 def _key(session: Session) -> tuple[str, str, str]:
     return session.carrier, session.session_id, session.consumer_id
-
-
-def _row(conn: Connection, same: dict[str, object]) -> Row[Any] | None:  # Any: a row of the table.
-    columns = tables.ussd_session.c
-    found = select(tables.ussd_session).where(*(columns[name] == value for name, value in same.items()))
-    return conn.execute(found).first()
 
 
 def _session(row: Row[Any]) -> Session:  # Any: a row of the table `ussd_session`.

@@ -10,12 +10,14 @@ from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert
 
+from carriers import base
 from gateway.app import Gateway
 from gateway.app.lookout import Lookout
 from gateway.app.tallies import Tallies
 from gateway.config import ApiSection
 from gateway.engine.carrier_jobs import TextDone
 from gateway.engine.lane import Grant
+from gateway.engine.pushes import NOT_PUSHED, PushDone
 from gateway.store import tables
 from gateway.store.apply import Job
 from gateway.store.engine import begin_write, connect
@@ -66,7 +68,7 @@ class Taken:
     concurrency = 1
     hard_timeout_s = 1.0
 
-    def is_up(self) -> bool:
+    def is_up(self, row: OutboxRow) -> bool:
         return True
 
     async def run(self, row: OutboxRow, grant: Grant) -> Job:
@@ -104,6 +106,43 @@ async def test_tries_of_a_replay_count_as_tries() -> None:
     await executor.run(a_row("rpl_1", "webhook:0"), Grant(1, 1.0, lambda: 0.0))
     assert tallies.webhooks.counts == {"delivered": 1, "failed": 1, "gone": 0, "dropped": 0}
     assert tallies.webhooks.times.total_s == pytest.approx(0.01)
+
+
+PUSHED: list[tuple[base.SubmitResult | None, str]] = [
+    (base.Submitted(message_ids=("1",), segments=1), "submitted"),
+    (base.Refused(code="absent", detail="", retryable=False), "refused"),
+    (base.Refused(code=NOT_PUSHED, detail="it has no PIN", retryable=False), "not_pushed"),
+    (base.Unknown(detail="no answer"), "unknown"),
+    (None, "dropped"),
+]
+
+
+class Pushing(Taken):
+    """An executor of pushes, and of the texts behind them."""
+
+    def __init__(self, result: base.SubmitResult | None) -> None:
+        self.result = result
+
+    async def run(self, row: OutboxRow, grant: Grant) -> Job:
+        return PushDone(row, self.result) if row.kind == "ussd" else TextDone(row, self.result)
+
+
+@pytest.mark.parametrize(("result", "kind"), PUSHED, ids=[kind for _, kind in PUSHED])
+async def test_pushes_are_counted_by_what_came_of_them(result: base.SubmitResult | None, kind: str) -> None:
+    tallies = Tallies(["acme"])
+    executor = tallies.watch({"sms:acme:0": Pushing(result)})["sms:acme:0"]
+    await executor.run(replace(a_row("msg_1-p", "sms:acme:0"), kind="ussd"), Grant(1, 1.0, lambda: 0.0))
+    assert {kind for (_, kind), n in tallies.pushes.items() if n} == {kind}
+
+
+async def test_a_text_behind_a_push_counts_once_however_often_it_is_tried() -> None:
+    tallies = Tallies(["acme"])
+    executor = tallies.watch({"sms:acme:0": Pushing(PUSHED[1][0])})["sms:acme:0"]
+    row = a_row("msg_1", "sms:acme:0")
+    behind = replace(row, body={**row.body, "after_push": True})
+    for one in (row, behind, replace(behind, tries=1)):
+        await executor.run(one, Grant(1, 1.0, lambda: 0.0))
+    assert tallies.pushes["acme", "texted"] == 1
 
 
 def lengths(tallies: Tallies) -> tuple[int, ...]:

@@ -93,3 +93,14 @@ def test_a_channel_with_too_small_screens_is_refused(sqlite_url: str) -> None:
     channels = parts.ussd_channels(settings, lambda: 0)
     with pytest.raises(ConfigError, match=r"carriers\.acme\.ussd\.gsm_units_max: expected at least \d+ \(.*got 100"):
         parts.desks(settings, channels, parts.spoken(settings))
+
+
+@pytest.mark.parametrize(
+    ("ask_by", "can_push", "pushes"), [("ussd", True, {"acme": 60_000}), ("ussd", False, {}), ("sms", True, {})]
+)
+def test_asks_are_screens_only_where_the_channel_can_begin_sessions(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, ask_by: str, can_push: bool, pushes: dict[str, int]
+) -> None:
+    monkeypatch.setattr(Channel, "pushes", can_push)
+    settings = config(sqlite_url, acme=carrier("+254", ussd={"type": "short"}, ask_by=ask_by))
+    assert parts.pushing(settings, parts.ussd_channels(settings, lambda: 0)) == pushes

@@ -191,7 +191,7 @@ class Bench:
 
     def addresses(self, attempt_id: str) -> list[str]:
         """Where the other side was told to call about an attempt."""
-        return [self.biller._callback_url(attempt_id)]
+        return [self.biller._callbacks.url(attempt_id)]
 
     def calls(self, body: bytes = b"{}") -> list[tuple[str, bytes]]:
         """Right callbacks about att_1: where to, and what."""
@@ -236,7 +236,7 @@ class OpbillBench(Bench):
         return {"base_url": f"{self.simulator.server.url}/oneapi/1/", "user": "gateway", "password": "secret"}
 
     def addresses(self, attempt_id: str) -> list[str]:
-        return [self.biller._notify_url(attempt_id)]
+        return [self.biller._callbacks.url(attempt_id)]
 
     def let_lapse(self) -> None:
         self.simulator.expire("att_1")
@@ -268,7 +268,7 @@ class CamaraBench(Bench):
         }
 
     def addresses(self, attempt_id: str) -> list[str]:
-        return [self.biller._sink_url(attempt_id).replace("https:", "http:")]
+        return [self.biller._callbacks.url(attempt_id).replace("https:", "http:")]
 
     def let_lapse(self) -> None:
         self.simulator.expire("att_1")
@@ -350,7 +350,7 @@ class StkBench(Bench):
         return str(record["callback_url"]).split("/")[-2]
 
     def addresses(self, attempt_id: str) -> list[str]:
-        return [self.biller._callback_url(about, attempt_id) for about in ("push", "reversal", "timeout")]
+        return [self.biller._callbacks.url(attempt_id, about) for about in ("push", "reversal", "timeout")]
 
 
 class LoopbackBench:

@@ -380,4 +380,6 @@ SHEETS: Final[Mapping[str, Sheet]] = {
     "loopback": LOOPBACK,
 }
 HOLDING: Final = tuple(name for name, sheet in SHEETS.items() if "reserve" in sheet.rows)
+IN_PARTS: Final = tuple(name for name in HOLDING if name != "camara")
+"""Of these, the ones that capture less than they hold; CAMARA knows the whole only."""
 NETWORKED: Final = tuple(name for name, sheet in SHEETS.items() if sheet.points)

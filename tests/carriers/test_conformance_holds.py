@@ -6,6 +6,7 @@ Each of them is tried with every knob in `test_conformance`. That no more is tak
 
 import asyncio
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -14,9 +15,10 @@ import pytest
 from carriers import base
 from gateway.core.money import Money
 from tests.carriers.conformance import MSISDN, PART, PRICE, WAIT_S, charge_order, hold_order, reverse_order, word
-from tests.carriers.knobs import HOLDING
+from tests.carriers.knobs import HOLDING, IN_PARTS
 
-pytestmark = pytest.mark.parametrize("biller", HOLDING)
+holding = pytest.mark.parametrize("biller", HOLDING)
+in_parts = pytest.mark.parametrize("biller", IN_PARTS)
 Bench = Any  # One of `benches`, with a biller that holds.
 
 
@@ -30,6 +32,7 @@ async def found(bench: Bench, amount: Money = PRICE) -> str:
     return word(await bench.biller.inquire_hold(charge_order()), amount)
 
 
+@holding
 async def test_a_reservation_takes_nothing_and_the_money_is_set_aside(bench: Bench) -> None:
     before = bench.simulator.book.balance(MSISDN)
     held = await hold(bench)
@@ -40,9 +43,10 @@ async def test_a_reservation_takes_nothing_and_the_money_is_set_aside(bench: Ben
     assert bench.executed() == (0, 0)
 
 
-@pytest.mark.parametrize("amount", [PRICE, PART, Money(1, "KES")])
+@pytest.mark.parametrize(
+    ("biller", "amount"), [*product(HOLDING, [PRICE]), *product(IN_PARTS, [PART, Money(1, "KES")])]
+)
 async def test_what_is_held_is_captured_in_whole_or_in_part(bench: Bench, amount: Money) -> None:
-    _in_parts(bench, amount)
     order = hold_order("cap_1", await hold(bench), amount)
     taken = await bench.biller.capture(order)
     assert word(taken, amount) == "charged"
@@ -52,8 +56,8 @@ async def test_what_is_held_is_captured_in_whole_or_in_part(bench: Bench, amount
     assert sum(one.amount for one in bench.moved() if one.what != "held") == Decimal(1250), "the rest is free"
 
 
+@in_parts
 async def test_the_rest_is_free_although_the_capture_was_not_answered(bench: Bench) -> None:
-    _in_parts(bench)
     order = hold_order("cap_1", await hold(bench), PART)
     bench.strike("capture", "error_after")
     assert word(await bench.biller.capture(order)) == "unknown"
@@ -63,8 +67,8 @@ async def test_the_rest_is_free_although_the_capture_was_not_answered(bench: Ben
 
 
 @pytest.mark.parametrize("knob", ["error_before", "garbage", "nested", "reset", "barred"])
+@in_parts
 async def test_what_becomes_of_the_rest_changes_nothing_of_the_capture(bench: Bench, knob: str) -> None:
-    _in_parts(bench)
     order = hold_order("cap_1", await hold(bench), PART)
     bench.strike("release", knob)
     assert word(await bench.biller.capture(order), PART) == "charged"
@@ -72,13 +76,14 @@ async def test_what_becomes_of_the_rest_changes_nothing_of_the_capture(bench: Be
     assert bench.executed() == (1, 0)
 
 
+@in_parts
 async def test_no_more_than_is_held_is_captured(bench: Bench) -> None:
-    _in_parts(bench)
     order = hold_order("cap_1", await hold(bench), Money(PRICE.amount_minor + 1, PRICE.currency))
     assert word(await bench.biller.capture(order)) == "declined carrier_declined"
     assert bench.executed() == (0, 0)
 
 
+@holding
 async def test_a_second_capture_takes_nothing(bench: Bench) -> None:
     held = await hold(bench)
     amount = PART if bench.biller.capabilities.partial_capture else PRICE
@@ -88,6 +93,7 @@ async def test_a_second_capture_takes_nothing(bench: Bench) -> None:
     assert bench.executed() == (1, 0)
 
 
+@holding
 async def test_what_is_released_is_captured_no_more(bench: Bench) -> None:
     held = await hold(bench)
     assert word(await bench.biller.release(hold_order("rel_1", held))) == "released"
@@ -98,6 +104,7 @@ async def test_what_is_released_is_captured_no_more(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("by", ["itself", "order"])
+@holding
 async def test_what_has_lapsed_is_found_to_be_free(bench: Bench, by: str) -> None:
     lapsed = asyncio.Event()
     bench.journals.listeners.append(lambda _, one: lapsed.set() if one["kind"] in ("expired", "released") else None)
@@ -114,6 +121,7 @@ async def test_what_has_lapsed_is_found_to_be_free(bench: Bench, by: str) -> Non
     assert [one.what for one in bench.moved() if one.what == "captured"] == []
 
 
+@holding
 async def test_what_is_captured_is_not_released(bench: Bench) -> None:
     held = await hold(bench)
     await bench.biller.capture(hold_order("cap_1", held))
@@ -122,6 +130,7 @@ async def test_what_is_captured_is_not_released(bench: Bench) -> None:
     assert bench.executed() == (1, 0)
 
 
+@holding
 async def test_a_capture_and_a_release_at_once_do_one_of_them(bench: Bench) -> None:
     held = await hold(bench)
     both = await asyncio.gather(
@@ -132,6 +141,7 @@ async def test_a_capture_and_a_release_at_once_do_one_of_them(bench: Bench) -> N
     assert bench.executed() == (int("charged" in words), 0)
 
 
+@holding
 async def test_a_captured_reservation_is_refunded_like_a_charge(bench: Bench) -> None:
     held = await hold(bench)
     only_held = reverse_order("rev_0", reference=held.carrier_reference)
@@ -146,6 +156,7 @@ async def test_a_captured_reservation_is_refunded_like_a_charge(bench: Bench) ->
     assert bench.executed() == (1, 1)
 
 
+@holding
 async def test_a_reservation_and_a_charge_do_not_answer_for_each_other(bench: Bench) -> None:
     await hold(bench)
     assert word(await bench.biller.inquire(charge_order())) in ("not found", "unknown")
@@ -154,13 +165,9 @@ async def test_a_reservation_and_a_charge_do_not_answer_for_each_other(bench: Be
     assert bench.executed() == (1, 0)
 
 
+@holding
 async def test_a_stranger_is_not_told_that_it_holds(bench: Bench) -> None:
     held = await hold(bench)
     stranger = charge_order(msisdn=MSISDN[:-1] + "7")
     for asked in (stranger, msgspec.structs.replace(stranger, carrier_reference=held.carrier_reference)):
         assert word(await bench.biller.inquire_hold(asked)) in ("not found", "unknown")
-
-
-def _in_parts(bench: Bench, amount: Money = PART) -> None:
-    if amount != PRICE and not bench.biller.capabilities.partial_capture:
-        pytest.skip("it captures the whole only")

@@ -10,7 +10,7 @@ from carriers.wallet_momo.adapter import DIALECTS
 from gateway.adapters import kinds
 from simulators.faults import FAULTS
 from tests.carriers.benches import BENCHES
-from tests.carriers.knobs import LOOPBACK_KNOBS, PLAIN, SHEETS, Sheet
+from tests.carriers.knobs import IN_PARTS, LOOPBACK_KNOBS, PLAIN, SHEETS, Sheet
 from tests.house.tree import ROOT
 
 HOLDS = ("reserve", "capture", "release")
@@ -33,6 +33,7 @@ async def test_every_capability_is_tried(biller: str) -> None:
         assert list(SHEETS[biller].rows) == operations
         assert isinstance(bench.biller, base.HoldingBiller) is declared.holds
         assert declared.holds or not declared.partial_capture
+        assert declared.partial_capture == (biller in IN_PARTS)
         assert declared.refund or not declared.partial_refund
 
 
@@ -49,7 +50,7 @@ def test_every_knob_of_its_simulator_is_tried(biller: str) -> None:
 
 def test_every_simulator_of_a_biller_is_tried() -> None:
     tried = {point for sheet in SHEETS.values() for point in sheet.points.values()}
-    assert tried == {point for point in FAULTS if not point.startswith(("smsc.", "twilio.", "ussd."))}
+    assert tried == {point for point in FAULTS if not point.startswith(("smsc.", "twilio.", "ussd.", "sim."))}
 
 
 def test_the_docs_say_how_many_knobs_are_tried() -> None:

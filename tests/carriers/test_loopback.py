@@ -106,7 +106,7 @@ async def test_silent_people_only_receive() -> None:
 
 
 @pytest.mark.parametrize("language", CATALOGUES.languages)
-@pytest.mark.parametrize("key", ["ask", "ask_with_fee", "pay_ask", "reminder", "not_understood", "paid", "declined"])
+@pytest.mark.parametrize("key", ["ask", "pay_ask", "reminder", "not_understood", "paid", "declined"])
 def test_a_person_finds_the_code_in_the_gateways_own_texts(language: str, key: str) -> None:
     names = "shop amount item code deadline ref help care brand fee time outcome count"
     fields = {**dict.fromkeys(names.split(), "x"), "code": "4711", "amount": "KES 1,250.00"}

@@ -72,12 +72,6 @@ async def test_a_currency_that_nobody_knows_is_not_sent(bench: OpbillBench) -> N
     assert word(await bench.biller.charge(charge_order(amount=Money(1, "XXX")))) == "unsent"
 
 
-async def test_two_carriers_have_different_callback_tokens(bench: OpbillBench) -> None:
-    one = bench.a_biller()
-    two = Biller("other", one._settings, now_ms=lambda: 0, client=bench.client)
-    assert one._token("att_1") != two._token("att_1") != one._token("att_2")
-
-
 async def test_a_client_of_its_own_is_closed_at_the_end() -> None:
     biller = Biller("op", Settings(base_url="http://127.0.0.1:1/oneapi/1", token="t"), now_ms=lambda: 0)
 

@@ -325,6 +325,38 @@ async def test_nothing_is_pushed() -> None:
     assert isinstance(result, base.Refused) and not result.retryable
 
 
+PUSHES: dict[str, Any] = {
+    "push_url": "http://aggregator.example/push",
+    "callback_base_url": "https://gateway.example",
+    "service_code": CODE,
+}
+
+
+def test_a_push_needs_an_address_of_ours_and_what_was_dialled() -> None:
+    assert UssdChannel("ussd", Settings(style="form", path_token=TOKEN, **PUSHES), now_ms=lambda: NOW_MS).pushes
+    with pytest.raises(ValueError, match=r"service_code: needed.*callback_base_url: expected http"):
+        Settings(style="form", path_token=TOKEN, push_url=PUSHES["push_url"])
+    for wrong, why in ({"push_header": "X-Key"}, "push_header and push_secret"), ({"push_url": "ftp://a"}, "push_url"):
+        with pytest.raises(ValueError, match=why):
+            Settings(style="form", path_token=TOKEN, **{**PUSHES, **wrong})
+
+
+async def test_whoever_does_not_know_the_token_answers_no_push() -> None:
+    async with desk(**PUSHES) as at:
+        status, _ = await at.call(b"", path="x/push/msg_1-0.0")
+        assert status in (403, 404) and at.sessions.steps == []
+        form = urlencode(a_form(text="3947")).encode()
+        assert (await at.call(form, path="/push/msg_1-0.0"))[0] == 200
+        assert [step.session_id for step in at.sessions.steps] == ["msg_1-0.0"]
+
+
+async def test_a_push_that_cannot_leave_is_refused() -> None:
+    closed = {**PUSHES, "push_url": "http://127.0.0.1:1/push"}
+    channel = UssdChannel("ussd", Settings(style="form", path_token=TOKEN, **closed), now_ms=lambda: NOW_MS)
+    result = await channel.push(base.UssdAsk(id="1", msisdn=PHONE, text="Pay?"))
+    assert isinstance(result, base.Refused) and result.code == "not_sent"
+
+
 @pytest.mark.parametrize(
     ("text", "code", "inputs"),
     [

@@ -19,7 +19,7 @@ from simulators.journal import Record
 from simulators.smsc_settings import SmscSettings
 from simulators.ussd import NETWORK_ERROR, UssdSettings
 from simulators.world import World, WorldSettings
-from tests.carriers.ussd_bench import MENU, NOW_MS, PHONE, WAIT_S, Sessions, mounted
+from tests.carriers.ussd_bench import MENU, NOW_MS, PHONE, WAIT_S, Sessions, a_socket, mounted
 
 TOKEN = "00112233445566778899aabbccddeeff"
 PIN = "738291"
@@ -108,20 +108,25 @@ async def bench(way: str) -> AsyncIterator[Bench]:
         handsets=HandsetSettings(reply_delay_s=0.0),
     )
     async with World(settings) as world:
+        at = a_socket()
         if way in STYLES:
             world.ussd_http.style = way  # type: ignore[assignment]
-            http = HttpSettings(style=way, path_token=TOKEN, service_code="*384#")  # type: ignore[arg-type]
-            bench = Bench(way, world, http)
+            bench = Bench(way, world, http(world, way, f"http://127.0.0.1:{at.getsockname()[1]}"))
         else:
             bench = Bench(way, world, smpp(world, dialog=way))
         running = asyncio.create_task(bench.channel.run(bench.sessions))
-        async with mounted(bench.channel.routes(bench.sessions)) as url:
+        async with mounted(bench.channel.routes(bench.sessions), at=at) as url:
             world.ussd_http.url = f"{url}/{TOKEN}"
             await bench.until(bench.channel.is_up)
             yield bench
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
+
+
+def http(world: World, way: str, base_url: str, **more: Any) -> HttpSettings:
+    known = {"style": way, "path_token": TOKEN, "service_code": "*384#", "callback_base_url": base_url}
+    return HttpSettings(**{**known, "push_url": world.ussd_http.server.url, "push_timeout_s": 0.5, **more})
 
 
 def smpp(world: World, **more: Any) -> SmppSettings:
@@ -243,45 +248,97 @@ async def test_nothing_that_is_kept_shows_the_pin(bench: Bench, caplog: pytest.L
     assert {"dialled", "step", "answer", "screen", "typed"} <= set(bench.kinds("ussd"))
 
 
-@PUSHING
+ASK = base.UssdAsk(id="msg_1-0.0", msisdn=PHONE, text="Enter PIN to PAY")
+
+
 async def test_a_session_that_we_begin(bench: Bench) -> None:
     assert bench.channel.pushes
-    result = await bench.channel.push(base.UssdAsk(id="1", msisdn=PHONE, text="Enter PIN to PAY"))
-    assert isinstance(result, base.Submitted)
-    assert await bench.screen() == ("Enter PIN to PAY", True)
+    assert await bench.channel.push(ASK) == base.Submitted(message_ids=(ASK.id,), segments=1)
+    assert await bench.screen() == (ASK.text, True)
     assert await bench.typed(PIN) == ("1 typed", True)
-    [step] = bench.sessions.steps
-    assert (step.session_id, step.kind, step.first, step.msisdn) == (result.message_ids[0], "input", 0, PHONE)
-    assert PHONE[1:] not in step.session_id
+    assert await bench.typed("2") == ("2 typed", True)
+    first, second = bench.sessions.steps
+    assert (first.session_id, first.kind, first.msisdn) == (ASK.id, "input", PHONE)
+    assert first.first in (0, None) and first.inputs == (base.Typed(PIN),)
+    assert second.session_id == ASK.id and bench.sessions.inputs == {ASK.id: [PIN, "2"]}
 
 
-@PUSHING
-@pytest.mark.parametrize("fault", ["busy", "absent", "no_ussd"])
+async def test_who_hangs_up_on_a_session_that_we_began_ended_it(bench: Bench) -> None:
+    await bench.channel.push(ASK)
+    await bench.screen()
+    bench.world.handsets.hang_up(PHONE)
+    if bench.way != "nalo":  # It tells nobody.
+        await bench.until_ended()
+        assert bench.sessions.ended == {ASK.id}
+
+
+REFUSALS = {
+    "busy": ("http_409", "0x00000401"),
+    "absent": ("http_404", "0x00000402"),
+    "no_ussd": ("http_422", "0x00000403"),
+}
+
+
+@pytest.mark.parametrize("fault", REFUSALS)
 async def test_a_phone_that_cannot_be_asked_is_a_refusal(bench: Bench, fault: str) -> None:
     bench.world.plan.set_for_number(PHONE, "ussd.push", Fault(name=fault))
-    result = await bench.channel.push(base.UssdAsk(id="1", msisdn=PHONE, text="Pay?"))
+    result = await bench.channel.push(ASK)
     assert isinstance(result, base.Refused) and not result.retryable
-    assert result.code == {"busy": "0x00000401", "absent": "0x00000402", "no_ussd": "0x00000403"}[fault]
+    assert result.code == REFUSALS[fault][bench.way in DIALECTS]
+    assert bench.kinds("ussd") == ["pushed"], "nothing is shown"
 
 
-@PUSHING
+@pytest.mark.parametrize("way", ["form", "its_session_info"])
 async def test_a_push_that_nobody_answers_ends(bench: Bench) -> None:
     bench.world.plan.set_for_number(PHONE, "ussd.push", Fault(name="timeout"))
-    result = await bench.channel.push(base.UssdAsk(id="1", msisdn=PHONE, text="Pay?"))
-    assert isinstance(result, base.Submitted)
+    assert isinstance(await bench.channel.push(ASK), base.Submitted)
     await bench.until_ended()
-    assert bench.sessions.ended == {result.message_ids[0]}
+    assert bench.sessions.ended == {ASK.id}
 
 
-@PUSHING
+@pytest.mark.parametrize("way", ["form", "its_session_info"])
+@pytest.mark.parametrize(("fault", "is_shown"), [("dropped", False), ("answer_lost", True)])
+async def test_without_an_answer_nobody_knows_whether_a_push_is_shown(way: str, fault: str, is_shown: bool) -> None:
+    settings = WorldSettings(use_magic=False, handsets=HandsetSettings(reply_delay_s=0.0))
+    async with World(settings) as world:
+        world.plan.set_for_number(PHONE, "ussd.push", Fault(name=fault))
+        at = a_socket()
+        if way == "form":
+            chosen: Any = http(world, way, f"http://127.0.0.1:{at.getsockname()[1]}", push_timeout_s=0.05)
+        else:
+            chosen = smpp(world, response_timeout_s=0.1)
+        bench = Bench(way, world, chosen)
+        running = asyncio.create_task(bench.channel.run(bench.sessions))
+        async with mounted(bench.channel.routes(bench.sessions), at=at):
+            await bench.until(bench.channel.is_up)
+            assert isinstance(await bench.channel.push(ASK), base.Unknown)
+            assert ("screen" in bench.kinds("ussd")) == is_shown
+            if is_shown and way == "form":
+                assert await bench.screen() == (ASK.text, True)
+                await bench.typed(PIN)
+                assert bench.sessions.steps[0].session_id == ASK.id, "what is typed then is no other session's"
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.parametrize("way", ["infobip", "user_message_reference"])
+async def test_a_phone_may_answer_before_the_network_has(bench: Bench) -> None:
+    bench.world.plan.set_for_number(PHONE, "ussd.push", Fault(name="late", seconds=0.2))
+    pushing = asyncio.create_task(bench.channel.push(ASK))
+    await bench.screen()
+    assert await bench.typed(PIN) == ("1 typed", True) and not pushing.done()
+    assert bench.sessions.steps[0].session_id == ASK.id
+    assert isinstance(await pushing, base.Submitted)
+
+
+@pytest.mark.parametrize("way", ["hubtel", "its_session_info"])
 async def test_a_phone_in_a_session_is_busy(bench: Bench) -> None:
     bench.dial()
     await bench.screen()
-    assert isinstance(await bench.channel.push(base.UssdAsk(id="1", msisdn=PHONE, text="Pay?")), base.Refused)
+    assert isinstance(await bench.channel.push(ASK), base.Refused)
     assert await bench.typed("1") == ("1 typed", True)
 
 
-@PUSHING
 async def test_what_is_too_long_is_not_pushed(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     result = await bench.channel.push(base.UssdAsk(id="1", msisdn=PHONE, text="x" * 161))
     assert isinstance(result, base.Refused) and result.code == "too_long"

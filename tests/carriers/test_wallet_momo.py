@@ -3,15 +3,20 @@
 import asyncio
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from carriers import base
 from carriers.tokens import Tokens
+from carriers.wallet_momo.adapter import Settings
+from carriers.wallet_momo.dialect import Ask, Order
+from carriers.wallet_momo.gsma import Gsma
 from gateway.core.money import Money
 from gateway.http_client import HttpAnswer
 from tests.carriers.benches import MomoBench
 from tests.carriers.conformance import WAIT_S, charge_order, reverse_order, word
 
+KEY = "8f6dc2a2-1c1b-4f62-9f52-6a2a0a9f1b11"
 DIALECTS = ("wallet_momo mtn", "wallet_momo gsma", "wallet_momo airtel")
 
 
@@ -35,6 +40,36 @@ async def test_what_airtel_does_not_say_is_not_said_for_it(bench: MomoBench) -> 
     assert isinstance(charged, base.Charged) and charged.amount is None
     back = await bench.biller.reverse(reverse_order(reference=charged.carrier_reference))
     assert isinstance(back, base.Charged) and back.amount is None
+
+
+@pytest.mark.parametrize("named", [None, "", "as while it was pending"])
+@pytest.mark.parametrize("biller", DIALECTS)
+async def test_a_charge_that_has_no_name_is_found_and_given_back(bench: MomoBench, named: str | None) -> None:
+    """As a file or an operator leaves it that told the outcome and not what the provider calls the order."""
+    accepted = await bench.biller.charge(charge_order())
+    await bench.quiet()
+    assert isinstance(accepted, base.Pending)
+    order = reverse_order(reference=accepted.carrier_reference if named else named)
+    assert word(await bench.biller.reverse(order)) in ("pending", "charged untold")
+    await bench.quiet()
+    if bench.name != "wallet_momo airtel":  # It has no inquiry of refunds.
+        assert word(await bench.biller.inquire_reverse(order)) == "charged"
+    assert [one.order.kind for one in bench.simulator.book.transactions.values()] == ["charge", "refund"]
+
+
+def test_however_gsma_spells_its_key_the_order_keeps_one_reference() -> None:
+    settings = Settings(dialect="gsma", base_url="http://127.0.0.1:1", user="us", password="secret", receiver="shop")
+    dialect, order = Gsma(settings), Order.of_charge(charge_order())
+
+    def pending(status: int, key: str) -> HttpAnswer:
+        return HttpAnswer(status, {}, b'{"serverCorrelationId": "%b", "status": "pending"}' % key.encode())
+
+    accepted = dialect.judge_order(pending(202, KEY.upper()), order)
+    assert isinstance(accepted, base.Pending)
+    learned = msgspec.structs.replace(order, carrier_reference=accepted.carrier_reference)
+    ask = dialect.inquiry(learned)
+    assert isinstance(ask, Ask) and ask.path == f"/requeststates/{KEY.upper()}"
+    assert dialect.judge_inquiry(ask, pending(200, KEY), learned) == msgspec.structs.replace(accepted, detail="pending")
 
 
 @pytest.mark.parametrize("biller", DIALECTS)

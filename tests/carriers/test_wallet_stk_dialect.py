@@ -204,8 +204,8 @@ async def test_a_trace_has_no_credentials_no_callback_address_and_no_number() ->
 def test_a_callback_comes_to_the_route_that_is_mounted_for_it() -> None:
     biller, _ = canned(200, b"")
     for route, about in zip(biller.routes(), ("push", "reversal", "timeout"), strict=True):
-        path = route.path.format(attempt_id="att_1", token=biller._token(about, "att_1"))
-        assert biller._callback_url(about, "att_1") == f"https://pay.example/callbacks/mpesa{path}"
+        path = route.path.format(attempt_id="att_1", token=biller._callbacks._token("att_1", about))
+        assert biller._callbacks.url("att_1", about) == f"https://pay.example/callbacks/mpesa{path}"
 
 
 def error(code: str, message: str = "") -> bytes:
@@ -355,7 +355,7 @@ async def test_a_callback_tells_what_only_the_wallet_knows(about: str, body: byt
     running = asyncio.create_task(biller.run(sink))
     await asyncio.sleep(0)
     [route] = [route for route in biller.routes() if route.path.startswith(f"/{about}/")]
-    path = biller._callback_url(about, "att_1").removeprefix("https://pay.example/callbacks/mpesa")
+    path = biller._callbacks.url("att_1", about).removeprefix("https://pay.example/callbacks/mpesa")
     answer = await route.answer(base.Request(method="POST", path=path, query={}, headers={}, body=body))
     running.cancel()
     assert (answer.status, json.loads(answer.body)) == (200, {"ResultCode": 0, "ResultDesc": "Accepted"})

@@ -1,6 +1,7 @@
 """A small session engine behind a USSD channel, and a web server that mounts a channel's routes as the gateway does."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -65,16 +66,24 @@ class Sessions:
         return self.steps
 
 
+def a_socket() -> socket.socket:
+    """On a port of its own that nobody else can take any more."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
 @asynccontextmanager
-async def mounted(routes: Sequence[base.Route], carrier: str = "ussd") -> AsyncIterator[str]:
-    """The address of the callbacks of *carrier*."""
+async def mounted(
+    routes: Sequence[base.Route], carrier: str = "ussd", at: socket.socket | None = None
+) -> AsyncIterator[str]:
+    """The address of the callbacks of *carrier*; *at*: a socket whose port was told to somebody beforehand."""
     app = web.Application()
     for route in routes:
         app.router.add_route(route.method, f"/callbacks/{carrier}{route.path}", _handler(route, carrier))
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
+    await web.SockSite(runner, at or a_socket()).start()
     try:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}/callbacks/{carrier}"
     finally:

@@ -7,15 +7,18 @@ import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from itertools import islice, takewhile
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from gateway import cli, failpoints
+from tests.search import SAID
 
 CODE_KEY = "ab" * 16
 LIMIT_S = 30.0
+_WORD = re.compile("[a-z]+")
 DRY_RUN = """
 [gateway]
 database = "{database}"
@@ -79,14 +82,22 @@ class Here:
                 failpoints.arm(None)
         assert isinstance(code, int)
         said = self._capsys.readouterr()
+        SAID.append((command(*arguments), said.out + said.err))
         return Finished(code, said.out, said.err)
+
+
+def command(*arguments: str | Path) -> str:
+    """`gateway key add`: which of them it is, without what it was told."""
+    words = takewhile(_WORD.fullmatch, map(str, arguments))
+    return " ".join(["gateway", *islice(words, 2)])
 
 
 class Running:
     """A `gateway` process of its own."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, name: str) -> None:
         self.process = process
+        self._command = name
         self.said = ""
 
     @property
@@ -113,7 +124,9 @@ class Running:
         async with asyncio.timeout(LIMIT_S):
             out, err = await self.process.communicate()
         assert self.process.returncode is not None
-        return Finished(self.process.returncode, self.said + out.decode(), err.decode())
+        self.said += out.decode()
+        SAID.append((self._command, err.decode()))
+        return Finished(self.process.returncode, self.said, err.decode())
 
     def children(self) -> list[int]:
         return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
@@ -130,12 +143,14 @@ async def running(*arguments: str | Path, cwd: Path, **environment: str) -> Asyn
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+    runs = Running(process, command(*arguments))
     try:
-        yield Running(process)
+        yield runs
     finally:
         with suppress(ProcessLookupError):
             process.kill()
-        await process.communicate()
+        out, err = await process.communicate()
+        SAID.append((command(*arguments), runs.said + (out + err).decode()))
 
 
 def lives(pid: int) -> bool:

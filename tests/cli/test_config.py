@@ -9,10 +9,13 @@ import msgspec
 import pytest
 from msgspec.structs import fields
 
+from carriers.loopback import Biller
+from carriers.loopback import Settings as LoopbackSettings
 from gateway.adapters import Port, kinds
-from gateway.app.parts import terms
+from gateway.app.parts import lane_plan, rules, sim_rules, terms, texts_kept_ms
 from gateway.config import CarrierSection, ConfigError, EngineSection, read
 from gateway.core.bounds import mistakes as mistakes_of
+from gateway.core.sim_rule import SimRule
 from tests.cli.commands import CODE_KEY, Here
 
 SECRETS = {"GATEWAY_CODE_KEY": CODE_KEY}
@@ -61,6 +64,9 @@ WRONG = [
     pytest.param(('["+254"]', '["254"]'), "carriers.acme.prefixes[0]: expected + and 1 to 15 digits", id="prefix"),
     pytest.param(('["+254"]', "[]"), "carriers.acme.prefixes: expected a list of one prefix or more", id="no prefix"),
     pytest.param(('"KES"', '"KSH"'), "carriers.acme.currency: 'KSH' is no ISO 4217 code that we know", id="currency"),
+    pytest.param(
+        ("brand =", 'ask_by = "ussd"\nbrand ='), "carriers.acme.ask_by: expected sms without a table ussd", id="ask"
+    ),
     pytest.param(("Africa/Nairobi", "Nairobi"), "carriers.acme.time_zone: 'Nairobi' is not known", id="zone"),
     pytest.param(("Africa/Nairobi", "Africa"), "carriers.acme.time_zone: 'Africa' is not known", id="zones"),
     pytest.param(("127.0.0.1:0", "8080"), "gateway.listen: expected host:port, got '8080'", id="listen"),
@@ -214,6 +220,34 @@ def test_no_setting_takes_a_number_that_is_none(port: Port | None, number: float
         assert mistakes_of(field.name, field.type, value), field.name
 
 
+URL_MISTAKE = "page.public_url: expected https:// and a host, without a path; http:// only on this machine"
+
+
+@pytest.mark.parametrize(
+    ("written", "wrong"),
+    [
+        ('public_url = "https://pay.example"\nmode = "test"\ncountry_code = "+254"\nproxies = 1', []),
+        ('public_url = "http://127.0.0.1:8080"\nmode = "test"', []),
+        ('public_url = "http://pay.example"\nmode = "test"', [URL_MISTAKE]),
+        ('public_url = "https://pay.example/me"\nmode = "test"', [URL_MISTAKE]),
+        ('public_url = "https://PAY.example"\nmode = "test"', [URL_MISTAKE]),
+        ('public_url = "https://pay.example"', ["page.mode: expected the mode of a carrier, and none is live"]),
+        ('country_code = "254"', ["page.country_code: expected + and 1 to 3 digits, or nothing"]),
+        ("proxies = -1", ["page.proxies: expected a whole number, 0 or more, got -1"]),
+        ('public_ur = ""', ["page.public_ur: no such setting; did you mean public_url?"]),
+        ("", []),
+    ],
+)
+def test_a_statement_page_has_a_public_address_and_phones(config: Path, written: str, wrong: list[str]) -> None:
+    config.write_text(f"[page]\n{written}\n{config.read_text(encoding='utf-8')}", encoding="utf-8")
+    if not wrong:
+        assert read(config, SECRETS)[0].page.proxies <= 1
+        return
+    with pytest.raises(ConfigError) as caught:
+        read(config, SECRETS)
+    assert caught.value.mistakes == wrong
+
+
 def test_limits_and_caps_are_judged_setting_by_setting(config: Path) -> None:
     text = config.read_text(encoding="utf-8")
     limits = "[carriers.acme.limits]\nphone_day_amuont = 5\npayment_amount = -1\n"
@@ -224,6 +258,65 @@ def test_limits_and_caps_are_judged_setting_by_setting(config: Path) -> None:
         "carriers.acme.limits.payment_amount: expected a whole number, 0 or more, got -1",
         "carriers.acme.caps.quiet_hours: expected HH:MM-HH:MM, or empty for none",
     ]
+
+
+def in_country(config: Path, name: str, currency: str, limits: str = "") -> Path:
+    text = config.read_text(encoding="utf-8").replace('"KES"', f'"{currency}"\ncountry = "{name}"')
+    config.write_text(f"{text}\n{limits}", encoding="utf-8")
+    return config
+
+
+def test_a_country_brings_its_rules_and_a_cap_a_month(config: Path) -> None:
+    path = in_country(config, "ie_premium", "EUR", "[carriers.acme.limits]\npayment_amount = 2000\n")
+    found = read(path, SECRETS)[0]
+    limits = terms(found)["acme"].limits
+    assert (limits.payment_amount, limits.phone_month_amount) == (2_000, 30_000)
+    assert texts_kept_ms(found) == {"acme": 183 * 24 * 3600 * 1000}
+    told = rules(found, {"acme": Biller("acme", LoopbackSettings(), now_ms=lambda: 0)})["acme"]
+    assert (told.opt_in, told.tax_in_ask, told.asking("ask")) == ("twice_at_first", True, "ask_tax")
+
+
+@pytest.mark.parametrize(
+    ("name", "mistake"),
+    [
+        ("uk_premium", "uk_premium is in GBP, the carrier's currency is EUR"),
+        ("narnia", "expected one of mobile_money, eu_telecom, uk_premium, ie_premium, us_short_code, got 'narnia'"),
+    ],
+)
+def test_a_country_that_is_not_the_carriers_is_named(config: Path, name: str, mistake: str) -> None:
+    assert mistakes(in_country(config, name, "EUR")) == [f"carriers.acme.country: {mistake}"]
+
+
+SIM_SWAP = '[carriers.acme.sim_swap]\ntype = "sim_swap"\nbase_url = "https://sim.example/sim-swap/v1"\ntoken = "t"\n'
+
+
+@pytest.mark.parametrize(
+    ("tables", "mistake"),
+    [
+        ("[carriers.acme.sim_rule]\n", "sim_rule: expected a table carriers.acme.sim_swap, which says whom to ask"),
+        (
+            f'{SIM_SWAP}[carriers.acme.sim_rule]\nwhen_fresh = "pin"\n',
+            "sim_rule.when_fresh: expected a table carriers.acme.ussd, where PINs are typed",
+        ),
+        (
+            f"{SIM_SWAP}[carriers.acme.sim_rule]\nfresh_h = 2401\n",
+            "sim_rule.fresh_h: expected whole hours, 1 to 2400, got 2401",
+        ),
+        (SIM_SWAP.replace("token =", "tokens ="), "sim_swap.tokens: no such setting; did you mean token?"),
+    ],
+)
+def test_a_rule_about_sims_names_whom_to_ask_and_where_a_pin_is_typed(config: Path, tables: str, mistake: str) -> None:
+    config.write_text(config.read_text(encoding="utf-8") + "\n" + tables, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        read(config, SECRETS)
+    assert caught.value.mistakes == [f"carriers.acme.{mistake}"]
+
+
+def test_who_is_asked_about_sims_has_a_rule_without_writing_one(config: Path) -> None:
+    config.write_text(config.read_text(encoding="utf-8") + "\n" + SIM_SWAP, encoding="utf-8")
+    read_back = read(config, SECRETS)[0]
+    assert sim_rules(read_back) == {"acme": SimRule()}
+    assert "sim:acme:0" in lane_plan(read_back).names()
 
 
 def with_limits(config: Path, limits: str, currency: str = "EUR") -> Path:
@@ -340,6 +433,10 @@ def test_check_knows_the_languages(gateway: Here, config: Path) -> None:
     assert checked.complaint() == "carriers.acme.language: expected one of en, fr, sw, zh-Hant, got 'xx'"
 
 
+NO_FILES = (
+    "acme has no files: merchants that wait for its payment, as those without terms do, are not settled;"
+    " `gateway merchant terms --wait acme=DAYS` waits for days instead"
+)
 UNREVIEWED = "reviewed by no native speaker yet: fr, sw, zh-Hant; live carriers "
 
 
@@ -348,7 +445,7 @@ def test_check_names_the_languages_that_live_carriers_do_not_speak(gateway: Here
     config.write_text(live, encoding="utf-8")
     checked = gateway("check", "--config", config)
     assert (checked.code, checked.err) == (0, "")
-    assert checked.out.splitlines()[1:] == [UNREVIEWED + "speak English instead"]
+    assert checked.out.splitlines()[1:] == [NO_FILES, UNREVIEWED + "speak English instead"]
     config.write_text(live.replace("brand =", 'language = "sw"\nbrand ='), encoding="utf-8")
     checked = gateway("check", "--config", config)
     assert checked.code == 2
@@ -363,9 +460,21 @@ def test_an_operator_may_allow_unreviewed_languages(gateway: Here, config: Path)
     config.write_text(live.replace("[gateway]", "[gateway]\nunreviewed_languages = true"), encoding="utf-8")
     checked = gateway("check", "--config", config)
     assert (checked.code, checked.err) == (0, "")
-    assert checked.out.splitlines()[1:] == [
-        UNREVIEWED + "speak them all the same: gateway.unreviewed_languages",
-    ]
+    words = UNREVIEWED + "speak them all the same: gateway.unreviewed_languages"
+    assert checked.out.splitlines()[1:] == [NO_FILES, words]
+
+
+@pytest.mark.parametrize("has_sum", [False, True], ids=["without the sum", "with it"])
+def test_check_names_live_carriers_whose_files_never_say_what_they_pay(
+    gateway: Here, config: Path, has_sum: bool
+) -> None:
+    trailer = 'trailer = "T"\ntrailer_columns = { remitted = "3" }\n' if has_sum else ""
+    layout = 'pattern = "a_{date}.csv"\ncolumns = { attempt_id = "id", amount = "amount", status = "result" }\n'
+    files = f'\n[carriers.acme.files]\n{layout}statuses = {{ OK = "charged" }}\n{trailer}'
+    config.write_text(config.read_text().replace('"test"', '"live"') + files, encoding="utf-8")
+    said = [line for line in gateway("check", "--config", config).out.splitlines() if line.startswith("acme ")]
+    assert len(said) == (not has_sum)
+    assert all("`gateway remittance book` says it, or" in line for line in said)
 
 
 def test_ussd_wants_a_key_for_pins_and_a_channel_that_there_is(config: Path) -> None:

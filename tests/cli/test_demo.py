@@ -11,13 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from gateway.app import logs
 from tests.cli.commands import LIMIT_S, Here, Running, lives, running
 from tests.house.test_docs import README, fenced, part
 from tests.house.tree import ROOT
-from tests.stores import check_ledger
+from tests.stores import check_left
 
 STEPS = (
     *("goods_chosen", "order_told", "payment_requested", "phone_asked", "consumer_confirmed"),
@@ -52,6 +53,8 @@ async def test_ctrl_c_ends_a_demo_that_serves_and_nothing_is_left(
         assert not url.endswith(f":{taken_port}")
         await demo.says("Ctrl-C ends it")
         assert f"gateway phone +254700000777 --folder {tmp_path / 'here'}\n" in demo.said
+        async with aiohttp.ClientSession() as http, http.get(f"{url}/me") as page:
+            assert page.status == 200 and f"{url}/me" in demo.said and "Acme Pay" in await page.text()
         children = demo.children()
         assert children
         monkeypatch.chdir(tmp_path)
@@ -107,7 +110,7 @@ def test_the_demos_log_is_for_a_person(capsys: pytest.CaptureFixture[str]) -> No
 
 def check_books(folder: Path) -> None:
     """No fixture made this database, so no fixture looks at its ledger."""
-    check_ledger(f"sqlite:///{folder / 'gateway.db'}", must_have_posted=True)
+    check_left(f"sqlite:///{folder / 'gateway.db'}", must_have_posted=True)
 
 
 async def is_free(port: int) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy import insert, text
 from gateway.app import Gateway
 from gateway.cli.standing import LaneStanding, LinkStanding, Standing, screen, span, troubles
 from gateway.config import read
-from gateway.store import tables
+from gateway.store import listed, tables
 from gateway.store.cases import list_cases
 from gateway.store.engine import begin_write, connect
 from tests.cli.commands import CODE_KEY, Here, running
@@ -58,9 +58,46 @@ def test_breaks_are_listed_in_one_line_each_until_they_are_resolved(gateway: Her
     assert gateway("breaks", "list", "--config", troubled).out == "0 open breaks\n"
     assert "resolved" in gateway("breaks", "list", "--all", "--config", troubled).out
     with reading(url) as conn:
-        [case] = list_cases(conn, "break", with_resolved=True)
+        [case] = list_cases(conn, "break", with_resolved=True).items
         assert (case.resolved_by, case.resolution) == ("asha", "one charge in the report")
         assert case.resolved_at_ms is not None and case.resolved_at_ms > 1
+
+
+def test_a_list_that_is_cut_says_how_many_there_are(
+    gateway: Here, troubled: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = connect(url)
+    with begin_write(engine) as conn:
+        others = [BREAK | {"id": f"brk_{n}", "at_ms": n, "kind": "fee" if n == 4 else "late"} for n in (2, 3, 4)]
+        conn.execute(insert(tables.open_break), others)
+    engine.dispose()
+    monkeypatch.setattr(listed, "LISTED_MAX", 2)
+    told = gateway("breaks", "list", "--config", troubled).out.splitlines()
+    assert [line.split()[0] for line in told[:-1]] == ["brk_1", "brk_2"], "oldest first"
+    assert told[-1] == "the first 2 of 4 open breaks"
+    *lines, last = gateway("breaks", "list", "--kind", "fee", "--config", troubled).out.splitlines()
+    assert ([line.split()[0] for line in lines], last) == (["brk_4"], "1 open breaks of kind fee")
+    monkeypatch.setattr(listed, "LISTED_MAX", 4)
+    assert gateway("breaks", "list", "--config", troubled).out.endswith("\n4 open breaks\n")
+    refused = gateway("breaks", "list", "--kind", "odd", "--config", troubled)
+    assert refused.code == 2 and refused.complaint().startswith("--kind: expected one of unexpected_fact, ")
+
+
+@pytest.mark.parametrize(
+    ("command", "last"),
+    [
+        ("breaks list", "the first 0 of 1 open breaks"),
+        ("quarantine list --all", "the first 0 of 1 jobs in quarantine"),
+        ("payouts status --state draft --merchant mer_1", "0 payouts"),
+        ("reports list", "0 merchants in 30 days"),
+        ("reports list --merchant mer_1", "0 reports in 30 days"),
+    ],
+)
+def test_each_list_is_counted_where_it_is_cut(
+    gateway: Here, troubled: Path, monkeypatch: pytest.MonkeyPatch, command: str, last: str
+) -> None:
+    monkeypatch.setattr(listed, "LISTED_MAX", 0)
+    assert gateway(*command.split(), "--config", troubled).out == f"{last}\n"
 
 
 def test_the_first_word_about_a_break_stands(gateway: Here, troubled: Path) -> None:

@@ -7,11 +7,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from carriers import base
 from gateway.config import read
+from gateway.core.payment import Rules
+from gateway.engine.carrier_jobs import OrderDone
 from gateway.store.engine import hold_alone
 from tests.cli.commands import CODE_KEY, Here
 from tests.engine.file_bench import a_bench
-from tests.store.bench import rows
+from tests.store.bench import applied, rows
 
 FILES = """
 [carriers.acme.files]
@@ -71,6 +74,66 @@ def test_what_needs_a_person_is_named_with_its_money_and_given_up_by_two(
     assert gateway(*off, "--by", "asha").complaint().endswith("so another person has to agree")
     assert "by juma: written off, as asha proposed" in gateway(*off, "--by", "juma").out
     assert gateway("breaks", "list", "--config", config).out == "0 open breaks\n"
+
+
+@pytest.mark.money
+def test_what_the_carrier_told_an_operator_ends_an_unknown_outcome(
+    gateway: Here, config: Path, url: str, tmp_path: Path
+) -> None:
+    with a_bench(url, tmp_path, rules={"acme": Rules(inquiry_ladder_ms=(1,))}) as bench:
+        order = bench.order("1")
+        for _ in range(2):
+            done = applied(bench.store, OrderDone(order, base.Unknown(detail="silence")))
+            [order] = [one for one in done.rows if one.kind == "inquire"]
+    [row] = rows(url, 'SELECT id FROM "break"')
+    words = ("breaks", "decide", row.id, "happened", "--note", "ticket 17", "--by", "asha", "--config", config)
+    with hold_alone(url):
+        assert gateway(*words).complaint().endswith("; stop it, decide, and start it again")
+    assert "as the carrier told asha: ticket 17" in gateway(*words).out
+    assert [one.state for one in rows(url, "SELECT state FROM payment")] == ["captured"]
+    assert gateway(*words).complaint().endswith("ticket 17")
+    assert gateway("breaks", "decide", "brk_x", "happened", "--note", "n", "--config", config).code == 2
+    assert gateway("breaks", "decide", row.id, "perhaps", "--note", "n", "--config", config).code == 2
+
+
+@pytest.mark.money
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_done(
+    gateway: Here, config: Path, url: str, tmp_path: Path
+) -> None:
+    with a_bench(url, tmp_path) as bench:
+        file = a_file(tmp_path, f"{bench.charge('1')},1250.00,OK")
+    for report in (tmp_path / "no" / "report.txt", tmp_path):
+        refused = gateway("reconcile", file, "--report", report, "--config", config)
+        assert refused.code == 2 and refused.complaint().startswith(f"--report: {report}: ")
+    assert rows(url, "SELECT id FROM carrier_file") == []
+    lost = gateway("reconcile", file, "--report", "/dev/full", "--config", config)
+    assert lost.code == 1 and "matched    1\n" in lost.out
+    assert lost.err.splitlines()[-1].endswith("No space left on device; it is on standard output")
+
+
+@pytest.mark.money
+def test_what_a_file_does_not_say_two_persons_say(gateway: Here, config: Path, url: str, tmp_path: Path) -> None:
+    with a_bench(url, tmp_path) as bench:
+        file = a_file(tmp_path, f"{bench.charge('1')},1250.00,OK")
+    done = gateway("reconcile", file, "--config", config)
+    assert f"remittance not in this file; `gateway remittance book {file.name} AMOUNT` says it\n" in done.out
+    words = ("--note", "statement of 25/11", "--config", config)
+    book = ("remittance", "book", file.name)
+    assert gateway(*book, "1,250.00", *words).complaint() == "amount: expected one in KES, got '1,250.00'"
+    assert gateway("remittance", "book", "x.csv", "1", *words).complaint().endswith("got 'x.csv': none was taken")
+    first = gateway(*book, "1200.00", "--by", "asha", *words)
+    assert (first.code, first.out) == (
+        0,
+        f"{file.name}: KES 1,200.00 as asha says; another person has to say the same\n",
+    )
+    differs = gateway(*book, "1200.00", "--by", "juma", *words)
+    assert differs.code == 1 and "not booked: our books come to another sum" in differs.complaint()
+    [corrected, booked] = (gateway(*book, "1250.00", "--by", person, *words) for person in ("asha", "juma"))
+    assert (corrected.code, booked.code) == (0, 0)
+    assert (
+        booked.out
+        == f"{file.name}: KES 1,250.00 on the word of asha (statement of 25/11) and juma (statement of 25/11); booked\n"
+    )
 
 
 def test_a_database_that_is_served_is_left_alone(gateway: Here, config: Path, url: str, tmp_path: Path) -> None:

@@ -39,10 +39,18 @@ def test_terms_are_kept_whole(gateway: Here, config: Path, sqlite_url: str) -> N
 
 @pytest.mark.parametrize(
     "wrong",
-    [("--zone", "Mars/Base"), ("--cut-off", "24:00"), ("--wait", "acme=x"), ("--reserve-percent", "101")],
-    ids=lambda pair: pair[0],
+    [
+        *(("--zone", "Mars/Base"), ("--cut-off", "24:00"), ("--reserve-percent", "101")),
+        *(("--wait", "acme=x"), ("--wait", "acmee=5"), ("--wait", "=5")),
+        ("--account-name", "", "--account", "1100"),
+        ("--account-name", "Asha\x0bLtd", "--account", "1100"),
+        ("--account", "DE88370400440532013000", "--account-name", "Asha"),
+        ("--account", "", "--account-name", "Asha"),
+        ("--bic", "x y", "--account", "1100", "--account-name", "Asha"),
+    ],
+    ids=" ".join,
 )
-def test_terms_that_cannot_be_meant_are_refused(gateway: Here, config: Path, wrong: tuple[str, str]) -> None:
+def test_terms_that_cannot_be_meant_are_refused(gateway: Here, config: Path, wrong: tuple[str, ...]) -> None:
     refused = terms(gateway, config, *wrong)
     assert refused.code == 2
     assert refused.complaint().startswith(f"{wrong[0]}: expected")

@@ -4,13 +4,17 @@ from datetime import datetime, time, timedelta
 
 import pytest
 
+from gateway.consumer.limits import LimitByCare, LimitOutcome, set_limit
 from gateway.core.codes import choose_code
+from gateway.core.money import Money
 from gateway.store.apply import Store
 from gateway.store.outbox import OutboxRow
-from tests.consumer.bench import NAIROBI, Clock, answer, changed, filled, said, texted, texts_of, the_consumer
-from tests.store.bench import CODE_KEY, a_captured_payment, a_create, a_text, applied
+from gateway.store.unit import Needs
+from tests.consumer.bench import NAIROBI, TEXTS, Clock, answer, changed, filled, said, texted, texts_of, the_consumer
+from tests.store.bench import CODE_KEY, SIMULATED, Odd, a_captured_payment, a_create, a_text, applied
 
 A_DAY_S = 24 * 3600
+MINE = Needs(phones=(SIMULATED,))
 
 
 def limit_of(store: Store) -> tuple[int | None, str, int | None]:
@@ -26,11 +30,24 @@ def test_a_first_limit_and_a_lower_one_count_at_once(store: Store) -> None:
     assert answer(store, "LIMIT") == answer(store, "BAL") == "limit limit=KES 300.00 used=KES 0.00"
 
 
-def test_a_higher_limit_counts_from_the_printed_time_on(store: Store, clock: Clock) -> None:
+def raised(store: Store, minor: int) -> None:
+    """As by the PIN on USSD, or by a person at the care line."""
+    applied(store, Odd(lambda unit: set_limit(unit, unit.consumer(SIMULATED), minor, "KES"), wants=MINE))
+
+
+def test_by_text_a_limit_never_rises(store: Store, clock: Clock) -> None:
     said(store, "LIMIT 300")
-    told = answer(store, "LIMIT 1,000")
-    assert told.startswith("limit_later limit=KES 1,000.00 time=02/01 00:3")
+    assert answer(store, "LIMIT 300.01") == answer(store, "LIMIT 8000") == "limit_higher limit=KES 300.00"
+    assert limit_of(store) == (30_000, "KES", None)
+    clock.advance(A_DAY_S + 61)
+    assert answer(store, "LIMIT") == "limit limit=KES 300.00 used=KES 0.00"
+
+
+def test_a_higher_limit_counts_a_day_later(store: Store, clock: Clock) -> None:
+    said(store, "LIMIT 300")
+    raised(store, 100_000)
     assert limit_of(store) == (30_000, "KES", 100_000)
+    assert answer(store, "LIMIT 500") == "limit_higher limit=KES 300.00"
     clock.advance(A_DAY_S - 60)
     assert answer(store, "LIMIT") == "limit limit=KES 300.00 used=KES 0.00"
     clock.advance(121)
@@ -43,22 +60,29 @@ def test_a_higher_limit_asked_for_again_keeps_its_time_and_a_still_higher_one_wa
     store: Store, clock: Clock
 ) -> None:
     said(store, "LIMIT 300")
-    first = answer(store, "LIMIT 1000")
+    raised(store, 100_000)
+    first_ms = the_consumer(store).limit_next_at_ms
+    assert first_ms is not None
     clock.advance(3600)
-    assert answer(store, "LIMIT 1000") == first
-    assert answer(store, "LIMIT 1001").startswith("limit_later limit=KES 1,001.00 time=02/01 01:3")
+    raised(store, 100_000)
+    assert the_consumer(store).limit_next_at_ms == first_ms
+    raised(store, 100_100)
+    assert the_consumer(store).limit_next_at_ms == first_ms + 3_600_000
 
 
 def test_a_lower_limit_takes_back_a_higher_one_that_has_not_begun(store: Store, clock: Clock) -> None:
-    said(store, "LIMIT 300", "LIMIT 1000", "LIMIT 300")
+    said(store, "LIMIT 300")
+    raised(store, 100_000)
+    said(store, "LIMIT 300")
     clock.advance(A_DAY_S + 61)
     assert answer(store, "LIMIT") == "limit limit=KES 300.00 used=KES 0.00"
 
 
 @pytest.mark.parametrize("zero", ["0", "KES 0", "0.00", "٠", "00"])
-def test_limit_0_is_a_limit_and_may_be_raised_again_like_any_other(store: Store, zero: str) -> None:
+def test_limit_0_is_a_limit_and_no_text_undoes_it(store: Store, zero: str) -> None:
     assert answer(store, f"LIMIT {zero}") == "limit_set limit=KES 0.00 used=KES 0.00"
-    assert answer(store, "LIMIT 5").startswith("limit_later")
+    assert answer(store, "LIMIT 5") == "limit_higher limit=KES 0.00"
+    assert limit_of(store) == (0, "KES", None)
 
 
 @pytest.mark.parametrize("amount", ["ten", "-5", "1.234", "USD 5", "4821 yes", "99999999999999", "10000000000"])
@@ -73,11 +97,31 @@ def test_a_question_changes_no_limit(store: Store) -> None:
     assert answer(store, "LIMIT 4821?") == "limit limit=KES 500.00 used=KES 0.00"
 
 
-def test_a_limit_in_another_currency_limits_nothing_here(store: Store) -> None:
+def test_a_limit_in_another_currency_stays_whatever_is_texted_here(store: Store) -> None:
     said(store, "LIMIT 500")
     changed(store, lambda consumer: setattr(consumer, "limit_currency", "TZS"))
-    assert answer(store, "LIMIT") == "limit_none used=KES 0.00"
-    assert answer(store, "LIMIT 700") == "limit_set limit=KES 700.00 used=KES 0.00"
+    told = "limit_elsewhere limit=TZS 500.00"
+    assert [answer(store, words) for words in ("LIMIT", "BAL", "LIMIT 700")] == [told] * 3
+    assert [answer(store, words) for words in ("LIMIT 0", "LIMIT 100000")] == [told] * 2
+    assert limit_of(store) == (50_000, "TZS", None)
+
+
+def by_care(store: Store, minor: int, currency: str = "KES") -> tuple[object, list[str]]:
+    """What came of it, and what the phone reads."""
+    asked = LimitByCare(phone=SIMULATED, carrier="acme", limit=Money(minor, currency), zone=NAIROBI, language="en")
+    batch = applied(store, asked)
+    return batch.applied[0].result, [TEXTS.render(row) for row in texts_of(batch)]
+
+
+def test_a_person_at_the_care_line_raises_it_and_the_phone_reads_so(store: Store, clock: Clock) -> None:
+    outcome, [told] = by_care(store, 30_000)
+    assert outcome is LimitOutcome.SET and told.startswith("From now on at most KES 300.00 a day can be charged.")
+    outcome, [told] = by_care(store, 100_000)
+    assert outcome is LimitOutcome.LATER
+    assert told.startswith("Your limit rises to KES 1,000.00 a day, but not before 02/01 00:3") and "Not you?" in told
+    assert limit_of(store) == (30_000, "KES", 100_000)
+    assert by_care(store, 100, "TZS") == (LimitOutcome.ELSEWHERE, [])
+    assert limit_of(store) == (30_000, "KES", 100_000)
 
 
 @pytest.mark.money

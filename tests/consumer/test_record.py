@@ -6,7 +6,8 @@ import pytest
 
 from gateway.store.apply import Store
 from tests.consumer.bench import Clock, answer, changed, said
-from tests.store.bench import a_captured_payment
+from tests.store.bench import a_captured_payment, applied
+from tests.store.refund_bench import done, refunded
 
 pytestmark = pytest.mark.money
 
@@ -89,3 +90,16 @@ def test_a_line_that_is_gone_leaves_nothing_more(store: Store) -> None:
     paid(store, 1)
     changed(store, lambda consumer: setattr(consumer, "more", '{"older_than":"pay_0","at_ms":9999999999999}'))
     assert answer(store, "MORE") == "more_nothing"
+
+
+def test_a_line_says_what_was_given_back(store: Store) -> None:
+    part, whole, kept = (a_captured_payment(store, f"k-{n}", shop=f"Shop {n}") for n in range(3))
+    applied(store, done(refunded(store, part, 25_000)))
+    applied(store, done(refunded(store, whole, key="r-2")))
+    lines = f"{answer(store, 'HIST')}\n{answer(store, 'HIST 2')}".splitlines()
+    assert [line.partition(" Shop ")[2] for line in lines if " Shop " in line] == [
+        f"2 KES 1,250.00 {kept.ref}",
+        f"1 KES 1,250.00 {whole.ref} GIVEN BACK",
+        f"0 KES 1,250.00 {part.ref} PART GIVEN BACK",
+    ]
+    assert "PART GIVEN BACK" in answer(store, f"RECEIPT {part.ref}")

@@ -6,11 +6,14 @@ from sqlalchemy import Connection
 from gateway.core.codes import choose_code
 from gateway.core.payment import Capture
 from gateway.engine.carrier_jobs import DeadlineReached
+from gateway.engine.decisions import EndOrder, Outcome
 from gateway.engine.merchant_jobs import CancelPayment, CapturePayment, ChangePayment, Problem
 from gateway.store.apply import Store
 from gateway.store.backup import distrust
 from gateway.store.outbox import OutboxRow
+from gateway.store.unit import Needs
 from tests.consumer.bench import Clock, filled, texted, texts_of
+from tests.consumer.page_bench import Browser
 from tests.store.bench import CODE_KEY, Odd, a_create, applied, count, rows
 
 A_DAY_S = 24 * 3600
@@ -76,3 +79,23 @@ def test_its_shop_can_neither_cancel_nor_capture_it(store: Store, change: type[C
     result = batch.applied[0].result
     assert isinstance(result, Problem) and result.code == "invalid_state"
     assert batch.rows == []
+
+
+def test_nobody_is_inside_the_page_any_more_and_no_code_of_before_opens_it(store: Store, database_url: str) -> None:
+    applied(store, a_create("k-1"))
+    inside, outside = Browser(store, database_url), Browser(store, database_url, "other")
+    inside.log_in()
+    outside.ask()
+    applied(store, Odd(lambda unit: distrusted(unit.conn, unit.now_ms)))
+    assert inside.session() is None
+    assert outside.type(outside.code()).outcome == "old" and outside.session() is None
+    inside.log_in()
+
+
+def test_its_break_names_no_order_that_anybody_could_decide(store: Store, database_url: str) -> None:
+    restored(store)
+    [case] = rows(database_url, 'SELECT id, payment_id FROM "break"')
+    wanted = Needs(payment_ids=(case.payment_id,))
+    decide = EndOrder(case.id, Outcome.DID_NOT_HAPPEN, "asha", "ticket 17", wanted=wanted)
+    with pytest.raises(ValueError, match="this unknown_outcome names no order: settle it, then"):
+        applied(store, decide)

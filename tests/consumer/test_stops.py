@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.engine.lane import _supersedes
 from gateway.engine.loop_guard import ANSWERS_PER_MINUTE
 from gateway.store.apply import Store
 from tests.consumer.bench import Clock, answer, filled, said, texted, texts_of
@@ -36,6 +37,15 @@ def test_an_ask_that_has_not_left_is_taken_back_by_the_stop_of_its_shop(store: S
     assert (told.body["ends_asks"], told.body["ends_asks_of"]) == (True, "mer_1")
     left = rows(database_url, "SELECT p.merchant_id FROM outbox o JOIN payment p ON p.id = o.payment_id ORDER BY o.id")
     assert [row.merchant_id for row in left] == ["mer_2"]
+
+
+@pytest.mark.parametrize(("words", "shop"), [("STOP", ""), ("STOP ASHA", "mer_1"), ("REPORT", "mer_1")])
+def test_an_ask_in_the_lane_of_another_carrier_is_taken_back_as_well(store: Store, words: str, shop: str) -> None:
+    """Where a bind is down an ask may wait, and would leave behind the word that nobody may ask."""
+    [ask] = texts_of(applied(store, a_create("k-1", carrier="other")))
+    ending = [row for row in applied(store, texted(words)).rows if row.body.get("ends_asks")]
+    assert [row.body["carrier"] for row in ending if _supersedes(row, ask) and row.lane == ask.lane] == ["other"]
+    assert {row.body["ends_asks_of"] for row in ending} == {shop}
 
 
 def test_a_stop_and_requests_in_one_batch_go_by_their_order(store: Store, database_url: str) -> None:

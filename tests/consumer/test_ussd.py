@@ -8,13 +8,16 @@ import msgspec
 import pytest
 
 from gateway.core.gsm import segment
+from gateway.core.ussd import REPEATED_WITHIN_MS
 from gateway.engine import housekeeping
 from gateway.engine.batcher import Call
+from gateway.engine.loop_guard import ANSWERS_PER_MINUTE, BEYOND_FOR_PIN
 from gateway.store.apply import Store
 from tests.consumer.bench import Clock, add_shops, changed, texted
 from tests.consumer.ussd_bench import PIN, PIN_KEY, USSD_POLICY, Caller, a_step, asked, code_of, with_pin
-from tests.journeys.leaks import Secrets, leaks
+from tests.leaks import Secrets, leaks
 from tests.store.bench import PHONE, Odd, a_captured_payment, an_engine, applied, charged, count, rows
+from tests.stores import reading
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def test_the_pin_on_the_screen_of_the_price_pays_once(store: Store, database_url
     ask = asked(store)
     assert "1 Waiting to pay (1)" in caller.dial()
     assert caller.type("1") == (
-        "Mama Asha\nKES 1,250.00\nVegetable box\nEnter your PIN to PAY\n0 Refuse\n00 Decide later"
+        "Mama Asha\nKES 1,250.00\nVegetable box\nEnter your PIN to PAY\n0 Refuse\n9 Not me\n00 Decide later"
     )
     caller.type(PIN)
     assert caller.text.startswith("Thank you. KES 1,250.00 to Mama Asha is being paid.") and not caller.goes_on
@@ -234,6 +237,40 @@ def test_a_payment_is_looked_at_its_receipt_sent_and_itself_disputed(store: Stor
     assert count(database_url, "dispute") == 1
 
 
+def test_a_receipt_is_texted_no_more_often_than_texts_are_answered_and_stands_on_the_screen(
+    store: Store, clock: Clock
+) -> None:
+    """Each is paid for, and a session costs nothing: nobody may pump them out."""
+    a_captured_payment(store, "k-1")
+    caller, sent = Caller(store), 0
+    for _ in range(2 * ANSWERS_PER_MINUTE):
+        caller.dial("3", "1")
+        caller.type("1")
+        sent += len(caller.sent())
+    assert sent == ANSWERS_PER_MINUTE
+    assert "KES 1,250.00" in caller.text and "1 Send me the receipt" in caller.text
+    clock.advance(60)
+    caller.type("1")
+    assert caller.sent() == ["receipt"]
+
+
+def test_who_has_had_every_other_text_still_hears_of_a_changed_pin(store: Store) -> None:
+    """Or whoever holds the phone for a moment could see to it that its owner is not told."""
+    caller = with_pin(store)
+    a_captured_payment(store, "k-1")
+    for _ in range(ANSWERS_PER_MINUTE + 1):
+        caller.dial("3", "1")
+        caller.type("1")
+    assert caller.sent() == []
+    told = 0
+    for _ in range(2 * BEYOND_FOR_PIN):
+        caller.dial("6", "1")
+        for typed in (PIN, PIN, PIN):
+            caller.type(typed)
+        told += len(caller.sent())
+    assert BEYOND_FOR_PIN - 1 <= told <= BEYOND_FOR_PIN + 1, "but not for ever"
+
+
 def test_requests_are_stopped_and_allowed_again(store: Store, database_url: str) -> None:
     caller = Caller(store)
     asked(store)
@@ -242,8 +279,13 @@ def test_requests_are_stopped_and_allowed_again(store: Store, database_url: str)
     assert all(row.body["is_mute"] and row.body["ends_asks_of"] == "mer_1" for row in caller.rows if row.kind == "sms")
     caller.dial("2")
     assert "You have stopped requests of Mama Asha" in caller.type("asha")
+    applied(store, texted("STOP JUMA"))
+    assert caller.type("1").startswith("Mama Asha can ask you for money again."), "and no other shop that was stopped"
+    assert [row.merchant_id for row in rows(database_url, "SELECT merchant_id FROM consumer_stop")] == ["mer_2"]
     caller.dial("8", "1")
     assert "no shop can ask you" in caller.text
+    caller.dial("2")
+    assert caller.type("asha").startswith("You have stopped requests of all shops."), "which one shop cannot lift"
     assert "can ask you for money again" in caller.dial("8", "3")
     assert count(database_url, "consumer_stop") == 0
 
@@ -289,6 +331,49 @@ def test_what_was_paid_by_text_meanwhile_is_not_paid_here(store: Store, database
     applied(store, texted(code_of(ask), read_at_ms=ask.created_at_ms))
     assert caller.type(PIN).startswith("This request waits no longer.")
     assert count(database_url, "consent") == 1
+
+
+@pytest.mark.money
+@pytest.mark.parametrize("at_once", [True, False], ids=["in one batch", "one after the other"])
+def test_a_step_that_has_no_number_and_comes_twice_is_done_once(
+    store: Store, database_url: str, clock: Clock, at_once: bool
+) -> None:
+    """As some aggregators post it, who number nothing; between two steps a person needs a while."""
+
+    def posted(kind: str, *typed: str) -> str:
+        clock.advance(REPEATED_WITHIN_MS / 1000)
+        steps = [a_step("s-unnumbered", kind, *typed) for _ in range(2)]
+        batches = [applied(store, *steps)] if at_once else [applied(store, step) for step in steps]
+        for order in [row for batch in batches for row in batch.rows if row.kind == "charge"]:
+            applied(store, charged(order))
+        [shown] = {done.result.text for batch in batches for done in batch.applied}  # type: ignore[attr-defined]
+        return str(shown)
+
+    posted("begin")
+    posted("input", "6")
+    assert posted("input", PIN).startswith("Enter the new PIN once more")
+    assert "holds from now on" in posted("input", PIN)
+    posted("input", "0")
+    asked(store)
+    assert "Enter your PIN to PAY" in posted("input", "1")
+    assert "Tries left: 2" in posted("input", "5555") and "Tries left: 1" in posted("input", "5555")
+    assert "is being paid" in posted("input", PIN)
+    assert count(database_url, "consent") == 1
+    [stored] = rows(database_url, "SELECT place FROM ussd_session")
+    assert not any(secret in stored.place for secret in (PIN, "5555"))
+
+
+def test_this_is_wrong_typed_once_and_posted_twice_disputes_nothing(
+    store: Store, database_url: str, clock: Clock
+) -> None:
+    a_captured_payment(store, "k-1")
+    applied(store, a_step("s-unnumbered", "begin", "3", "1"))
+    for _ in range(2):
+        applied(store, a_step("s-unnumbered", "input", "2"))
+    assert count(database_url, "dispute") == 0
+    clock.advance(60)
+    applied(store, a_step("s-unnumbered", "input", "2"))
+    assert count(database_url, "dispute") == 1, "it was charged twice, says the owner"
 
 
 def test_whatever_a_phone_does_only_the_pin_on_a_seen_price_consents(store: Store, database_url: str) -> None:
@@ -339,8 +424,8 @@ def test_a_pin_lies_nowhere(store: Store, database_url: str, caplog: pytest.LogC
     applied(store, charged(caller.rows[0]))
     assert pin not in caplog.text + repr(a_step("s", "input", pin))
     searched = Secrets(numbers=(), codes=(), keys=(pin,))
-    with an_engine(database_url) as engine:
-        assert leaks(searched, engine, [("log", caplog.text)]) == []
+    with reading(database_url) as conn:
+        assert leaks(searched, conn, [("log", caplog.text)]) == []
 
 
 def test_a_session_is_forgotten_an_hour_after_its_last_step(store: Store, database_url: str, clock: Clock) -> None:

@@ -48,6 +48,8 @@ from gateway.core.payment import (
     ReverseNotFound,
     ReverseUnknown,
     ReverseUnsent,
+    SimAge,
+    SimChecked,
     State,
     StillPending,
     WrongCodeReplied,
@@ -58,6 +60,7 @@ EVENT_AT = NOW + 10_000
 EXPIRES_AT = NOW + 300_000
 DEADLINE = EXPIRES_AT + 60_000
 CHARGE_NOT_AFTER = NOW + 600_000
+ANSWER_BY = NOW + 10_000
 HOLD_EXPIRES_AT = NOW + 86_400_000
 
 _NEW: dict[str, Any] = {  # Any: fields of every type.
@@ -115,6 +118,7 @@ HELD: dict[str, Any] = _ATTEMPTED | {
 _BY_STATE: dict[State, dict[str, Any]] = {
     State.CREATED: {},
     State.AWAITING_CONSENT: {},
+    State.CHECKING: _ATTEMPTED | {"attempts": 0, "charge_not_after_ms": CHARGE_NOT_AFTER, "deadline_at_ms": ANSWER_BY},
     State.AUTHORIZED: _ATTEMPTED
     | {
         "attempts": 0,
@@ -174,6 +178,7 @@ _EVENTS: dict[type[Event], dict[str, Any]] = {
     StillPending: {"attempt_id": "att_1"},
     ReferenceLearned: {"attempt_id": "att_1", "carrier_reference": "ref_1/more"},
     GoodsReceived: {"mo_id": "mo_1"},
+    SimChecked: {"attempt_id": "att_1", "age": SimAge.SETTLED},
     Reversed: {"attempt_id": "rev_1", "carrier_reference": "back_1"},
     ReverseDeclined: {"attempt_id": "rev_1"},
     ReverseUnknown: {"attempt_id": "rev_1"},

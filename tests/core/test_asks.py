@@ -9,12 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gateway.core
+from gateway.core.ask_templates import USES
 from gateway.core.asks import KEYS, WORST_CASE, Catalogues, load_catalogues
 from gateway.core.gsm import BASE, encode_ucs2, is_gsm, segment
-from gateway.core.keywords import Help, History, Language, Limit, More, Receipt, Start, Stop, read_command
-from gateway.core.reply import Meaning, read_reply
+from gateway.core.keywords import (
+    Dispute,
+    Help,
+    History,
+    Language,
+    Limit,
+    More,
+    Report,
+    Start,
+    Status,
+    Stop,
+    read_command,
+)
+from gateway.core.reply import Meaning, Reply, read_reply
 from gateway.core.statement import PAGE_UNITS_MAX
-from gateway.core.words import ECHO, fold
+from gateway.core.words import COMMAND_WORDS, ECHO, fold
 
 FOLDER = Path(gateway.core.__file__).parent / "catalogues"
 SOURCES = {path.stem: path.read_text("utf-8") for path in FOLDER.glob("*.toml")}
@@ -28,6 +41,7 @@ FIELDS = {
     },
     **{"item": "bread", "code": "4821", "code2": "7390", "digits": "4", "tries": "2", "deadline": "14:35"},
     **{"time": "23/11 14:35", "ref": "H8JTSGRC", "outcome": "PAID", "help": "21333", "care": "+254700000000"},
+    "pay_code": "48217",
     **{
         "brand": "Paygate",
         "count": "1",
@@ -51,8 +65,11 @@ CODES = ["4821", "7390"]
 # What a code, and the refusing 0, look like to a person: digits with no other digit near.
 CODE = re.compile(r"(?<![0-9.,])(?:[0-9]{4}|[0-9]{6})(?![0-9])")
 ZERO = re.compile(r"(?<![0-9.,])0(?![0-9])")
-NOT_ABOUT_MONEY = {"statement", "statement_more", "receipt", "receipt_not_found", "help", "item_unnamed"}
-ASKS = ["ask", "ask_with_fee", "pay_ask", "reminder", "low_balance", "not_understood"]
+NOT_ABOUT_MONEY = {"statement", "statement_more", "receipt", "receipt_not_found", "help", "item_unnamed", "tax_note"}
+WITH_TAX = ["ask_tax", "low_balance_tax", "not_understood_tax", "reminder_tax", "second_tax", "status_waiting_tax"]
+PLAIN = ["ask", "pay_ask", "reminder", "low_balance", "not_understood", "status_waiting", "second"]
+ASKS = [*PLAIN, *WITH_TAX]
+"""Written by hand, so that a text with a code is in the table of uses whoever adds it."""
 
 
 CATALOGUES = load_catalogues(SOURCES)
@@ -92,6 +109,7 @@ REAL = {
     **{"amount2": "TZS 8,888,888.50", "fee": "TZS 9,999.00", "item": "Chakula cha mtot", "code": "482193"},
     **{"code2": "739041", "digits": "6", "tries": "2", "deadline": "14:35", "time": "26年11月23日14:35"},
     **{"ref": "H8JTSGRC", "outcome": "尚未扣款", "help": "21333", "care": "+255700000000", "count": "12"},
+    "pay_code": "482178",
     **{"brand": "Tigo Lipa Simu T", "keyword": "SUPERMARKET KARIAKOO", "choices": "EN, SW, FR, ZH"},
     **{"limit": "TZS 9,999,999.00", "used": "TZS 9,999,999.00"},
 }
@@ -168,13 +186,10 @@ def test_an_ask_says_shop_amount_code_and_how_to_refuse(catalogues: Catalogues, 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("key", sorted(KEYS))
-@pytest.mark.parametrize("before", ["", "Fwd: ", "yes ", "> ", "lipa "])
-def test_no_text_of_ours_confirms_when_it_is_sent_back(
-    catalogues: Catalogues, language: str, key: str, before: str
-) -> None:
+def test_no_text_of_ours_confirms_when_it_is_sent_back(catalogues: Catalogues, language: str, key: str) -> None:
     text = catalogues.render(language, key, **FIELDS)
     cut = [part for stop in (". ", "。", "，", "\n") for part in (text.rpartition(stop)[0], text.split(stop)[0])]
-    for sent in (before + part for part in (text, *cut)):
+    for sent in (before + part for part in (text, *cut) for before in ("", "Fwd: ", "yes ", "> ", "lipa ")):
         assert read_reply(sent, CODES).meaning not in (Meaning.CONFIRM, Meaning.BARE_YES)
 
 
@@ -185,7 +200,19 @@ def test_an_ask_that_is_sent_back_refuses_nothing(catalogues: Catalogues, langua
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("key", [*ASKS, "several"])
+@pytest.mark.parametrize("key", sorted(key for key, fields in KEYS.items() if "ref" in fields))
+def test_whoever_forwards_a_text_with_a_ref_asks_about_that_payment(
+    catalogues: Catalogues, language: str, key: str
+) -> None:
+    forwarded = Reply(Meaning.DISPUTE, command=Dispute("H8JTSGRC"))
+    for shop in ("Asha", "Supermarket Kariakoo"):
+        text = catalogues.render(language, key, **{**FIELDS, "shop": shop})
+        sent = [before + text for before in ("", "Fwd: ", "> ") if "H8JTSGRC" in text]
+        assert [read_reply(one, waiting) for one in sent for waiting in ([], CODES)] == [forwarded] * 2 * len(sent)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("key", [*ASKS, "several", "several_tax"])
 def test_no_beginning_and_no_end_of_an_ask_confirms(catalogues: Catalogues, language: str, key: str) -> None:
     text = catalogues.render(language, key, **FIELDS)
     ends = (part for at in range(1, len(text)) for part in (text[:at], text[at:]) if part.strip() not in CODES)
@@ -226,19 +253,33 @@ def test_what_a_text_tells_people_to_reply_is_understood(catalogues: Catalogues,
         ("sw", "stopped_shop", "ANZA ASHA", Start("ASHA")),
         ("en", "started_shop", "STOP ASHA", Stop("ASHA")),
         ("sw", "started_shop", "STOP ASHA", Stop("ASHA")),
-        ("en", "paid", "RECEIPT H8JTSGRC", Receipt("H8JTSGRC")),
-        ("sw", "paid", "RISITI H8JTSGRC", Receipt("H8JTSGRC")),
+        ("en", "paid", "DISPUTE H8JTSGRC", Dispute("H8JTSGRC")),
+        ("sw", "paid", "MGOGORO H8JTSGRC", Dispute("H8JTSGRC")),
         ("fr", "stopped", "DEMARRER", Start()),
         ("fr", "started", "STOP", Stop()),
         ("fr", "help", "RELEVE", History()),
         ("fr", "not_understood_nothing_waiting", "AIDE", Help()),
-        ("fr", "paid", "RECU H8JTSGRC", Receipt("H8JTSGRC")),
+        ("fr", "paid", "LITIGE H8JTSGRC", Dispute("H8JTSGRC")),
         ("zh-Hant", "stopped", "開始", Start()),
         ("zh-Hant", "started", "停止", Stop()),
         ("zh-Hant", "started_shop", "停止 ASHA", Stop("ASHA")),
         ("zh-Hant", "help", "明細", History()),
         ("zh-Hant", "not_understood_nothing_waiting", "幫助", Help()),
-        ("zh-Hant", "paid", "收據 H8JTSGRC", Receipt("H8JTSGRC")),
+        ("zh-Hant", "paid", "爭議 H8JTSGRC", Dispute("H8JTSGRC")),
+        ("en", "refused", "REPORT H8JTSGRC", Report("H8JTSGRC")),
+        ("sw", "refused", "RIPOTI H8JTSGRC", Report("H8JTSGRC")),
+        ("fr", "refused", "SIGNALER H8JTSGRC", Report("H8JTSGRC")),
+        ("zh-Hant", "refused", "舉報 H8JTSGRC", Report("H8JTSGRC")),
+        ("en", "dispute_opened", "STATUS H8JTSGRC", Status("H8JTSGRC")),
+        ("sw", "dispute_opened", "HALI H8JTSGRC", Status("H8JTSGRC")),
+        ("fr", "dispute_opened", "SUIVI H8JTSGRC", Status("H8JTSGRC")),
+        ("zh-Hant", "dispute_opened", "進度 H8JTSGRC", Status("H8JTSGRC")),
+        ("en", "status_none", "STATUS", Status()),
+        ("en", "dispute_how", "DISPUTE H8JTSGRC", Dispute("H8JTSGRC")),
+        ("sw", "dispute_how", "MGOGORO H8JTSGRC", Dispute("H8JTSGRC")),
+        ("fr", "dispute_how", "LITIGE H8JTSGRC", Dispute("H8JTSGRC")),
+        ("zh-Hant", "dispute_how", "爭議 H8JTSGRC", Dispute("H8JTSGRC")),
+        ("zh-Hant", "goods_sent", "爭議", Dispute()),
     ],
 )
 def test_a_command_that_a_text_names_is_understood(
@@ -246,6 +287,21 @@ def test_a_command_that_a_text_names_is_understood(
 ) -> None:
     assert named in catalogues.render(language, key, **FIELDS)
     assert read_command(named) == command
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", "PAY HIST LIMIT LANG STOP STATUS RECEIPT DISPUTE REPORT"),
+        ("sw", "LIPA HISTORIA KIKOMO LANG STOP HALI RISITI MGOGORO RIPOTI"),
+        ("fr", "PAYER RELEVE PLAFOND LANG STOP SUIVI RECU LITIGE SIGNALER"),
+        ("zh-Hant", "明細 上限 語言 停止 進度 收據 爭議 舉報"),
+    ],
+)
+def test_help_names_what_a_phone_may_text(language: str, words: str) -> None:
+    for word in words.split():
+        assert word in texts_of(language)["help"]
+        assert fold(word) in COMMAND_WORDS
 
 
 @pytest.mark.parametrize(
@@ -386,3 +442,10 @@ def test_each_language_has_its_own_name_and_nobody_reviewed_three_of_them() -> N
         "zh-Hant": "中文",
     }
     assert [code for code, language in found.items() if language.reviewed_by] == ["en"]
+
+
+def test_every_text_that_brings_a_code_to_pay_with_has_its_use() -> None:
+    with_code = {key for key, fields in KEYS.items() if {"code", "deadline"} <= fields}
+    assert with_code == set(ASKS) == USES.keys() - {"wrong_code", "wrong_code_pin"}
+    assert {key for key in KEYS if key.endswith("_tax")} == {*WITH_TAX, "several_tax", "sim_pin_tax"}
+    assert {key for key, use in USES.items() if use.is_pushed} == {"ask", "ask_tax"}

@@ -103,6 +103,12 @@ UNREADABLE = [
     pytest.param(PLAIN, HEAD + "T,0,0,0\na,b,1.00,KES,OK,,,\n", "line 3: there is something behind", id="behind"),
     pytest.param(PLAIN, HEAD + "a,b,1.005,KES,OK,,,\n", "line 2: amount: expected one in KES, got '1.005'", id="cents"),
     pytest.param(PLAIN, HEAD + "a,b,1e3,KES,OK,,,\n", "line 2: amount: expected", id="exponent"),
+    pytest.param(
+        PLAIN,
+        HEAD + "a,b,-1.00,KES,OK,,,\n",
+        "line 2: amount: less than nothing cannot have been charged",
+        id="negative",
+    ),
     pytest.param(PLAIN, HEAD + "a,b,1.00,XXX,OK,,,\n", "line 2: currency: expected an ISO 4217 code", id="currency"),
     pytest.param(PLAIN, HEAD + "a,b,1.00,KES,+254700000001,,,\n", "'+…' is none that we know", id="shifted columns"),
     pytest.param(PLAIN, HEAD + ",,1.00,KES,OK,,,\n", "expected an attempt id or", id="nameless"),

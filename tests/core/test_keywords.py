@@ -1,5 +1,7 @@
 """Command grammars, in every language that we know and as people write them."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,8 +17,10 @@ from gateway.core.keywords import (
     More,
     Pay,
     Receipt,
+    Received,
     Report,
     Start,
+    Status,
     Stop,
     read_command,
 )
@@ -131,7 +135,35 @@ from gateway.core.money import parse_amount
         ("收據 H8JTSGRC", Receipt("H8JTSGRC")),
         ("DISPUTE H8JTSGRC", Dispute("H8JTSGRC")),
         ("mgogoro h8jtsgrc", Dispute("H8JTSGRC")),
+        ("DISPUTE H8JTSGRC please", Dispute("H8JTSGRC")),
+        ("爭議H8JTSGRC謝謝", Dispute("H8JTSGRC")),
+        ("dispute ref h8jtsgrc", Dispute("H8JTSGRC")),
+        ("dispute wrong goods came H8JTSGRC", Dispute("H8JTSGRC")),
+        ("DISPUTE H8JTSGRD please", Dispute("H8JTSGRD")),
+        ("dispute ctk72the please", Dispute("CTK72THE")),
+        ("DISPUTE", Dispute()),
+        ("dispute this please", Dispute()),
+        ("LITIGE", Dispute()),
+        ("mgogoro tafadhali", Dispute()),
+        ("爭議", Dispute()),
+        ("RECEIPT H8JTSGRC thanks", Receipt("H8JTSGRC")),
+        ("REPORT H8JTSGRC please", Report("H8JTSGRC")),
+        ("ripoti kumb H8JTSGRC", Report("H8JTSGRC")),
+        ("status h8jt sgrc, thank you", Status("H8JTSGRC")),
+        ("ok H8JTSGRC thanks", Received("H8JTSGRC")),
         ("REPORT H8JTSGRC", Report("H8JTSGRC")),
+        ("report", Report()),
+        ("ripoti please", Report()),
+        ("SIGNALER h8jt sgrc", Report("H8JTSGRC")),
+        ("舉報H8JTSGRC", Report("H8JTSGRC")),
+        ("STATUS", Status()),
+        ("status?", Status()),
+        ("Hali H8JTSGRC", Status("H8JTSGRC")),
+        ("SUIVI", Status()),
+        ("statut h8jtsgrc", Status("H8JTSGRC")),
+        ("État H8JTSGRC", Status("H8JTSGRC")),
+        ("進度 H8JTSGRC", Status("H8JTSGRC")),
+        ("状态", Status()),
         ("PAY ASHA 1250", Pay("asha", "1250")),
         ("pay asha 1,250.50", Pay("asha", "1,250.50")),
         ("Pay Mama Asha KES 1250", Pay("mama asha", "kes 1250")),
@@ -200,9 +232,14 @@ def test_commands_are_read(text: str, command: Command) -> None:
         "pay asha 1250 4821",
         "pay 4821 1250",
         "pay me tomorrow 1250 bob ok",
-        "dispute",
-        "dispute this please",
+        "dispute not mine",
+        "dispute the bread and the milk",
+        "ok ref h8jtsgrc",
+        "ok but h8jtsgrc is bad",
         "report scam",
+        "status of my parcel",
+        "hali gani rafiki",
+        "no report",
         "paying asha 1250",
         "payasha1250",
         "i want to pay asha 1250",
@@ -230,14 +267,16 @@ def test_pay_shop_amount_gives_the_shop_and_an_amount_that_can_be_read(shop: str
 
 @given(st.text(max_size=80))
 def test_any_text_is_a_command_or_none_and_what_it_repeats_is_harmless(text: str) -> None:
-    for prefix in ("", "pay ", "receipt ", "hist ", "stop "):
-        match read_command(prefix + text):
+    for prefix in ("", "pay ", "receipt ", "dispute ", "hist ", "stop ", "report ", "status "):
+        match command := read_command(prefix + text):
             case Pay(shop, _):
                 assert 1 <= len(shop) <= 20
                 assert all(c.isalnum() or c in " &-" for c in shop)
-            case Receipt(ref) | Dispute(ref) | Report(ref):
+            case Receipt(ref) | Dispute(ref):
                 assert len(ref) <= 12
                 assert ref.isascii()
-                assert ref.isalnum()
+                assert ref.isalnum() or command == Dispute()
+            case Report(ref) | Status(ref):
+                assert re.fullmatch(r"[0-9A-Z]{0,12}", ref)
             case History(page, _):
                 assert 1 <= page <= 99

@@ -51,6 +51,7 @@ ACCOUNTS = {
     EntryKind.REFUND_CREATED: (MERCHANT, "refund_clearing"),
     EntryKind.REFUND_SUCCEEDED: ("refund_clearing", RECEIVABLE),
     EntryKind.REFUND_FAILED: ("refund_clearing", MERCHANT),
+    EntryKind.LATE_REFUND: (MERCHANT, RECEIVABLE),
     EntryKind.DISPUTE_OPENED: (MERCHANT, "dispute_held"),
     EntryKind.DISPUTE_WON: ("dispute_held", MERCHANT),
     EntryKind.DISPUTE_LOST: ("dispute_held", "refund_clearing"),

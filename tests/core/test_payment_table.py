@@ -18,6 +18,7 @@ from gateway.core.payment import (
     Capture,
     CarrierFact,
     Charge,
+    CheckSim,
     Decision,
     Effect,
     EndHold,
@@ -36,12 +37,14 @@ from gateway.core.payment import (
     Rules,
     SendAsk,
     SendText,
+    SimAge,
+    Stage,
     State,
     WithdrawDispute,
 )
+from gateway.core.sim_rule import SimRule
 from tests.core.factories import (
     CHARGE_NOT_AFTER,
-    DEADLINE,
     EVENT_AT,
     EVENT_TYPES,
     EXPIRES_AT,
@@ -56,8 +59,36 @@ from tests.core.factories import (
 from tests.core.states_page import page
 
 RULES = Rules()
-HOLDING = Rules(holds=True, partial_capture=True)
 PRICE_MINOR = a_payment().amount.amount_minor
+_TWICE = Rules(opt_in="twice")
+_HOLDING = Rules(holds=True, partial_capture=True)
+_PIN_CONFIRMS = Rules(sim=SimRule(when_fresh="pin"))
+# Variant → the rules, where they are others.
+OTHER_RULES = {
+    "where money is held": _HOLDING,
+    "other attempt": _HOLDING,
+    "reserving, other attempt": _HOLDING,
+    "money is held, other attempt": _HOLDING,
+    "where SIMs are checked": Rules(sim=SimRule()),
+    "an old PIN where SIMs are checked": Rules(sim=SimRule()),
+    "as much as the floor": Rules(sim=SimRule(floor=PRICE_MINOR)),
+    "an old PIN where a PIN confirms": _PIN_CONFIRMS,
+    "the SIM is fresh and a PIN confirms": _PIN_CONFIRMS,
+    "the SIM is fresh and no PIN is old enough": _PIN_CONFIRMS,
+    "the SIM is fresh and the time of the ask is over": _PIN_CONFIRMS,
+    "a PIN is wanted": _PIN_CONFIRMS,
+    "a PIN is wanted and comes": _PIN_CONFIRMS,
+    "without an answer it goes": Rules(sim=SimRule(on_error="allow")),
+    "the first of two codes": _TWICE,
+    "the first of two codes where the ask names the tax": Rules(opt_in="twice", tax_in_ask=True),
+    "the first of two codes in the last minute": _TWICE,
+    "two codes until the shop is known": Rules(opt_in="twice_at_first"),
+    "two codes until the shop is known and it is": Rules(opt_in="twice_at_first"),
+    "the second of two codes": _TWICE,
+    "the second of two codes and read after the grace": _TWICE,
+    "the second of two codes where SIMs are checked": Rules(opt_in="twice", sim=SimRule()),
+    "low balance where the ask names the tax": Rules(tax_in_ask=True),
+}
 PART_MINOR = PRICE_MINOR - 25_000
 GRACE_ENDS = EXPIRES_AT + RULES.consent_grace_ms
 BELIEVABLE = NOW + RULES.max_processing_ms
@@ -90,6 +121,12 @@ _REVERSING_ANOTHER: Changes = {
     "reversed_attempt_id": "att_2",
 }
 _LOW: Changes = {"reason": Reason.INSUFFICIENT_FUNDS}
+
+_FRESH: Changes = {"age": SimAge.FRESH}
+_OLD_PIN: Changes = {"by_known_pin": True}
+_NEXT_CODE: Changes = {"next_code_n": 7}
+_SAID_ONCE: Changes = {"stage": Stage(first_code_n=0, follows="att_0"), "code_n": 7}
+_WANTS_PIN: Changes = {"stage": Stage(needs_pin=True)}
 
 RESERVING = a_charge(kind=OperationKind.RESERVE)
 IN_ESCROW: Changes = {"capture": Capture.ESCROW, "escrow": Escrow.HELD, "deadline_at_ms": CHARGE_NOT_AFTER}
@@ -131,6 +168,7 @@ VARIANTS: dict[str, tuple[Changes, Changes]] = {
     "fulfilled already": ({"fulfilled_at_ms": NOW}, {}),
     "other attempt is being reversed": (_REVERSING_ANOTHER, {"attempt_id": "rev_2"}),
     "third attempt while another is being reversed": (_REVERSING_ANOTHER, {"attempt_id": "att_3"}),
+    "declined before": ({"operation": a_reversal(declined=True)}, {}),
     "other reversal": ({}, {"attempt_id": "rev_9"}),
     "late charge is being reversed": ({"operation": a_reversal(), "reversed_attempt_id": "att_1"}, {}),
     "late charge was reversed": ({"reversed_attempt_id": "att_1"}, {}),
@@ -148,8 +186,10 @@ VARIANTS: dict[str, tuple[Changes, Changes]] = {
     "in escrow": ({"capture": Capture.ESCROW}, {}),
     "reserving": ({"operation": RESERVING}, {}),
     "reserving and cancel requested": ({"operation": RESERVING, "cancel_requested": True}, {}),
-    "reserving, other attempt": ({"operation": RESERVING}, {"attempt_id": "att_2"}),
+    "reserving and a part was captured": ({"operation": RESERVING}, {"amount_minor": PART_MINOR}),
+    "reserving, other attempt": ({"operation": RESERVING, "capture": Capture.MANUAL}, {"attempt_id": "att_2"}),
     "money is held": (HELD | {"deadline_at_ms": CHARGE_NOT_AFTER}, {}),
+    "money is held, other attempt": (HELD | {"deadline_at_ms": CHARGE_NOT_AFTER}, {"attempt_id": "att_2"}),
     "a part of what is held": (HELD, {"amount_minor": PART_MINOR}),
     "a part was ordered": ({"operation": a_hold_order(amount_minor=PART_MINOR)}, {}),
     "not done the third time": (
@@ -162,12 +202,41 @@ VARIANTS: dict[str, tuple[Changes, Changes]] = {
         {"at_ms": BELIEVABLE, "attempt_id": "rel_1"},
     ),
     "cancelled": ({"operation": a_hold_order(OperationKind.RELEASE, ends_as=Reason.CANCELLED)}, {}),
+    "beside a charge": ({"operation": a_hold_order(OperationKind.RELEASE, ends_as=Reason.CARRIER_DECLINED)}, {}),
     "a part was captured": ({}, {"amount_minor": PART_MINOR}),
     "released late": (
         HELD | {"operation": a_hold_order(OperationKind.RELEASE), "reason": Reason.NOT_CHARGED},
         {},
     ),
     "another name": ({"carrier_reference": "ref_1"}, {"carrier_reference": "ref_9"}),
+    "called otherwise": ({"operation": a_charge(reference="ref_1")}, {"carrier_reference": "ref_9"}),
+    "where SIMs are checked": ({}, {}),
+    "as much as the floor": ({}, {}),
+    "an old PIN where a PIN confirms": ({}, _OLD_PIN),
+    "an old PIN where SIMs are checked": ({}, _OLD_PIN),
+    "a PIN is wanted": (_WANTS_PIN, {}),
+    "a PIN is wanted and comes": (_WANTS_PIN, _OLD_PIN),
+    "the SIM is fresh": ({}, _FRESH),
+    "the SIM is fresh and there is an old PIN": ({}, _FRESH | {"has_known_pin": True}),
+    "the SIM is fresh and a PIN confirms": ({}, _FRESH | {"has_known_pin": True}),
+    "the SIM is fresh and no PIN is old enough": ({}, _FRESH),
+    "the SIM is fresh and the time of the ask is over": (
+        {},
+        _FRESH | {"has_known_pin": True, "at_ms": EXPIRES_AT},
+    ),
+    "the carrier does not say": ({}, {"age": SimAge.UNKNOWN}),
+    "the first of two codes": ({}, _NEXT_CODE),
+    "the first of two codes where the ask names the tax": ({}, _NEXT_CODE),
+    "the first of two codes in the last minute": ({}, _NEXT_CODE | {"at_ms": EXPIRES_AT - 59_999}),
+    "two codes until the shop is known": ({}, _NEXT_CODE),
+    "two codes until the shop is known and it is": ({}, _NEXT_CODE | {"knows_shop": True}),
+    "the second of two codes": (_SAID_ONCE, {}),
+    "the second of two codes and read after the grace": (
+        _SAID_ONCE,
+        {"read_at_ms": GRACE_ENDS + 1, "at_ms": GRACE_ENDS + 1},
+    ),
+    "the second of two codes where SIMs are checked": (_SAID_ONCE, {}),
+    "low balance where the ask names the tax": ({}, _LOW),
     "escrow is held": (IN_ESCROW, {}),
     "escrow is held and disputed": (IN_ESCROW | {"disputed_minor": PRICE_MINOR}, {}),
     "delivered into escrow": (IN_ESCROW | {"fulfilled_at_ms": NOW}, {}),
@@ -181,8 +250,9 @@ VARIANTS: dict[str, tuple[Changes, Changes]] = {
 def _setting(cell: Cell) -> tuple[Changes, Changes]:
     """What the variant changes; where the same words mean another moment or another operation, by state and event."""
     if cell.variant == "a millisecond early":
-        deadline = CHARGE_NOT_AFTER if cell.state is State.AUTHORIZED else DEADLINE
-        return {}, {"at_ms": deadline - 1}
+        return {}, {"at_ms": (a_payment(cell.state).deadline_at_ms or 0) - 1}
+    if cell.variant == "without an answer it goes":
+        return {}, {"age": SimAge.UNKNOWN} if cell.event == "SimChecked" else {}
     if cell.variant == "other attempt is being reversed" and cell.event == "Charged":
         return _REVERSING_ANOTHER, {"attempt_id": "att_2"}
     spent = len(RULES.inquiry_ladder_ms)
@@ -199,7 +269,7 @@ def _setting(cell: Cell) -> tuple[Changes, Changes]:
 
 
 def _rules(cell: Cell) -> Rules:
-    return HOLDING if cell.variant == "where money is held" else RULES
+    return OTHER_RULES.get(cell.variant, RULES)
 
 
 def _show(effect: Effect) -> str:
@@ -207,7 +277,7 @@ def _show(effect: Effect) -> str:
     match effect:
         case SendAsk(template=word) | SendText(template=word) | RefundAll(reason=word):
             words: list[object] = [word]
-        case Notify(type=word) | OpenBreak(kind=word) | RecordConsent(attempt_id=word):
+        case Notify(type=word) | OpenBreak(kind=word) | RecordConsent(attempt_id=word) | CheckSim(attempt_id=word):
             words = [word]
         case Charge() | Reserve():
             words = [effect.attempt_id, *_delay(effect.delay_ms)]
@@ -369,8 +439,27 @@ def test_a_reversal_names_the_charge_that_it_takes_back_and_no_other() -> None:
 
 def test_the_consent_carries_the_words_and_the_attempt_that_it_permits() -> None:
     decision = decide(a_payment(), an_event(EVENT_TYPES["ReplyConfirmed"]), RULES)
-    consent = RecordConsent(template="ask", attempt_id="att_new", mo_id="mo_1", reply="4711", read_at_ms=EVENT_AT)
+    consent = RecordConsent(
+        template="ask", attempt_id="att_new", mo_id="mo_1", reply="4711", read_at_ms=EVENT_AT, code_n=0
+    )
     assert consent in decision.effects
+
+
+def test_two_consents_are_kept_each_with_its_ask_and_its_code() -> None:
+    first = decide(a_payment(), an_event(EVENT_TYPES["ReplyConfirmed"], next_code_n=7), _TWICE)
+    assert first.payment.stage == Stage(first_code_n=0, follows="att_new")
+    [consent] = [effect for effect in first.effects if isinstance(effect, RecordConsent)]
+    assert (consent.template, consent.code_n, consent.follows) == ("ask", 0, None)
+    event = an_event(EVENT_TYPES["ReplyConfirmed"], next_attempt_id="att_2")
+    second = decide(first.payment, event, _TWICE)
+    [consent] = [effect for effect in second.effects if isinstance(effect, RecordConsent)]
+    assert (consent.template, consent.code_n, consent.follows) == ("second", 7, "att_new")
+
+
+def test_after_low_balance_both_codes_are_asked_for_again() -> None:
+    declined = an_event(EVENT_TYPES["ChargeDeclined"], reason=Reason.INSUFFICIENT_FUNDS, next_code_n=9)
+    asking = decide(a_payment(State.CHARGING, **_SAID_ONCE), declined, _TWICE).payment
+    assert (asking.stage, asking.code_n) == (None, 9)
 
 
 def test_the_consent_after_a_low_balance_answers_the_second_ask() -> None:

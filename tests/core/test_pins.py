@@ -12,10 +12,12 @@ from gateway.core.pins import (
     after_right,
     after_wrong,
     forgotten,
+    hidden,
     is_pin,
     is_right,
     is_weak,
     made,
+    may_be_in,
     present,
 )
 
@@ -89,3 +91,41 @@ def test_a_pin_goes_over_to_the_newest_key_when_it_is_typed() -> None:
     moved = after_right(pin, (NEW, OLD), "3947")
     assert present(moved, (NEW,), NOW_MS) is moved and is_right(moved, (NEW,), "3947")
     assert moved.key == pins.key_id(NEW) != pin.key
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("3947", "****"),
+        ("my pin is 3947, asha", "my pin is ****, asha"),
+        ("3 9-4.7", "****"),
+        ("39 47 and 3947", "**** and ****"),
+        ("٣٩٤٧", "****"),
+        ("1250 3947", "1250 ****"),
+        ("2 3947", "2 ****"),
+        ("PAY3947", "PAY****"),
+        ("3948 13947 39470 394", "3948 13947 39470 394"),
+        ("no digits", "no digits"),
+        ("3 9 4 7" + " 0" * 800, "3 9 4 7" + " 0" * 800),
+    ],
+)
+def test_a_pin_in_a_text_is_hidden_and_nothing_else_is(text: str, kept: str) -> None:
+    assert hidden(text, a_pin(), (OLD, NEW), ()) == kept
+    assert hidden(text, a_pin(), (OLD, NEW), ("3947",)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "known", "may_be"),
+    [
+        ("3947", (), True),
+        ("482193", (), True),
+        ("4 8 2 1", (), True),
+        ("4821", ("4821",), False),
+        ("48 21", ("4821",), False),
+        ("4821 or 4822", ("4821",), True),
+        ("12 123 1234567", (), False),
+        ("", (), False),
+    ],
+)
+def test_digits_that_are_no_live_code_may_be_a_pin(text: str, known: tuple[str, ...], may_be: bool) -> None:
+    assert may_be_in(text, known) is may_be

@@ -38,7 +38,12 @@ VERDICTS = [
     ("charge", "succeeded", "refunded", "status"),  # a refund that we never ordered
     ("capture", "running", "charged", EVIDENCE),
     ("capture", "succeeded", "charged", AGREES),
-    ("reserve", "running", "charged", "status"),
+    ("reserve", "running", "charged", EVIDENCE),  # taken, though it was to be held only
+    ("reserve", "succeeded", "charged", EVIDENCE),
+    ("reserve", "late", "charged", AGREES),
+    ("reserve", "running", "failed", EVIDENCE),
+    ("reserve", "succeeded", "failed", "status"),
+    ("release", "succeeded", "charged", "status"),
     ("reverse", "succeeded", "reversed", AGREES),
     ("reverse", "succeeded", "refunded", AGREES),  # one word for both
     ("reverse", "running", "reversed", EVIDENCE),

@@ -86,7 +86,7 @@ def names(effects: tuple[Effect, ...]) -> list[str]:
         ("succeeded", "unknown", "succeeded", []),
         ("succeeded", "unsent", "succeeded", []),
         ("succeeded", "not found", "succeeded", []),
-        ("failed", "done", "failed", ["OpenBreak"]),
+        ("failed", "done", "succeeded", ["Post", "Notify", "SendText"]),
         ("failed", "declined", "failed", []),
         ("failed", "unknown", "failed", []),
         ("failed", "unsent", "failed", []),
@@ -187,6 +187,30 @@ def test_only_a_success_is_told_to_the_phone() -> None:
         assert [one.template for one in effects if isinstance(one, SendText)] == ["refunded"] * (name == "done")
 
 
+@pytest.mark.parametrize(
+    ("changes", "is_there"),
+    [
+        ({}, True),
+        ({"refunded_minor": 75_000}, True),
+        ({"refunded_minor": 75_001}, False),
+        ({"refund_reserved_minor": 75_001}, False),
+        ({"disputed_minor": 75_001}, False),
+        ({"state": State.REVERSED}, False),
+    ],
+)
+def test_what_is_carried_out_after_all_is_taken_of_what_is_left_and_never_of_more(
+    changes: dict[str, object], is_there: bool
+) -> None:
+    declined = a_refund(state=RefundState.FAILED, operation=None, detail="too old")
+    after, effects = told(declined, FACTS["done"], a_captured(**changes))
+    if is_there:
+        assert (after.state, after.detail) == (RefundState.SUCCEEDED, "")
+        assert effects[0] == Post(kind=EntryKind.LATE_REFUND, source_id=REFUND, amount_minor=50_000)
+    else:
+        assert after is declined
+        assert names(effects) == ["OpenBreak"]
+
+
 @given(st.lists(st.sampled_from(sorted(FACTS)), max_size=30), st.integers(1, 125_000))
 def test_no_story_of_facts_gives_back_twice_or_loses_what_was_set_aside(story: list[str], amount_minor: int) -> None:
     refund = a_refund(amount_minor)
@@ -199,10 +223,13 @@ def test_no_story_of_facts_gives_back_twice_or_loses_what_was_set_aside(story: l
         orders = [one.attempt_id for one in effects if isinstance(one, Reverse | Inquire)]
         assert set(orders) <= {REFUND} and len(orders) == (refund.is_open)
         posted += [one.kind for one in effects if isinstance(one, Post)]
-        if before.is_open and not refund.is_open:
-            payment = settled(payment, refund)
-    ended = {RefundState.SUCCEEDED: EntryKind.REFUND_SUCCEEDED, RefundState.FAILED: EntryKind.REFUND_FAILED}
-    assert posted == ([ended[refund.state]] if refund.state in ended else [])
+        if before.state is not refund.state and not refund.is_open:
+            payment = settled(payment if before.is_open else reserved(payment, refund), refund)
+    ways: dict[RefundState, list[list[EntryKind]]] = {
+        RefundState.SUCCEEDED: [[EntryKind.REFUND_SUCCEEDED], [EntryKind.REFUND_FAILED, EntryKind.LATE_REFUND]],
+        RefundState.FAILED: [[EntryKind.REFUND_FAILED]],
+    }
+    assert posted in ways.get(refund.state, [[]])
     assert payment.refund_reserved_minor == amount_minor * refund.is_open
     assert payment.refunded_minor == amount_minor * (refund.state is RefundState.SUCCEEDED)
     assert refund.amount == Money(amount_minor, "KES")

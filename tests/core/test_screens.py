@@ -16,7 +16,7 @@ LINES = {
     "gsm": "1 23/11 Supermarke TZS 9,999,999.00 NOT CHARGED YET\n98 More",
     "ucs2": "1 11/23 Supermarke TZS 9,999,999.00 尚未扣款\n98 更多",
 }
-FIELDS = {**REAL, "currency": "TZS", "outcome": "GIVEN BACK", "time": "23/11/26 14:35"}
+FIELDS = {**REAL, "currency": "TZS", "tax": " incl. tax", "outcome": "GIVEN BACK", "time": "23/11/26 14:35"}
 NOTHING_CHARGED = [
     "pay_wrong_pin",
     "pay_wrong_code",
@@ -42,7 +42,7 @@ def test_every_screen_is_within_its_budget_at_its_longest(language: str) -> None
     assert len(found) == len(SCREENS)
     for row in found:
         assert 0 < row.units <= row.limit == UNITS_MAX[alphabet] <= HARD[alphabet], row
-    own = {**FIELDS, "lines": LINES[alphabet]} | ({} if alphabet == "gsm" else {"outcome": "尚未扣款"})
+    own = {**FIELDS, "lines": LINES[alphabet]} | ({} if alphabet == "gsm" else {"outcome": "尚未扣款", "tax": " 含稅"})
     for key in SCREENS:
         shown = CATALOGUES.screen(language, key, UNITS_MAX[alphabet], **own)
         assert units(shown, alphabet) <= UNITS_MAX[alphabet], key
@@ -53,7 +53,7 @@ def test_every_screen_is_within_its_budget_at_its_longest(language: str) -> None
 def test_amount_and_shop_come_first_and_0_and_00_are_everywhere(language: str) -> None:
     texts = texts_of(language)
     for key in ("pay_pin", "pay_code", "payment"):
-        assert texts[key].startswith("{shop}\n{amount}\n"), key
+        assert texts[key].startswith(("{shop}\n{amount}\n", "{shop}\n{amount}{tax}\n")), key
     for key in ("shop", "amount", "history", "payment", "reasons", "limit", "pin", "language", "stop"):
         assert "\n0 " in texts[key] and "\n00 " in texts[key], key
     for key in ("pay_pin", "pay_code", "pay_wrong_pin", "pay_wrong_code"):

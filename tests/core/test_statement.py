@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from gateway.core.asks import KEYS
 from gateway.core.gsm import is_gsm, segment
 from gateway.core.money import Money
-from gateway.core.payment import PublicState
 from gateway.core.statement import (
+    OUTCOMES,
     PAGES_MAX,
     StatementLine,
     pages,
@@ -63,7 +63,7 @@ LINES = st.builds(
         st.text(st.sampled_from("Mama Asha€[]é"), min_size=1, max_size=20), st.just("媽媽的店"), st.just("👍" * 20)
     ),
     amount_minor=st.integers(1, 10**12),
-    outcome=st.sampled_from([state.value for state in PublicState]),
+    outcome=st.sampled_from(sorted(OUTCOMES)),
 )
 
 

@@ -10,16 +10,16 @@ from tests.core.factories import NOW, a_charge, a_payment, a_reversal
 FULL = "ws_CO_1/SKR31/125000"
 
 
-def a_yes(reference: str) -> Charged:
+def a_yes(reference: str | None) -> Charged:
     return Charged(at_ms=NOW, attempt_id="att_1", carrier_reference=reference)
 
 
 @pytest.mark.parametrize(
     ("told", "known"),
-    [("ws_CO_1", FULL), ("", FULL), (FULL + "/more", FULL + "/more"), ("SR7", "SR7")],
+    [("ws_CO_1", FULL), (None, FULL), (FULL + "/more", FULL + "/more"), ("SR7", "SR7")],
     ids=["shorter", "nothing", "longer", "another"],
 )
-def test_a_yes_to_an_older_question_forgets_nothing_that_a_callback_told(told: str, known: str) -> None:
+def test_a_yes_to_an_older_question_forgets_nothing_that_a_callback_told(told: str | None, known: str) -> None:
     charging = a_payment(State.CHARGING, operation=a_charge(reference=FULL))
     assert decide(charging, a_yes(told), Rules()).payment.carrier_reference == known
 

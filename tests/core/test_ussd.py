@@ -42,6 +42,8 @@ def as_shown(place: Place, facts: Facts) -> Place:
             return replace(place, choices=facts.waiting)
         case Screen.HISTORY:
             return replace(place, choices=("pay_8", "pay_9"), more="pay_9")
+        case Screen.ITEMS:
+            return replace(place, choices=("itm_1", "itm_2"), more="itm_2")
         case Screen.LANGUAGE:
             return replace(place, choices=("en", "sw"))
         case Screen.PAY:
@@ -155,3 +157,38 @@ def test_a_page_turns_there_and_back() -> None:
     assert turn(first, "0", Facts((), False)) == MENU
     chosen = turn(first, "2", Facts((), False))
     assert isinstance(chosen, Place) and (chosen.screen, chosen.payment_id) == (Screen.PAYMENT, "b")
+
+
+def test_a_number_on_the_page_of_items_is_a_choice_7_an_amount_and_no_amount_is_typed_there() -> None:
+    place = Place(screen=Screen.ITEMS, merchant_id="mer_1", shop="Mama Asha", choices=("itm_1", "itm_2"), more="itm_2")
+    facts = Facts((), has_pin=True)
+    assert turn(place, "2", facts) == ussd.BuyItem("itm_2")
+    assert turn(place, "7", facts) == Place(screen=Screen.AMOUNT, merchant_id="mer_1", shop="Mama Asha")
+    assert turn(place, "0", facts) == Place(screen=Screen.SHOP)
+    second = turn(place, "98", facts)
+    assert isinstance(second, Place) and turn(second, "0", facts) == replace(place, choices=(), more="")
+    for typed in ("3", "12", "1250", "ASHA"):
+        assert turn(place, typed, facts) == place
+
+
+def test_9_reports_wherever_one_payment_stands_on_the_screen_and_7_refuses_what_was_agreed_to() -> None:
+    facts = Facts((), has_pin=True)
+    pay, payment = (Place(screen=screen, payment_id="pay_1") for screen in (Screen.PAY, Screen.PAYMENT))
+    for place in (pay, payment, Place(screen=Screen.RESUME, back_to=pay)):
+        assert turn(place, "9", facts) == ussd.Report("pay_1")
+    elsewhere = Place(screen=Screen.RESUME, back_to=Place(screen=Screen.SHOP))
+    assert turn(elsewhere, "9", facts) == elsewhere
+    assert turn(payment, "7", facts) == payment
+    agreed = replace(payment, text="status_agreed")
+    assert turn(agreed, "7", facts) == ussd.Refuse(("pay_1",))
+    # What the screen said about that payment is about no other screen.
+    assert turn(agreed, "2", facts) == Place(screen=Screen.REASONS, payment_id="pay_1")
+    assert turn(agreed, "0", facts) == Place(screen=Screen.HISTORY)
+
+
+@pytest.mark.parametrize("screen", [Screen.MENU, Screen.SHOP])
+def test_five_or_six_digits_are_a_pay_code_where_nothing_secret_is_typed(screen: Screen) -> None:
+    for typed in ("48217", "482173"):
+        assert turn(Place(screen=screen), typed, Facts((), has_pin=True)) == ussd.PayByCode(typed)
+    for typed in ("4821", "4821734"):
+        assert not isinstance(turn(Place(screen=screen), typed, Facts((), has_pin=True)), ussd.PayByCode)

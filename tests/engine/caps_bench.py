@@ -21,6 +21,7 @@ from gateway.engine.merchant_jobs import Answer, Problem, derived
 from gateway.store.apply import Batch, Job, Store
 from gateway.store.outbox import OutboxRow
 from gateway.store.unit import Needs, Policy, Unit
+from tests.consumer.bench import texts_of
 from tests.store.bench import CODE_KEY, POLICY, SIMULATED, Odd, a_create, a_store, a_text, applied
 
 NAIROBI = ZoneInfo("Africa/Nairobi")
@@ -73,7 +74,7 @@ class Here:
     def text(self, words: str, **changes: Any) -> list[str]:  # Any: fields of the text.
         """The phone sends *words*; which texts it gets for it."""
         job = MoReceived(a_text(words, **changes).mo, {Meaning.STOP: stops.stop}, "test")
-        return [row.body["template"] for row in self.do(job).rows if row.kind == "sms"]
+        return [row.body["template"] for row in texts_of(self.do(job))]
 
     def charge(self, code: str) -> OutboxRow:
         """The phone confirms with *code*; the order that leaves for it."""

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
@@ -128,10 +129,10 @@ def today() -> str:
 
 
 @contextmanager
-def a_bench(url: str, folder: Path) -> Iterator[Bench]:
+def a_bench(url: str, folder: Path, **changes: Any) -> Iterator[Bench]:  # Any: parts of the policy.
     reads = connect(url, read_only=True)
     try:
-        with a_store(url, replace(POLICY, modes={"acme": "test"}, banks={"acme": "main"})) as store:
+        with a_store(url, replace(POLICY, modes={"acme": "test"}, banks={"acme": "main"}, **changes)) as store:
             yield Bench(url, store, reads, folder)
     finally:
         reads.dispose()

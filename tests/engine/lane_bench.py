@@ -142,6 +142,8 @@ class Desk:
         self.concurrency = concurrency
         self.hard_timeout_s = 5.0
         self.up = True
+        self.down_for = ""
+        """The kind of rows that cannot leave."""
         self.began: list[str] = []
         self.finished: list[str] = []
         self.dropped: list[str] = []
@@ -153,8 +155,8 @@ class Desk:
         self.most_at_once = 0
         self._changed = asyncio.Event()
 
-    def is_up(self) -> bool:
-        return self.up
+    def is_up(self, row: OutboxRow) -> bool:
+        return self.up and row.kind != self.down_for
 
     async def run(self, row: OutboxRow, grant: Grant) -> Job:
         self.began.append(row.id)

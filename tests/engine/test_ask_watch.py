@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.core.caps import NO_CAPS, Terms
+from gateway.core.payment import Rules
 from gateway.engine.ask_watch import AskWatch
 from gateway.engine.batcher import Batcher, BatchSettings
 from gateway.engine.housekeeping import DAY_MS
@@ -34,7 +35,7 @@ async def watching(url: str, home: Here, owns: Callable[[str], bool] = lambda la
         now_ms = database_now_ms(clock)
         clock.rollback()
         try:
-            yield AskWatch(batcher, reads, owns, POLICY_HERE.terms, lambda: now_ms + home.passed_ms + 60_000)
+            yield AskWatch(batcher, reads, owns, home.store._policy.terms, lambda: now_ms + home.passed_ms + 60_000)
         finally:
             await batcher.stop()
             reads.close()
@@ -88,6 +89,18 @@ async def test_a_shop_that_nobody_answers_is_paused_and_told_so(
 async def test_a_shop_that_is_answered_is_left_alone(database_url: str) -> None:
     with here(database_url, POLICY_HERE) as home:
         ask_many(home, "mer_1", NEIGHBOURS, answers=2)
+        home.pass_s(FIVE_MINUTES_S)
+        async with watching(database_url, home) as watch:
+            await watch.look()
+    assert count(database_url, "ask_pause") == 0
+
+
+async def test_the_first_of_two_confirmations_is_an_answer(database_url: str) -> None:
+    terms = {"acme": Terms(caps=replace(CAPS, pumping_asks_min=1), zone=NAIROBI)}
+    rules = {**POLICY.rules, "acme": Rules(opt_in="twice")}
+    with here(database_url, replace(POLICY, rules=rules, terms=terms)) as home:
+        home.ask()
+        assert home.text(home.code()) == ["second"]
         home.pass_s(FIVE_MINUTES_S)
         async with watching(database_url, home) as watch:
             await watch.look()

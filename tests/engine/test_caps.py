@@ -5,11 +5,16 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
+from carriers import base
 from gateway.core.caps import Caps
 from gateway.core.limits import Limits
 from gateway.core.money import Money
+from gateway.core.payment import Rules
+from gateway.core.sim_rule import SimRule
 from gateway.engine.merchant_jobs import Answer, Problem
+from gateway.engine.sim_checks import SimDone
 from gateway.store import tables
+from gateway.store.outbox import LanePlan
 from gateway.store.unit import Needs, Unit
 from tests.engine.caps_bench import ALWAYS_AWAKE, NAIROBI, Here, capped_by, here, just
 from tests.store.bench import PHONE, SIMULATED, Odd, a_create, a_store, a_text, applied, count, rows
@@ -58,6 +63,20 @@ def test_after_a_refusal_the_shop_waits_ten_minutes_and_after_three_a_day(databa
         assert home.ask() == "asked"
 
 
+def test_who_orders_by_text_is_not_cooled_down(database_url: str) -> None:
+    with here(database_url, just(refusal_pause_s=600)) as home:
+        home.ask()
+        home.text("0")
+        assert home.ask() == "too_many_asks"
+        home.do(Odd(_order, Needs(phones=(SIMULATED,))))
+        assert [home.ask(), home.ask(mode="live")] == ["asked", "asked"]
+        home.text("0")
+        home.pass_s(AN_HOUR_S - 601)
+        assert home.ask() == "asked", "the order is the phone's own wish for an hour"
+    templates = [row.template for row in rows(database_url, "SELECT template FROM message ORDER BY id")]
+    assert templates.count("pay_ask") == 0, "it ordered for another amount"
+
+
 def test_a_refusal_in_the_same_batch_counts(database_url: str) -> None:
     with here(database_url, just(refusal_pause_s=600)) as home:
         home.ask()
@@ -81,7 +100,7 @@ def test_three_asks_an_hour_and_ten_a_day_whoever_asks_and_no_shop_is_told(datab
 
 def test_a_request_to_a_phone_that_was_asked_too_often_looks_like_one_to_a_stopped_phone(database_url: str) -> None:
     def story(home: Here, phone: str) -> list[object]:
-        batch = home.do(a_create(f"s-{phone}", merchant_id="mer_spy", msisdn=phone))
+        batch = home.do(a_create("s-" + phone.removeprefix("+2547"), merchant_id="mer_spy", msisdn=phone))
         answer = batch.applied[0].result
         assert isinstance(answer, Answer)
         for row in batch.rows:
@@ -116,6 +135,18 @@ def test_a_shop_cannot_make_a_barred_phone_ring_by_taking_back_what_it_asks(data
         assert home.do(home.deadlines()).rows == []
     reasons = [row.reason for row in rows(database_url, "SELECT reason FROM payment ORDER BY id")]
     assert reasons == ["cancelled", "cancelled", "cancelled", "expired"]
+
+
+def test_an_ask_that_was_confirmed_in_vain_counts_as_any_other(database_url: str) -> None:
+    policy = just(asks_per_hour=1)
+    lanes = LanePlan(sms=policy.lanes.sms, charge=policy.lanes.charge, sim=("acme",))
+    checks = replace(policy, rules={**policy.rules, "acme": Rules(sim=SimRule())}, lanes=lanes)
+    with here(database_url, checks) as home:
+        home.ask()
+        [question] = home.do(a_text(home.code(), read_at_ms=home.waiting()[-1].created_at_ms)).rows
+        home.do(SimDone(question, base.SimFresh()))
+        assert rows(database_url, "SELECT reason FROM payment")[0].reason == "unavailable"
+        assert home.ask("mer_2") == "unavailable", "its phone was asked once already"
 
 
 def test_a_test_carriers_asks_do_not_count_against_a_real_phone(database_url: str) -> None:
@@ -162,6 +193,8 @@ def test_at_night_only_who_is_present_or_has_ordered_is_asked(database_url: str)
 
 
 def _order(unit: Unit) -> None:
+    unit.consumer(SIMULATED).ordered_at_ms = unit.now_ms
+    unit.touch(unit.consumer(SIMULATED))
     row = {"id": "ord_1", "merchant_id": "mer_1", "mode": "test", "consumer_id": unit.consumer(SIMULATED).id}
     unit.put(tables.order_request, row | {"amount_minor": 1, "currency": "KES", "at_ms": unit.now_ms})
 
@@ -203,4 +236,4 @@ def test_without_terms_a_phone_is_asked_as_often_as_shops_like(database_url: str
 def test_the_defaults_are_strict() -> None:
     caps = Caps()
     assert (caps.open_per_merchant, caps.asks_per_hour, caps.asks_per_day) == (1, 3, 10)
-    assert (caps.wrong_codes_per_day, caps.quiet_hours) == (10, "21:00-08:00")
+    assert (caps.wrong_codes_per_day, caps.reports_per_day, caps.quiet_hours) == (10, 3, "21:00-08:00")

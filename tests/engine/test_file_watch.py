@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from gateway.core.carrier_files import last_due
 from gateway.engine.batcher import Batcher, BatchSettings
 from gateway.engine.file_watch import Expected, FileWatch
+from gateway.engine.reconciliation import Refused
 from gateway.store.cases import list_cases, resolve
 from gateway.store.engine import begin_write, connect
 from gateway.store.quarantine import Quarantine
@@ -62,6 +63,18 @@ async def watching(
             reads.close()
 
 
+@pytest.mark.parametrize("ahead", [2, 366])
+async def test_a_date_that_has_not_come_switches_no_alarm_off(bench: Bench, ahead: int) -> None:
+    taken(bench, -1, 1)
+    with pytest.raises(Refused, match=f"expected a date up to {day(1)} .Africa/Nairobi., got {day(ahead)}; nothing"):
+        taken(bench, ahead, 2)
+    assert missed(bench) == []
+    async with watching(bench, NOON + timedelta(days=1)) as watch:
+        await watch.look()
+    assert missed(bench) == [day(0)]
+    taken(bench, 1, 2)
+
+
 async def test_a_day_whose_file_does_not_come_is_missed_at_its_hour_and_until_it_comes(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -86,7 +99,7 @@ async def test_what_a_person_has_settled_is_not_missed_again(bench: Bench) -> No
     async with watching(bench, NOON) as watch:
         await watch.look()
         with an_engine(bench.url) as engine, begin_write(engine) as conn:
-            [case] = list_cases(conn, "break")
+            [case] = list_cases(conn, "break").items
             resolve(conn, "break", case.id, by="asha", note="a holiday of theirs", now_ms=1)
         await watch.look()
     assert missed(bench) == []

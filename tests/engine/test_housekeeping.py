@@ -1,5 +1,7 @@
 """What may be forgotten is forgotten in time, and nothing else."""
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from gateway.engine import housekeeping
 from gateway.engine.batcher import Call
 from gateway.engine.housekeeping import (
     ATTEMPTS_KEPT_MS,
+    DAY_MS,
     REQUESTS_KEPT_MS,
     RESPONSES_KEPT_MS,
     TEXTS_KEPT_MS,
@@ -20,6 +23,7 @@ from gateway.engine.merchant_jobs import Answer
 from gateway.engine.traces import keep_trace
 from gateway.store import tables
 from gateway.store.unit import Unit
+from tests.consumer.bench import texted
 from tests.store.bench import a_create, a_store, a_text, count, rows
 
 
@@ -80,6 +84,44 @@ def test_texts_and_answers_are_kept_for_their_time_and_no_longer(database_url: s
         again = store.apply([a_create("k-1")]).applied[0].result
         assert isinstance(again, Answer) and again.replayed
         assert again.body == created.body, "nothing has happened to the payment since"
+
+
+def test_of_a_text_that_its_channel_named_the_name_is_kept_so_that_it_acts_once_for_ever(database_url: str) -> None:
+    with a_store(database_url) as store:
+        named = texted("STOP", provider_id="SM1")
+        store.apply([named])
+        [phone] = rows(database_url, "SELECT id FROM consumer")
+        store.apply([texted("START", provider_id="SM2")])
+        store._clock_offset_ms = lambda: TEXTS_KEPT_MS + 60_000
+        store.apply([Call(_forget)])
+        assert store.apply([Call(_forget)]).rows == []
+        kept = rows(database_url, "SELECT * FROM mo ORDER BY id")
+        assert [row.provider_id for row in kept] == ["SM1", "SM2"]
+        said = {"STOP", "START", "stop", "start", "22345", phone.id}
+        assert not said & {value for row in kept for value in row}, "and nothing else of it"
+        store.apply([named])
+        assert rows(database_url, "SELECT stopped_at_ms FROM consumer")[0].stopped_at_ms is None
+
+
+def test_a_country_keeps_texts_for_its_own_time(database_url: str) -> None:
+    kept_ms = {"acme": 183 * DAY_MS, "other": TEXTS_KEPT_MS}
+    with a_store(database_url) as store:
+        store.apply([a_text("a"), a_text("b", carrier="other"), a_text("c"), a_text("d", carrier="gone")])
+        later = {"ms": 0}
+        looked: Mapping[int, str] = {}
+        store._clock_offset_ms = lambda: later["ms"]
+
+        def left_after(days: float) -> list[str]:
+            nonlocal looked
+            later["ms"] = int(days * DAY_MS)
+            [done] = store.apply([Call(partial(_forget, texts_kept_ms=kept_ms, looked=looked))]).applied
+            looked = done.result  # type: ignore[assignment]  # What was looked at.
+            return sorted(row.text for row in rows(database_url, "SELECT text FROM mo"))
+
+        assert left_after(89) == ["a", "b", "c", "d"]
+        assert left_after(91) == left_after(182) == ["a", "c"]
+        assert set(looked) == {TEXTS_KEPT_MS}, "what was looked at is not looked at again"
+        assert left_after(184) == []
 
 
 def log_tries(unit: Unit) -> None:

@@ -360,6 +360,22 @@ async def test_a_link_that_is_down_holds_the_lane_and_an_up_link_lets_it_go(shel
         await here.settled()
 
 
+async def test_rows_of_a_kind_that_cannot_leave_keep_only_those_of_their_own_key_waiting(shelf: Shelf) -> None:
+    async with process(shelf) as here:
+        here.desk.down_for = "sms"
+        await here.write(
+            a_row("text", group_key="a"),
+            a_row("push behind it", group_key="a", kind="ussd", created_at_ms=1_000_001),
+            *(a_row(f"push {n}", kind="ussd", created_at_ms=1_000_002) for n in range(3)),
+        )
+        await here.desk.until(lambda: len(here.desk.finished) == 3)
+        assert sorted(here.desk.began) == ["push 0", "push 1", "push 2"]
+        here.desk.down_for = ""
+        here.lanes.wake("sms:acme:0")
+        await here.settled()
+        assert here.desk.finished[3:] == ["text", "push behind it"]
+
+
 async def test_an_executor_that_breaks_down_is_tried_again_as_maybe_sent(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,21 +32,24 @@ def told(url: str) -> list[tuple[str, str | None]]:
     return [(row.state, row.reason) for row in found]
 
 
-def undeliverable(message_id: str, *, of: str = PHONE) -> Receipt:
+def undeliverable(message_id: str) -> Receipt:
     return Receipt(
-        carrier="acme", message_ids=(message_id,), state="undeliverable", detail="failed", read_at_ms=1, opted_out=of
+        carrier="acme", message_ids=(message_id,), state="undeliverable", detail="failed", read_at_ms=1, opted_out=PHONE
     )
 
 
 def test_a_text_refused_for_a_stop_ends_what_waits_everywhere(store: Store, database_url: str) -> None:
     first, _, _ = ask(store, "k-1"), ask(store, "k-2", shop="mer_2"), ask(store, "k-3", carrier="other")
     elsewhere = ask(store, "k-4", msisdn="+254700000002")
-    [mute] = [row for row in applied(store, TextDone(first, REFUSED)).rows if row.kind == "sms"]
-    assert (mute.body["is_mute"], mute.body["ends_asks"]) == (True, True), "asks in the lane go, and no text comes"
+    mute = [row for row in applied(store, TextDone(first, REFUSED)).rows if row.kind == "sms"]
+    assert [(row.body["carrier"], row.body["is_mute"], row.body["ends_asks"]) for row in mute] == [
+        ("acme", True, True),
+        ("other", True, True),
+    ], "asks in the lanes go, and no text comes"
     ended = [("ended", "unavailable"), ("ended", "refused"), ("ended", "refused"), ("created", None)]
     assert told(database_url) == ended
     left = rows(database_url, "SELECT id FROM outbox WHERE kind = 'sms' ORDER BY created_at_ms, id")
-    assert {row.id for row in left} == {elsewhere.id, mute.id}
+    assert {row.id for row in left} == {elsewhere.id, *(row.id for row in mute)}
     assert ask(store, "k-5").body["stopped"], "and nothing is asked any more"
     applied(store, texted("START"))
     assert not ask(store, "k-6").body["stopped"]
@@ -62,10 +65,24 @@ def test_a_status_that_comes_later_is_the_same_stop(store: Store, database_url: 
     assert count(database_url, '"break"') == 0
 
 
-def test_a_stop_of_a_phone_that_nobody_has_asked_is_kept(store: Store) -> None:
-    applied(store, ReceiptRead(undeliverable("SM9", of="+254700000009"), "test"))
-    assert ask(store, "k-1", msisdn="+254700000009").body["stopped"]
-    assert not ask(store, "k-2").body["stopped"]
+def test_a_status_that_is_told_again_after_a_start_stops_nobody(store: Store, database_url: str) -> None:
+    """Whoever has kept a signed call can make it once more; it says no more than it said at first."""
+    told_again = ReceiptRead(undeliverable("SM1"), "test")
+    applied(store, TextDone(ask(store, "k-1"), Submitted(message_ids=("SM1",), segments=1)))
+    applied(store, told_again, texted("START"), told_again)
+    waits = ask(store, "k-2")
+    assert not waits.body["stopped"]
+    applied(store, told_again)
+    assert told(database_url)[-1] == ("created", None)
+    assert not ask(store, "k-3").body["stopped"]
+
+
+def test_a_status_of_a_message_that_nobody_knows_stops_nobody_before_the_next_text_is_refused(store: Store) -> None:
+    applied(store, ReceiptRead(undeliverable("SM9"), "test"))
+    first = ask(store, "k-1")
+    assert not first.body["stopped"]
+    applied(store, TextDone(first, REFUSED))
+    assert ask(store, "k-2").body["stopped"]
 
 
 def test_a_stop_that_is_known_is_not_noted_again(store: Store, database_url: str) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from carriers import base
 from gateway.core.fees import FeeSchedule, Rates
+from gateway.core.money import Money
 from gateway.core.payment import Capture, ChargeTakenBack, Rules
 from gateway.engine import reconciliation
 from gateway.engine.reconciliation import Refused
@@ -22,9 +23,12 @@ from gateway.store.engine import begin_write
 from gateway.store.fee_schedules import add_schedule
 from gateway.store.outbox import OutboxRow
 from gateway.store.unit import Needs
+from gateway.store.verify import verify
 from tests.engine.file_bench import BY_REFERENCE, LINES, ZONE, Bench, a_bench, today
-from tests.store.bench import Odd, a_captured_payment, an_engine, applied, count, rows
-from tests.store.refund_bench import a_refund, declined, done, refunded
+from tests.store.bench import CARRIERS, Odd, a_captured_payment, an_engine, an_order, applied, count, rows
+from tests.store.refund_bench import a_refund, balances, declined, done, refunded
+
+HELD = base.Held(carrier_reference="SR1", amount=Money(125_000, "KES"))
 
 
 @pytest.fixture
@@ -64,6 +68,24 @@ def test_a_charge_of_a_payment_that_has_failed_is_given_back(bench: Bench) -> No
     assert bench.entries("late_charge") and bench.state(failed) == "ended"
     [order] = rows(bench.url, "SELECT kind FROM outbox WHERE kind = 'reverse'")
     assert order.kind == "reverse"
+
+
+@pytest.mark.money
+@pytest.mark.parametrize("known", [base.Unknown(detail="timed out"), HELD, None], ids=["lost", "held", "declined"])
+def test_what_was_to_be_held_only_and_stands_as_charged_goes_back(
+    database_url: str, tmp_path: Path, known: base.ReserveResult | None
+) -> None:
+    with a_bench(database_url, tmp_path, rules=dict.fromkeys(CARRIERS, Rules(holds=True))) as bench:
+        order = an_order(bench.store, capture=Capture.MANUAL)
+        attempt = str(order.body["attempt_id"])
+        bench.answer(order, known or base.Declined(reason="carrier_declined", detail="no"))
+        report = bench.take(bench.file(f"{attempt},SR1,1250.00,KES,OK,"))
+        assert (report.found.resolved, bench.breaks(), bench.state(attempt)) == (1, {}, "ended")
+        back = f"{attempt.replace('att_', 'rev_')},BK1,-1250.00,KES,REV,"
+        later = bench.take(bench.file(back, name=named(1, 2)))
+        assert (later.found.resolved, bench.breaks(), balances(bench.url)) == (1, {}, {})
+        with an_engine(bench.url) as engine, engine.connect() as conn:
+            assert verify(conn) == []
 
 
 @pytest.mark.money
@@ -221,6 +243,32 @@ def test_a_reader_that_was_stopped_goes_on_where_it_was(bench: Bench, monkeypatc
 
 
 @pytest.mark.money
+def test_a_refund_that_was_declined_and_stands_in_the_file_was_carried_out(bench: Bench) -> None:
+    payment = a_captured_payment(bench.store)
+    order = refunded(bench.store, payment, 30_000)
+    applied(bench.store, declined(order))
+    lines = (f"{payment.attempt_id},SR1,1250.00,KES,OK,", f"{order.body['attempt_id']},SR9,-300.00,KES,REFUND,")
+    report = bench.take(bench.file(*lines, trailer="T,2,950.00,950.00"))
+    assert (report.found.resolved, report.file.remittance, bench.breaks()) == (1, "posted", {})
+    assert receivable(bench) == 0
+
+
+@pytest.mark.money
+def test_a_refund_that_was_carried_out_beyond_what_was_taken_is_in_the_report(bench: Bench) -> None:
+    payment = a_captured_payment(bench.store)
+    first = refunded(bench.store, payment, 100_000)
+    applied(bench.store, declined(first))
+    second = refunded(bench.store, payment, 100_000, "r-2")
+    applied(bench.store, done(second))
+    back = [f"{one.body['attempt_id']},SR9,-1000.00,KES,REFUND," for one in (first, second)]
+    file = bench.file(f"{payment.attempt_id},SR1,1250.00,KES,OK,", *back, trailer="T,3,-750.00,-750.00")
+    for dry_run in (True, False):
+        found = bench.take(file, dry_run=dry_run).found
+        assert found.breaks == {"mismatch": 1} | ({} if dry_run else {"remittance": 1})
+    assert bench.breaks().keys() == {"mismatch", "remittance"}
+
+
+@pytest.mark.money
 def test_what_the_carrier_pays_is_booked_when_the_sums_agree(bench: Bench) -> None:
     ids = [bench.charge("1"), bench.charge("2")]
     lines = [f"{one},SR{n},1250.00,KES,OK," for n, one in enumerate(ids, start=1)]
@@ -334,7 +382,7 @@ def test_a_difference_is_a_break_until_two_persons_give_it_up(bench: Bench) -> N
     [found] = rows(bench.url, 'SELECT id FROM "break"')
     applied(bench.store, WriteOff(found.id, "asha", "their rounding"))
     with pytest.raises(ValueError, match="asha proposed it, so another person has to agree"):
-        applied(bench.store, WriteOff(found.id, "asha", "really"))
+        applied(bench.store, WriteOff(found.id, "Asha ", "really"))
     assert bench.entries("write_off") == []
     applied(bench.store, WriteOff(found.id, "juma", "agreed"))
     assert bench.entries("write_off") == [("carrier:acme:receivable", -5_000), ("write_off", 5_000)]

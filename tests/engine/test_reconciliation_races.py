@@ -14,12 +14,14 @@ from msgspec.structs import replace
 from carriers import base
 from gateway.core.money import Money
 from gateway.engine import reconciliation
-from gateway.engine.carrier_jobs import OrderDone
+from gateway.engine.carrier_jobs import CallbackRead, OrderDone
 from gateway.engine.reconciliation import Refused, Report
 from gateway.store import carrier_files
+from gateway.store.apply import Batch
+from gateway.store.unit import Needs, Unit
 from tests.engine.file_bench import Bench, a_bench, today
 from tests.engine.test_reconciliation import named
-from tests.store.bench import POLICY, a_store, applied, rows
+from tests.store.bench import POLICY, Odd, a_store, applied, rows
 
 PAYMENTS = 12
 # So long one waits for the other at the place where they meet. Who waits for its turn does not come there.
@@ -49,6 +51,36 @@ def test_a_file_and_the_carriers_answers_at_once_capture_each_payment_once(
     assert [(row.kind, row.n) for row in kinds] == [("capture", PAYMENTS), ("remittance", 1)]
     told = rows(postgres_url, "SELECT count(*) AS n FROM event WHERE type = 'payment.succeeded'")
     assert told[0].n == PAYMENTS
+
+
+def test_callbacks_and_a_file_lock_payments_in_one_order(postgres_url: str, tmp_path: Path) -> None:
+    """Or each waits for a payment that the other has."""
+    with a_bench(postgres_url, tmp_path) as bench, a_store(postgres_url) as other:
+        first, second = (bench.order(str(n)) for n in (1, 2))
+        of_both = Needs(payment_ids=(str(first.payment_id), str(second.payment_id)))
+        ids = [str(row.body["attempt_id"]) for row in (second, first)]
+        calls = [CallbackRead(base.Callback(carrier="acme", attempt_id=one)) for one in ids]
+        has_one, waits = threading.Event(), threading.Event()
+
+        def meet(unit: Unit) -> None:
+            has_one.set()
+            while not waits.is_set() and not rows(postgres_url, _WAITING):
+                pass
+
+        def takes_both() -> Batch:
+            assert has_one.wait(MEETING_S * 100)
+            try:
+                return other.apply([Odd(lambda unit: None, of_both)])
+            finally:
+                waits.set()
+
+        # `apply` itself: whoever is chosen to give way is told so, and tries again elsewhere.
+        both(lambda: bench.store.apply([calls[0], Odd(meet), calls[1]]), takes_both)
+    asked = rows(postgres_url, "SELECT payment_id FROM outbox WHERE kind = 'inquire'")
+    assert {row.payment_id for row in asked} == {first.payment_id, second.payment_id}
+
+
+_WAITING = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 @pytest.fixture

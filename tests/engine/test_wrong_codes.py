@@ -4,7 +4,7 @@ import pytest
 
 from gateway.core.payment import Reason, State
 from tests.engine.caps_bench import Here, here, just
-from tests.store.bench import rows
+from tests.store.bench import a_text, rows
 
 HALF_AN_HOUR_S = 1800
 
@@ -30,6 +30,14 @@ def test_the_tenth_wrong_code_ends_all_that_waits_and_the_phone_is_told_once(dat
         ids = [payment.id for payment in home.waiting()]
         assert home.text(home.wrong_code()) == ["phone_locked"]
         assert [home.payment(one).reason for one in ids] == [Reason.WRONG_CODE, Reason.WRONG_CODE]
+
+
+def test_an_ask_that_waits_at_another_carrier_leaves_no_more_once_the_phone_is_locked(database_url: str) -> None:
+    with here(database_url, just(wrong_codes_per_day=1, lock_s=HALF_AN_HOUR_S)) as home:
+        home.ask()
+        home.ask("mer_2", carrier="other")
+        queued = [row for row in home.do(a_text(home.wrong_code())).rows if row.body.get("ends_asks")]
+    assert {(row.body["carrier"], row.body["is_mute"]) for row in queued} == {("acme", False), ("other", True)}
 
 
 def test_after_ten_wrong_codes_the_right_one_charges_nothing(database_url: str) -> None:

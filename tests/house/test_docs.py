@@ -4,6 +4,7 @@ docs/api.md and docs/simulators.md have tests of their own. Whether the commands
 """
 
 import re
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from importlib import resources
@@ -19,11 +20,12 @@ from gateway import failpoints
 from gateway.adapters import Port, kinds
 from gateway.app import metrics
 from gateway.cli.commands import app
-from gateway.config import ApiSection, CarrierSection, Config, EngineSection, GatewaySection, read
+from gateway.config import ApiSection, CarrierSection, Config, EngineSection, GatewaySection, PageSection, read
 from gateway.core.caps import Caps
 from gateway.core.carrier_files import Files
 from gateway.core.limits import Limits
 from gateway.core.payment import BreakKind, EventType
+from gateway.core.sim_rule import SimRule
 from gateway.store import tables
 from tests.house.tree import ROOT
 
@@ -33,10 +35,12 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[gateway]": GatewaySection,
     "[api]": ApiSection,
+    "[page]": PageSection,
     "[engine]": EngineSection,
     "[carriers.<name>]": CarrierSection,
     "[carriers.<name>.limits]": Limits,
     "[carriers.<name>.caps]": Caps,
+    "[carriers.<name>.sim_rule]": SimRule,
     "[carriers.<name>.files]": Files,
 }
 
@@ -103,7 +107,7 @@ def shown(default: object) -> str:
             return str(default)
 
 
-@pytest.mark.parametrize("port", ["Bearer", "Biller", "UssdChannel"])
+@pytest.mark.parametrize("port", ["Bearer", "Biller", "UssdChannel", "SimSwap"])
 def test_every_adapters_settings_and_defaults_are_explained_and_nothing_else(port: Port) -> None:
     page = (ROOT / "docs" / "carriers.md").read_text(encoding="utf-8")
     for name, kind in kinds(port).items():
@@ -217,6 +221,22 @@ def test_the_texts_of_the_dialogues_are_those_of_the_catalogues() -> None:
         texts = re.findall(r"^ *< (?:22345: )?(.+)$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
         assert texts
         assert [text for text in texts if not any(pattern.fullmatch(text) for pattern in patterns)] == []
+
+
+def test_the_screens_of_the_pages_are_those_of_the_catalogues() -> None:
+    patterns = [
+        re.compile(re.sub(r"\\\{\w+\\\}", ".+", re.escape(text).replace(re.escape("{lines}"), "(?s:.+)")))
+        for file in (resources.files("gateway.core") / "catalogues").iterdir()
+        for text in tomllib.loads(file.read_text(encoding="utf-8"))["screens"].values()
+    ]
+    page = (ROOT / "docs" / "ussd.md").read_text(encoding="utf-8")
+    # What stands behind the margin is shown; what was typed or dialled stands at it.
+    shown = [textwrap.dedent(screen).strip("\n") for block in fenced(page, "text") for screen in SHOWN.findall(block)]
+    assert len(shown) >= 5
+    assert [screen for screen in shown if not any(pattern.fullmatch(screen) for pattern in patterns)] == []
+
+
+SHOWN = re.compile(r"(?:^ +\S.*\n)+", re.MULTILINE)
 
 
 def headings(page: Path) -> set[str]:

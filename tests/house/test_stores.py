@@ -12,12 +12,13 @@ from gateway.store.engine import begin_write
 from tests.house.tree import ROOT, modules, place
 from tests.postgres import PostgresServer
 from tests.store.bench import a_captured_payment, a_store, an_engine, without_guards
-from tests.stores import check_ledger, sqlite_copy
+from tests.stores import check_left, sqlite_copy
 
 # The fixtures that verify, and tests about the databases themselves.
 MAY_MAKE_DATABASES = (
     *("tests/conftest.py", "tests/stores.py", "tests/postgres.py", "tests/house/", "tests/engine/test_notify.py"),
     "tests/journeys/test_restore.py",  # Verifies what it restores by itself.
+    "tests/journeys/test_leaks.py",  # Plants what the look would find.
 )
 MAKERS = frozenset({"sqlite_copy", "migrated_sqlite", "migrated_postgres", "create_database", "clone_database"})
 
@@ -49,12 +50,12 @@ def unwatched_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def test_a_test_about_money_must_have_posted_something(unwatched_url: str) -> None:
-    check_ledger(unwatched_url, must_have_posted=False)
+    check_left(unwatched_url, must_have_posted=False)
     with pytest.raises(AssertionError, match="posted nothing"):
-        check_ledger(unwatched_url, must_have_posted=True)
+        check_left(unwatched_url, must_have_posted=True)
     with a_store(unwatched_url) as store:
         a_captured_payment(store)
-    check_ledger(unwatched_url, must_have_posted=True)
+    check_left(unwatched_url, must_have_posted=True)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_books_that_are_wrong_fail_whatever_test_left_them(unwatched_url: str, s
         assert conn.execute(text(statement)).rowcount > 0
     for must_have_posted in (False, True):
         with pytest.raises(AssertionError, match=complaint):
-            check_ledger(unwatched_url, must_have_posted=must_have_posted)
+            check_left(unwatched_url, must_have_posted=must_have_posted)
 
 
 CARELESS = """
@@ -100,6 +101,20 @@ def test_thieving(sqlite_url):
     with an_engine(sqlite_url) as engine, begin_write(engine) as conn:
         without_guards(conn)
         conn.execute(text("UPDATE leg SET amount_minor = amount_minor * 2 WHERE n = 0"))
+
+def leak(url):
+    with a_store(url) as store:
+        a_captured_payment(store)
+    with an_engine(url) as engine, begin_write(engine) as conn:
+        row = "SELECT 'trc_1', 'acme', 'submit_sm', 'to ' || msisdn, 1 FROM consumer"
+        conn.execute(text(f"INSERT INTO trace (id, carrier, kind, body, at_ms) {row}"))
+
+def test_leaking(sqlite_url):
+    leak(sqlite_url)
+
+@pytest.mark.plants
+def test_planting(sqlite_url):
+    leak(sqlite_url)
 """
 
 
@@ -117,5 +132,5 @@ def test_the_fixtures_take_that_look(tmp_path: Path) -> None:
     errors = sorted(
         line.rpartition("::")[2].split()[0] for line in ran.stdout.splitlines() if line.startswith("ERROR ")
     )
-    assert errors == ["test_lazy", "test_thieving"], ran.stdout
-    assert "4 passed, 2 errors" in ran.stdout
+    assert errors == ["test_lazy", "test_leaking", "test_thieving"], ran.stdout
+    assert "6 passed, 3 errors" in ran.stdout

@@ -54,7 +54,6 @@ def called_back(config: Config) -> Config:
     """With callbacks, files and more lanes to charge in; nobody waits long for an answer, and all ask often."""
     acme = config.carriers["acme"]
     hurry = {"timeout_s": 1.0, "max_processing_s": 1.0, "callback_base_url": FRONT}
-    engine = replace(config.engine, webhook_timeout_s=2.0)
     changed = replace(
         acme,
         biller={**acme.biller, **hurry, "callback_key": CALLBACK_KEY},
@@ -63,7 +62,7 @@ def called_back(config: Config) -> Config:
         charge_concurrency=16,
         files=FILES,
     )
-    return replace(config, engine=engine, carriers={"acme": changed})
+    return replace(config, carriers={"acme": changed})
 
 
 @dataclass(slots=True)

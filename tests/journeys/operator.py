@@ -15,10 +15,11 @@ import msgspec
 from gateway.core.carrier_files import Files
 from tests.cli.commands import Finished, Here
 from tests.journeys.evidence import CODE_KEY
-from tests.journeys.house import House
+from tests.journeys.house import SECRETS, House
 from tests.journeys.processes import toml
 
 ZONE: Final = ZoneInfo("Africa/Nairobi")
+_KEYS: Final = {"GATEWAY_CODE_KEY": CODE_KEY.hex(), "GATEWAY_PIN_KEY": SECRETS.pin_keys[0].hex()}
 HEAD: Final = ("time", "correlator", "reference", "amount", "currency", "result", "fee")
 
 
@@ -54,8 +55,10 @@ async def carriers_file(home: House, folder: Path, *, carrier: str = "acme", **k
     return path
 
 
-def written_by_hand(folder: Path, carrier: str, rows: Iterable[tuple[str, str, str]], *, paid: str = "") -> Path:
-    """A file of yesterday with what the carrier said about some orders: of each its id, its amount, what came of it.
+def written_by_hand(folder: Path, carrier: str, rows: Iterable[tuple[str, str, str, str]], *, paid: str = "") -> Path:
+    """A file of yesterday with what the carrier said about some orders.
+
+    Of each: its id, what the carrier calls it, its amount, what came of it.
 
     *paid*: what it pays for all of them.
     """
@@ -63,7 +66,7 @@ def written_by_hand(folder: Path, carrier: str, rows: Iterable[tuple[str, str, s
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEAD)
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    told = [(at, order, "", amount, "KES", result, "") for order, amount, result in rows]
+    told = [(at, order, reference, amount, "KES", result, "") for order, reference, amount, result in rows]
     writer.writerows([*told, ("TRAILER", len(told), "", paid)])
     path = named(folder, carrier, days_ago=1)
     path.write_text(text.getvalue(), encoding="utf-8")
@@ -91,4 +94,4 @@ class Desk:
                 await self._home.start_again()
 
     def _run(self, words: Sequence[str | Path]) -> Finished:
-        return self._here(*words, "--config", self._config, GATEWAY_CODE_KEY=CODE_KEY.hex())
+        return self._here(*words, "--config", self._config, **_KEYS)

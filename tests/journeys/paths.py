@@ -33,6 +33,7 @@ OUTCOMES: Final = {
     ("capture", True): ("confirmed authorized succeeded", "paid", 1, 0),
     ("capture", False): ("confirmed authorized capture_failed failed", "nothing", 0, 0),
     ("release", True): ("confirmed authorized failed", "nothing", 0, 0),
+    ("returned", True): ("confirmed succeeded refund.created refund.succeeded", "paid refunded", 1, 1),
     ("refund", True): ("confirmed succeeded refund.created refund.succeeded", "paid refunded", 1, 1),
     ("refund", False): ("confirmed succeeded refund.created refund.failed", "paid", 1, 0),
     ("reverse", True): ("confirmed reversal.created reversal.succeeded failed", "back", 1, 1),
@@ -59,11 +60,16 @@ class Path:
         return self.ends in ("file", "person")
 
     @property
+    def is_decided(self) -> bool:
+        """A person writes no file, and types `gateway breaks decide`."""
+        return self.ends == "person" and self.order in ("reserve", "returned")
+
+    @property
     def is_done(self) -> bool:
         """Whether what was ordered comes to be. What never arrived is ordered once more, unless it takes money."""
         if self.ends == "never":
             return self.order not in ("charge", "reserve")
-        if self.ends == "person":
+        if self.is_parked:
             return self.fault in ("timeout_charged", "callback_lost")
         return self.ends != "declined"
 
@@ -152,16 +158,28 @@ class Story:
         senses = OUTCOMES[self.path.order, self.path.is_done][1]
         assert self.read() == senses.split(), (str(self.path), self._texts())
 
-    def row(self) -> tuple[str, str, str]:
+    def row(self) -> tuple[str, str, str, str]:
         """What the carrier's book says about the order that nobody knows the end of, as a row of a file."""
-        kind = "reserve" if self.path.order == "capture" else self.path.order
+        kind = {"capture": "reserve", "returned": "charge"}.get(self.path.order, self.path.order)
         [order] = self._home.evidence.rows(
             "SELECT id FROM attempt WHERE payment_id = :id AND kind = :kind", id=self.payment_id, kind=kind
         )
         charges, refunds = self._moved()
         gives_back = self.path.order in ("refund", "reverse")
         said = ("Refunded" if refunds else "Denied") if gives_back else "Charged" if charges else "Denied"
-        return order.id, AMOUNT, said
+        if self.path.ends != "file" or self._biller.journal != "wallet":
+            return order.id, "", AMOUNT, said
+        if gives_back and self.path.biller == "airtel":  # It has no id of ours for that, and tells it of the charge.
+            return "", self._named_by_the_wallet("charge"), AMOUNT, said
+        return order.id, self._named_by_the_wallet("refund" if gives_back else "charge"), AMOUNT, said
+
+    def _named_by_the_wallet(self, kind: str) -> str:
+        [found] = [
+            one
+            for one in self._simulator.book.transactions.values()
+            if one.order.kind == kind and one.order.msisdn.lstrip("+") == self.phone[1:]
+        ]
+        return str(found.server_reference)
 
     def _moved(self) -> tuple[int, int]:
         self._home.world.journals.flush()
@@ -182,8 +200,8 @@ class Story:
             self._home.world.plan.add(Scripted(point=point, fault=fault, msisdn=self.phone, times=1))
 
     def _mute(self) -> None:
-        """Questions about this phone are not answered, where they could tell what the file is to tell."""
-        if self.path.ends == "file":
+        """Questions about this phone are not answered, where they could tell what a file or a person is to tell."""
+        if self.path.is_parked and self.path.is_done:
             self._home.world.plan.add(
                 Scripted(point=MUTE[self._biller.journal], fault="error_before", msisdn=self.phone)
             )
@@ -200,6 +218,9 @@ class Story:
         self._strike("charge", self.path.fault)
         self._mute()
         await self._ask()
+
+    async def _returned(self) -> None:
+        await self._charge()
 
     async def _reserve(self) -> None:
         self._strike("reserve", self.path.fault)
@@ -304,7 +325,7 @@ class Story:
         assert self._simulator.execute_late(await self._held())
 
     async def _lead_out(self) -> None:
-        """What was only set aside is taken, or let go."""
+        """What was only set aside is taken, or let go; what is to be given back is."""
         path = self.path
         if path.order == "reserve" and path.is_done:
             await self._feed.until(self.payment_id, "authorized")
@@ -312,6 +333,9 @@ class Story:
         if path.order == "capture" and not path.is_done:
             await self._feed.until(self.payment_id, "capture_failed")
             await self._post("cancel")
+        if path.order == "returned":
+            await self._feed.until(self.payment_id, "succeeded")
+            await self._post("refunds", {"amount": 125_000})
 
 
 def _sense(text: str) -> str:

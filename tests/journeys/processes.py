@@ -100,7 +100,11 @@ class CommandProcess:
         self.pid = nursery.start(
             Wanted(
                 arguments=[*arguments, "--config", str(path)],
-                environment={"GATEWAY_CODE_KEY": CODE_KEY.hex(), "GATEWAY_FAILPOINT": failpoint},
+                environment={
+                    "GATEWAY_CODE_KEY": CODE_KEY.hex(),
+                    "GATEWAY_PIN_KEY": CODE_KEY[::-1].hex(),
+                    "GATEWAY_FAILPOINT": failpoint,
+                },
                 out=str(self._out),
                 errors=str(self._errors),
             )

@@ -87,23 +87,23 @@ async def test_a_receipt_is_shown_to_its_own_phone_only(home: House) -> None:
 
 async def test_help_is_given_in_words_and_in_the_language_of_the_last_ask(home: House) -> None:
     phone = a_number("002")
-    assert (await answer_to(home, phone, "help")).startswith("Acme Pay: pay shops by text")
+    assert (await answer_to(home, phone, "help")).startswith("Acme Pay: code PAYS, 0 refuses.")
     await home.shop.ask(phone, language="sw")
     await home.texts(phone, 2)
-    assert "lipa maduka" in await answer_to(home, phone, "MSAADA")
+    assert "LIPA DUKA KIASI" in await answer_to(home, phone, "MSAADA")
 
 
 IN_FRENCH = [
     ("RELEVE", "{day} Mama Asha KES 1 250,00 {ref}\nUn en détail : RECU et réf"),
     ("RECU {ref}", "PAYÉ : KES 1 250,00 à Mama Asha, "),
-    ("AIDE", "Acme Pay : payez par SMS. "),
+    ("AIDE", "Acme Pay : code PAIE, 0 refuse. "),
     ("STOP", "C'est fait : aucune boutique "),
     ("DEMARRER", "Bon retour : "),
 ]
 IN_CHINESE = [
     ("明細", "{chinese_day} Mama Asha KES 1,250.00 {ref}\n看單筆：收據＋編號"),
     ("收據 {ref}", "已付款：KES 1,250.00，Mama Asha，"),
-    ("幫助", "Acme Pay：用簡訊付款。"),
+    ("幫助", "Acme Pay：碼付款，0拒絕，明細，"),
     ("停止", "已停止："),
     ("開始", "歡迎回來："),
 ]
@@ -133,7 +133,7 @@ async def test_nonsense_is_answered_once_a_minute_and_five_times_a_day(home: Hou
         for _ in range(count):
             home.text(phone, words)
         home.text(phone, "HELP")
-        await home.text_with(phone, "pay shops by text", count=next(helps))
+        await home.text_with(phone, "PAY SHOP AMOUNT buys", count=next(helps))
         return home.world.handsets.phone(phone).received - before - 1
 
     helps = iter(range(1, 100))
@@ -182,7 +182,7 @@ async def test_a_phone_reads_on_chooses_its_language_limits_itself_and_stops_a_s
     assert "KULIPA jibu" in await home.text_with(phone, "inaomba")
     assert "in English" in await answer_to(home, phone, "lugha english")
     assert "at most KES 99,999.00 a day" in await answer_to(home, phone, "LIMIT 99,999")
-    assert "rises to KES 100,000.00 a day, but not before" in await answer_to(home, phone, "LIMIT KES 100000")
+    assert "stays KES 99,999.00 a day: by text it only goes down" in await answer_to(home, phone, "LIMIT KES 100000")
     assert "Your limit is KES 99,999.00 a day. Used today: KES " in await answer_to(home, phone, "BAL")
     home.advance(A_MINUTE_S)
     assert "Stopped: Mama Asha" in await answer_to(home, phone, "stop asha")
@@ -245,4 +245,4 @@ async def test_an_order_that_cannot_be_passed_on_is_answered_with_the_way_to_do_
 async def test_a_text_to_another_short_code_is_heard_as_well(home: House) -> None:
     phone = a_number()
     home.world.handsets.send(phone, f"{SHORT_CODE}9", "HELP")
-    await home.text_with(phone, "pay shops by text")
+    await home.text_with(phone, "PAY SHOP AMOUNT buys")

@@ -62,7 +62,7 @@ async def test_a_morning_with_a_missing_an_extra_and_a_wrong_row(home: House, de
         "matched    3",
         "resolved   1 outcomes that were unknown or wrong",
         "ignored    0 failures of orders that we do not know",
-        "remittance not in this file",
+        f"remittance not in this file; `gateway remittance book {path.name} AMOUNT` says it",
         "breaks     3",
         "  amount                     1              KES 0.50",
         "  missing_at_carrier         1          KES 1,250.00",

@@ -69,7 +69,7 @@ async def _disputed(home: House) -> tuple[str, str, str]:
     opened = await home.shop.until_event(
         lambda one: one["type"] == "dispute.opened" and one["data"]["payment_id"] == payment_id
     )
-    await home.text_with(phone, "DISPUTE received")
+    await home.text_with(phone, "DISPUTE opened")
     return phone, payment_id, opened["data"]["id"]
 
 

@@ -29,11 +29,12 @@ from tests.journeys.house import FINAL, Shop, a_number, a_shop, config_for, hurr
 from tests.journeys.processes import until
 from tests.postgres import PostgresServer
 from tests.postgres_guard import PROGRAM
+from tests.search import printed_into, secrets_left
 from tests.stores import reading
 
 pytestmark = [pytest.mark.journey, pytest.mark.money]
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 SLOW, QUICK, LATE = "919", "555", "006"
 
 
@@ -159,6 +160,8 @@ async def test_nobody_is_charged_twice_after_an_older_backup_was_restored(
             async with serving(replace(config, gateway=replace(config.gateway, database=url))) as gateway:
                 await live_on(Shop(http, gateway.url, key), seen, lost, in_flight, asked_before)
             assert in_order(url)
+        with reading(url) as conn:
+            assert secrets_left(conn, printed_into(tmp_path), ()) == []
 
 
 def open_payments(seen: Evidence) -> list[Any]:  # Any: rows.

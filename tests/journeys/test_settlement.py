@@ -6,8 +6,8 @@ The captures are a day old; all else is what operators do: commands, a file, a b
 import csv
 import io
 import itertools
-import re
-import zlib
+import os
+import pwd
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -16,14 +16,18 @@ from pathlib import Path
 import aiohttp
 import msgspec
 import pytest
+from sqlalchemy import update
 
 from gateway.app import Gateway
+from gateway.cli import payouts
 from gateway.config import read
+from gateway.store import tables
 from simulators.bank import Bank
 from tests.cli.commands import CODE_KEY, Finished, Here, dry_run
 from tests.journeys.operator import files_of, written_by_hand
 from tests.journeys.processes import toml
-from tests.store.bench import a_captured_payment, rows
+from tests.merchants.pdf import numbers_in
+from tests.store.bench import Odd, a_captured_payment, applied, rows
 from tests.store.settling_bench import a_store_later
 
 pytestmark = pytest.mark.money
@@ -81,15 +85,26 @@ class Day:
         [line, _] = self.run("payouts", "status", "--state", state).out.splitlines()
         return line.split()[0]
 
+    def approve(self, payout_id: str) -> None:
+        """By two."""
+        [row] = rows(self.url, "SELECT account FROM payout WHERE id = :id", id=payout_id)
+        for by in ("amina", "joseph"):
+            self.run("payouts", "approve", payout_id, "--to", row.account[-4:], "--by", by)
+
     def submit(self) -> tuple[str, bytes]:
         """Settle, approve by two, submit. The file's id and content."""
         self.run("settle")
         payout_id = self.payout("draft")
-        for by in ("amina", "joseph"):
-            self.run("payouts", "approve", payout_id, "--by", by)
+        self.approve(payout_id)
         out = self._folder / f"run-{next(self._runs)}.xml"
         said = self.run("payouts", "submit", str(out), *DEBTOR).out
         return said.partition(":")[0], out.read_bytes()
+
+    def nothing_to_submit(self) -> None:
+        refused = self.run("payouts", "submit", str(self._folder / "none.xml"), *DEBTOR, code=1)
+        assert refused.complaint().startswith(
+            "there is nothing to submit; 1 approved ones wait: another payout of their"
+        )
 
     @asynccontextmanager
     async def served(self) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
@@ -142,21 +157,14 @@ basis_points = 150
 # Of two captures of KES 1,250.00; a tenth of what is left is kept back.
 LINES = {
     **{"opening": 0, "gross": 250_000, "carrier_share": -60_000, "fees": -3_750, "vat": -600, "withholding": -5_570},
-    **{"reserve": -18_008, "payout": -162_072, "closing": 0},
+    **{"reserve": -18_008, "payouts": -162_072, "closing": 0},
 }
 
 
 def remittance(day: Day, folder: Path) -> Path:
     """The carrier's file about all that was captured; it pays what is not its share."""
     captures = rows(day.url, "SELECT id FROM attempt ORDER BY id")
-    return written_by_hand(folder, "acme", [(row.id, "1250.00", "Charged") for row in captures], paid="1900.00")
-
-
-def numbers_in(pdf: bytes) -> list[str]:
-    """The amounts on its page, top-down."""
-    streams = re.findall(rb"stream\n(.*?)\nendstream", pdf, re.DOTALL)
-    words = b" ".join(zlib.decompress(stream) for stream in streams if stream.startswith(b"\x78"))
-    return [found.decode() for found in re.findall(rb"\((-?[0-9.]+) KES\)", words)]
+    return written_by_hand(folder, "acme", [(row.id, "", "1250.00", "Charged") for row in captures], paid="1900.00")
 
 
 async def test_captures_become_a_paid_payout_and_a_statement(day_of_both: Day, tmp_path: Path) -> None:
@@ -191,7 +199,7 @@ async def _judge_statement(day: Day, payout_id: str) -> None:
         [listed] = msgspec.json.decode(await get(""))["data"]
         told = msgspec.json.decode(await get(f"/{listed['id']}"))
         table, page = await get(f"/{listed['id']}/csv"), await get(f"/{listed['id']}/pdf")
-    assert told["payout"] == payout_id and listed["lines"] == told["lines"]
+    assert told["payouts"] == [payout_id] and listed["lines"] == told["lines"]
     lines = {one["line"]: one["amount"] for one in told["lines"]}
     assert lines == LINES and sum(lines.values()) == lines["closing"] == 0
     assert {row["line"]: int(row["amount"]) for row in csv.DictReader(io.StringIO(table.decode()))} == LINES
@@ -259,16 +267,86 @@ async def test_a_report_that_contradicts_us_is_refused_and_told(day: Day) -> Non
     day.bank.files[file_id].transfers[0].amount += 1
     assert "contradict us" in (await day.report(file_id, code=1)).complaint()
     day.payout("submitted")
+    [listed, _] = day.run("breaks", "list").out.splitlines()
+    assert " payout - po_" in listed and "| at risk KES 2,500.00" in listed
+
+
+async def test_a_bank_that_pays_what_it_has_rejected_pays_no_other(day: Day) -> None:
+    day.open("1100223901")
+    file_id, content = day.submit()
+    await day.hand_over(content)
+    await day.report(file_id)
+    first = day.payout("failed")
+    assert "1 payouts" in day.run("settle").out
+    second = day.payout("draft")
+    day.approve(second)
+    day.bank.files[file_id].transfers[0].status = "ACSC"
+    assert f"{first} is failed, which cannot become paid" in (await day.report(file_id, code=1)).complaint()
+    day.nothing_to_submit()
+    assert day.payout("approved") == second
+    day.run("ledger", "verify")
 
 
 def test_nobody_approves_what_he_approved_before(day: Day) -> None:
     day.open("1100223344")
     day.run("settle")
     payout_id = day.payout("draft")
-    day.run("payouts", "approve", payout_id, "--by", "amina")
-    day.run("payouts", "approve", payout_id, "--by", "amina", code=1)
-    day.run("payouts", "cancel", payout_id, "--note", "closed")
-    assert msgspec.json.decode(rows(day.url, "SELECT body FROM event WHERE type = 'payout.failed'")[0].body)
+    day.run("payouts", "approve", payout_id, "--to", "3344", "--by", "amina")
+    day.run("payouts", "approve", payout_id, "--to", "3344", "--by", " AMINA", code=1)
+    day.run("payouts", "cancel", payout_id, "--note", "closed", "--by", "joseph")
+    assert rows(day.url, "SELECT detail FROM payout")[0].detail == "closed; cancelled by joseph"
+    told = msgspec.json.decode(rows(day.url, "SELECT body FROM event WHERE type = 'payout.failed'")[0].body)
+    assert told["data"]["detail"] == "closed", "who cancelled it is not the merchant's business"
+
+
+def test_whoever_approves_sees_where_the_money_goes(day: Day) -> None:
+    day.open("1100223344")
+    day.run("merchant", "terms", *thief_of("5566778899"), "--by", "juma")
+    day.run("settle")
+    payout_id = day.payout("draft")
+    told = day.run("payouts", "approve", payout_id, code=2)
+    assert told.complaint().startswith("--to: expected")
+    assert told.out == day.run("payouts", "status").out.splitlines()[0] + "\n"
+    assert f"{payout_id} {day.merchant_id} test KES 2,500.00 draft -" in told.out
+    assert "for Asha Mboga Ltd to Juma & Sons, 5566778899, BIC KCBLKENX; set by juma at " in told.out
+    assert told.out.endswith("; before that Asha, 1100223344\n")
+    day.run("payouts", "approve", payout_id, "--to", "3344", "--by", "amina", code=1)
+    day.run("payouts", "approve", payout_id, "--to", "8899", "--bic", "KCBLKENX", "--by", "Juma", code=1)
+    day.agree("1100223344", "--wait", "*=0")
+    assert "THE MERCHANT'S ACCOUNT IS NOW Asha, 1100223344" in day.run("payouts", "status").out
+    day.run("payouts", "cancel", payout_id, "--note", "nobody told us of another account")
+    day.submit()
+    [paid_to] = rows(day.url, "SELECT account FROM payout WHERE state = 'submitted'")
+    assert paid_to.account == "1100223344"
+
+
+def test_another_bank_with_the_same_number_is_another_account(day: Day) -> None:
+    day.open("1100223344", "--wait", "*=0", "--bic", "KCBLKENX")
+    day.agree("1100223344", "--wait", "*=0", "--bic", "EQBLKENA", "--by", "juma")
+    day.run("settle")
+    payout_id = day.payout("draft")
+    told = day.run("payouts", "approve", payout_id, code=2).out
+    assert "to Asha, 1100223344, BIC EQBLKENA; set by juma at " in told
+    assert told.endswith("; before that Asha, 1100223344, BIC KCBLKENX\n")
+    approve = ("payouts", "approve", payout_id, "--to", "3344", "--by", "amina")
+    for bic in ((), ("--bic", "KCBLKENX")):
+        assert "expected the BIC of the bank" in day.run(*approve, *bic, code=1).complaint()
+    day.run(*approve, "--bic", "eqblkenaxxx")
+    day.agree("1100223344", "--wait", "*=0", "--bic", "KCBLKENX")
+    assert "THE MERCHANT'S ACCOUNT IS NOW Asha, 1100223344, BIC KCBLKENX" in day.run("payouts", "status").out
+
+
+def thief_of(account: str) -> tuple[str, ...]:
+    whose = ("--merchant", "ASHA", "--account-name", "Juma & Sons", "--account", account, "--bic", "KCBLKENX")
+    return (*whose, "--zone", "Africa/Nairobi", "--wait", "*=0")
+
+
+def test_without_a_name_the_user_of_the_operating_system_counts(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("LOGNAME", "USER", "SUDO_USER"):
+        monkeypatch.setenv(variable, "amina")
+    day.open("1100223344")
+    [change] = rows(day.url, "SELECT set_by FROM account_change")
+    assert change.set_by == pwd.getpwuid(os.getuid()).pw_name
 
 
 def test_a_lost_file_is_written_again_the_same(day: Day, tmp_path: Path) -> None:
@@ -276,3 +354,60 @@ def test_a_lost_file_is_written_again_the_same(day: Day, tmp_path: Path) -> None
     file_id, content = day.submit()
     day.run("payouts", "submit", str(tmp_path / "again.xml"), *DEBTOR, "--again", file_id)
     assert (tmp_path / "again.xml").read_bytes() == content
+    assert len(file_id) == 35, "the longest message id of ISO 20022"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [("--format", "csv"), ("--debtor", "Gateway Inc"), ("--account", "1100"), ("--bic", "KCBLKENX")],
+    ids=" ".join,
+)
+def test_another_file_is_not_the_same_written_again(day: Day, tmp_path: Path, other: tuple[str, str]) -> None:
+    day.open("1100223344")
+    file_id, _ = day.submit()
+    refused = day.run("payouts", "submit", str(tmp_path / "again.xml"), *DEBTOR, *other, "--again", file_id, code=2)
+    assert refused.complaint().startswith("--again: expected the --debtor, --account, --bic and --format with which")
+    assert not (tmp_path / "again.xml").exists()
+
+
+def test_what_a_bank_would_not_take_is_not_submitted(day: Day, tmp_path: Path) -> None:
+    """Terms of before they were checked; what does not print leaves no line of the list."""
+    day.open("1100223344")
+    with a_store_later(day.url) as store:
+        name = {"account_name": "Asha\x0bLtd"}
+        applied(store, Odd(lambda unit: unit.conn.execute(update(tables.merchant_terms).values(**name))))
+    day.run("settle")
+    payout_id = day.payout("draft")
+    assert r"to Asha\x0bLtd, 1100223344; nobody on record set it" in day.run("payouts", "status").out
+    day.approve(payout_id)
+    complaint = day.run("payouts", "submit", str(tmp_path / "run.xml"), *DEBTOR, code=1).complaint()
+    assert complaint.startswith(f"nothing was submitted: {payout_id}: name: expected")
+    assert day.payout("approved") == payout_id
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("run.xml")] == []
+    day.run("payouts", "cancel", payout_id, "--note", "the name is wrong")
+    day.agree("1100223344", "--wait", "*=0")
+    day.submit()
+
+
+def test_a_word_in_another_currency_or_of_no_amount_is_refused(day: Day, tmp_path: Path) -> None:
+    day.open("1100223344")
+    day.submit()
+    payout_id = day.payout("submitted")
+    report = tmp_path / "report.csv"
+    for amount, code in (("2500.00,USD", 1), ("Infinity,KES", 2)):
+        report.write_text(f"id,status,amount,currency\n{payout_id},ACSC,{amount}\n", encoding="utf-8")
+        day.run("payouts", "import-status", str(report), code=code)
+    assert day.payout("submitted") == payout_id
+
+
+def test_a_report_that_is_too_large_is_not_cut(day: Day, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    day.open("1100223344")
+    day.submit()
+    payout_id = day.payout("submitted")
+    report = tmp_path / "report.csv"
+    report.write_text(f"id,status,amount,currency\n{payout_id},ACSC,2500.00,KES\n", encoding="utf-8")
+    monkeypatch.setattr(payouts, "REPORT_BYTES_MAX", report.stat().st_size - 1)
+    refused = day.run("payouts", "import-status", str(report), code=2)
+    assert "expected a report of up to" in refused.complaint()
+    monkeypatch.setattr(payouts, "REPORT_BYTES_MAX", report.stat().st_size)
+    day.run("payouts", "import-status", str(report))

@@ -1,124 +1,176 @@
-"""A plain phone that dials, over real sockets in each way: it makes a PIN, pays with it, refuses, and is cut off."""
+"""Plain phones that dial, over a network that errs, and asks that come as screens.
 
-from collections.abc import AsyncIterator
+Every dialogue stands in `tests.journeys.test_ussd_dialogues`.
+"""
+
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import pytest
 
-from simulators.faults import Scripted
-from simulators.world import World
-from tests.journeys.house import CALLBACK_KEY, WAIT_S, House, a_number, house
+from simulators.faults import Fault, Scripted
+from tests.journeys.house import WAIT_S, House, a_number, house, together
+from tests.journeys.processes import until
+from tests.journeys.ussd_walks import (
+    CUT,
+    LANGUAGES,
+    PIN,
+    UNNUMBERED,
+    WRONG_PIN,
+    Dialler,
+    Screens,
+    makes_a_pin,
+    menu,
+    on,
+)
+from tests.journeys.ussd_ways import HTTP_CODE, SMPP_CODE, Toml, over_http, over_smpp
 
 pytestmark = pytest.mark.journey
 
-PIN = "730916"
-WRONG_PIN = "918273"
+FAULTS: Final = {
+    **dict.fromkeys(("form", "hubtel"), ("twice", "answer_lost", "out_of_order")),
+    **dict.fromkeys((*UNNUMBERED, "dialect A"), ("twice", "answer_lost")),
+}
+"""By SMPP nothing tells a late repetition of the dialling from a second one: the phone is asked whether to go on. Where
+nothing is numbered, what comes behind a later step is new.
+"""
 
 
-def over_http(world: World) -> dict[str, Any]:  # Any: TOML of a channel.
-    return {"type": "ussd_http", "style": "form", "path_token": CALLBACK_KEY, "answer_timeout_s": 10.0}
+@pytest.mark.money
+@pytest.mark.parametrize("way", FAULTS)
+async def test_steps_that_come_twice_late_or_in_vain_change_nothing(sqlite_url: str, tmp_path: Path, way: str) -> None:
+    """At each screen on the way to a payment the network errs; the phone ends where it would have."""
+    is_smpp = way == "dialect A"
+    ussd, code = (over_smpp("its_session_info"), SMPP_CODE) if is_smpp else (over_http(way), HTTP_CODE)
+    async with house(sqlite_url, tmp_path / "journal", ussd=ussd) as home:
+        if not is_smpp:
+            home.world.ussd_http.style = way  # type: ignore[assignment]  # One of its own.
+
+        async def pays(fault: str) -> None:
+            dialler = Dialler(home, code)
+            screens = await makes_a_pin(dialler)
+            asked = await home.shop.ask(dialler.phone)
+            home.world.plan.set_for_number(dialler.phone, "ussd.step", Fault(name=fault))
+            for step in (menu(1), on("1", "pay_pin"), on(WRONG_PIN, "pay_wrong_pin", tries="2"), on(PIN, "paying")):
+                await dialler.sees(screens, step)
+            assert (await home.shop.until_final(asked["id"]))["status"] == "succeeded"
+            assert len(home.evidence.charges(dialler.phone)) == 1
+
+        async def is_cut_off(at: int, fault: str) -> None:
+            """The phone is gone at that step of three; what it typed counts, and it finds its place."""
+            dialler = Dialler(home, code)
+            screens = await makes_a_pin(dialler)
+            asked = await home.shop.ask(dialler.phone)
+            steps = [menu(1), on("1", "pay_pin"), on(PIN, "paying")]
+            for step in steps[:at]:
+                await dialler.sees(screens, step)
+            plan = home.world.plan
+            plan.add(Scripted(point="ussd.step", fault=fault, msisdn=dialler.phone, times=1))
+            typed = steps[at][0]
+            assert dialler.handsets.type(dialler.phone, typed)
+            await until(lambda: home.world.ussd.session(dialler.phone) is None, WAIT_S, "the end of the session")
+            if at == 1:
+                await dialler.sees(screens, on(CUT, "resume_pay"))
+                await dialler.sees(screens, on("1", "pay_pin"))
+                await dialler.sees(screens, on(PIN, "paying"))
+            assert (await home.shop.until_final(asked["id"]))["status"] == "succeeded"
+            assert len(home.evidence.charges(dialler.phone)) == 1
+
+        lost = [is_cut_off(at, fault) for at in (1, 2) for fault in ("dropped", "timeout")]
+        await together(*(pays(fault) for fault in FAULTS[way]), *lost)
 
 
-def over_smpp(world: World) -> dict[str, Any]:  # Any: as above.
-    return {
-        "type": "ussd_smpp",
-        "host": "127.0.0.1",
-        "port": world.smsc.port,
-        "system_id": world.ussd.settings.system_id,
-        "password": world.ussd.settings.password,
-        "service_code": world.ussd.settings.smpp_code,
-        "answer_timeout_s": 10.0,
-    }
-
-
-def over_smpp_b(world: World) -> dict[str, Any]:  # Any: as above.
-    assert world.smsc.ussd is not None
-    world.smsc.ussd.dialog = "user_message_reference"
-    return {**over_smpp(world), "dialog": "user_message_reference"}
-
-
-WAYS = {"form": (over_http, "*384#"), "dialect A": (over_smpp, "*385#"), "dialect B": (over_smpp_b, "*385#")}
-
-
-class Dialler:
-    """The hands and eyes of a phone's owner."""
+class Pushed:
+    """A phone with a PIN whose owner is asked by itself."""
 
     def __init__(self, home: House, code: str) -> None:
-        self.home, self.code, self.phone = home, code, a_number()
-        self.handsets = home.world.handsets
-        home.behave(self.phone, "silent")
+        self.home = home
+        self.dialler = Dialler(home, code)
+        self.phone = self.dialler.phone
+        self.texts_before = 0
+        self.payment_id = ""
 
-    async def does(self, what: str) -> str:
-        """Dial or type *what*; the screen that it brings."""
-        screen = self.handsets.phone(self.phone).screen
-        before = 0 if screen is None else screen.number
-        if what.startswith("*"):
-            self.handsets.dial(self.phone, what)
-        else:
-            assert self.handsets.type(self.phone, what), "no screen waits"
-        await self.handsets.wait_for_screens(self.phone, before + 1, WAIT_S)
-        screen = self.handsets.phone(self.phone).screen
-        assert screen is not None and screen.number > before, f"no screen after {what}"
-        return screen.text
+    async def is_asked(self, language: str = "en", fault: str = "") -> Screens:
+        screens = await makes_a_pin(self.dialler, language)
+        self.texts_before = len(await self.home.texts(self.phone))
+        if fault:
+            self.home.world.plan.set_for_number(self.phone, "ussd.push", Fault(name=fault))
+        self.before = self.dialler.screens
+        self.payment_id = (await self.home.shop.ask(self.phone))["id"]
+        return screens
 
-    async def makes_a_pin(self) -> None:
-        self.home.evidence.note_keys(PIN, WRONG_PIN)  # At the end they are looked for everywhere.
-        await self.does(self.code)
-        await self.does("6")
-        await self.does(PIN)
-        await self.does(PIN)
-        await self.home.text_with(self.phone, "PIN")
+    async def is_shown(self, screens: Screens) -> None:
+        shown = await self.dialler.reads(self.before)
+        assert screens.expected("pay_pin", {}).fullmatch(shown), shown
 
+    async def code(self) -> str:
+        """Of the text that goes in place of the screen."""
+        return await self.home.code_in(self.phone, self.texts_before + 1)
 
-@pytest.fixture(params=WAYS)
-async def dialler(request: pytest.FixtureRequest, sqlite_url: str, tmp_path: Path) -> AsyncIterator[Dialler]:
-    way, code = WAYS[request.param]
-    async with house(sqlite_url, tmp_path / "journal", ussd=way) as home:
-        yield Dialler(home, code)
-
-
-@pytest.mark.money
-async def test_a_phone_pays_with_its_pin_and_is_told_by_sms(dialler: Dialler) -> None:
-    home = dialler.home
-    await dialler.makes_a_pin()
-    asked = await home.shop.ask(dialler.phone)
-    assert "1 " in await dialler.does(dialler.code)
-    assert "PIN" in await dialler.does("1")
-    assert home.evidence.charges() == []
-    assert "1,250.00" in await dialler.does(PIN)
-    paid = await home.shop.until_final(asked["id"])
-    assert paid["status"] == "succeeded"
-    await home.text_with(dialler.phone, "PAID ")
-    assert len(home.evidence.charges(dialler.phone)) == 1
-    [consent] = home.evidence.rows("SELECT channel FROM consent")
-    assert consent.channel == "ussd"
-
-
-async def test_a_wrong_pin_a_refusal_and_a_repeated_step_charge_nothing(dialler: Dialler) -> None:
-    home = dialler.home
-    await dialler.makes_a_pin()
-    asked = await home.shop.ask(dialler.phone)
-    await dialler.does(dialler.code)
-    await dialler.does("1")
-    assert "Nothing" in await dialler.does(WRONG_PIN)
-    home.world.plan.add(Scripted(point="ussd.step", fault="twice", msisdn=dialler.phone, times=1))
-    await dialler.does("0")
-    refused = await home.shop.until_final(asked["id"])
-    assert (refused["status"], refused["reason"]) == ("failed", "refused")
-    assert home.evidence.charges() == []
+    async def is_paid_once(self, *states: str) -> None:
+        paid = await self.home.shop.until_final(self.payment_id)
+        assert paid["status"] == "succeeded", paid
+        assert len(self.home.evidence.charges(self.phone)) == 1
+        path = f"/v1/payments/{self.payment_id}/timeline"
+        items = (await self.home.shop.call("GET", path)).body["items"]
+        assert [item["name"] for item in items if item["kind"] == "push"] == ["begun", *states]
 
 
 @pytest.mark.money
-async def test_who_was_cut_off_finds_the_place_again(dialler: Dialler) -> None:
-    home = dialler.home
-    await dialler.makes_a_pin()
-    asked = await home.shop.ask(dialler.phone)
-    await dialler.does(dialler.code)
-    await dialler.does("1")
-    dialler.handsets.hang_up(dialler.phone)
-    assert "1 " in await dialler.does(dialler.code)
-    assert "PIN" in await dialler.does("1")
-    await dialler.does(PIN)
-    assert (await home.shop.until_final(asked["id"]))["status"] == "succeeded"
-    assert len(home.evidence.charges(dialler.phone)) == 1
+@pytest.mark.parametrize(("database", "way"), [("sqlite_url", "form"), ("postgres_url", "dialect A")])
+async def test_an_ask_comes_as_a_screen_or_as_a_text_and_is_paid_once(
+    request: pytest.FixtureRequest, tmp_path: Path, database: str, way: str
+) -> None:
+    url = request.getfixturevalue(database)
+    ussd, code = (over_http("form"), HTTP_CODE) if way == "form" else (over_smpp("its_session_info"), SMPP_CODE)
+    settings: Toml = {"ask_by": "ussd", "push_answer_s": 30.0}
+    async with house(url, tmp_path / "journal", called_back=True, ussd=ussd, **settings) as home:
+
+        async def answers_the_screen(language: str) -> None:
+            one = Pushed(home, code)
+            screens = await one.is_asked(language)
+            await one.is_shown(screens)
+            await one.dialler.sees(screens, on(WRONG_PIN, "pay_wrong_pin", tries="2"))
+            await one.dialler.sees(screens, on(PIN, "paying"))
+            await one.is_paid_once("answered")
+            paid = await home.texts(one.phone, one.texts_before + 1)
+            assert len(paid) == one.texts_before + 1, "the result, and no ask"
+
+        async def is_not_reached(fault: str, state: str) -> None:
+            one = Pushed(home, code)
+            await one.is_asked(fault=fault)
+            home.text(one.phone, await one.code())
+            await one.is_paid_once(state)
+
+        async def answers_both() -> None:
+            """Nobody has told us that the screen was shown, so the text went as well."""
+            one = Pushed(home, code)
+            screens = await one.is_asked(fault="answer_lost")
+            await one.is_shown(screens)
+            digits = await one.code()
+            home.text(one.phone, digits)
+            assert one.dialler.handsets.type(one.phone, PIN)
+            await one.is_paid_once("answered")
+
+        async def closes_the_screen() -> None:
+            one = Pushed(home, code)
+            screens = await one.is_asked()
+            await one.is_shown(screens)
+            await home.shop.until(one.payment_id, lambda payment: payment["status"] == "requires_consent")
+            one.dialler.handsets.hang_up(one.phone)
+            home.text(one.phone, await one.code())
+            await one.is_paid_once("unanswered")
+
+        async def has_no_pin() -> None:
+            phone = a_number()
+            home.behave(phone, "pays")
+            assert (await home.shop.until_final((await home.shop.ask(phone))["id"]))["status"] == "succeeded"
+
+        await together(
+            *(answers_the_screen(language) for language in LANGUAGES),
+            *(is_not_reached(fault, "refused") for fault in ("busy", "absent", "no_ussd")),
+            is_not_reached("dropped", "unknown"),
+            answers_both(),
+            closes_the_screen(),
+            has_no_pin(),
+        )

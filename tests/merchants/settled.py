@@ -16,7 +16,7 @@ async def settled(shop: Shop, amount: int) -> str:
     merchant_id = shop.mine.id
     await shop.succeed(amount=amount)
     shop.clock.advance(DAY_S)
-    await shop.do(Call(lambda unit: write_terms(unit.conn, merchant_id, TERMS)))
+    await shop.do(Call(lambda unit: write_terms(unit.conn, merchant_id, TERMS, by="sales")))
     made = await shop.do(SettleMerchant(merchant_id=merchant_id))
     await shop.do(DraftPayouts(merchant_id=merchant_id, by="run"))
     assert isinstance(made, list)

@@ -107,7 +107,7 @@ class Shop:
         self, method: str, path: str, body: object = None, *, key: str | None = None, secret: str | None = None
     ) -> Answered:
         headers = {"Authorization": f"Bearer {secret or self.mine.test_key}"}
-        if method == "POST":
+        if method in ("POST", "PATCH"):
             headers |= {"Content-Type": "application/json", "Idempotency-Key": key or f"key-{next(_keys)}"}
         sent = None if body is None else msgspec.json.encode(body)
         return await self.send(method, path, sent, headers)
@@ -178,9 +178,9 @@ class Shop:
 _NONE = frozenset({"Content-Type", "User-Agent"})
 
 
-def policy() -> Policy:
+def policy(rules: Rules) -> Policy:
     lanes = LanePlan(sms=dict.fromkeys(CARRIERS, 1), charge=dict.fromkeys(CARRIERS, 1))
-    return Policy(rules=dict.fromkeys(CARRIERS, Rules()), lanes=lanes, code_key=CODE_KEY)
+    return Policy(rules=dict.fromkeys(CARRIERS, rules), lanes=lanes, code_key=CODE_KEY)
 
 
 def quarantine(job: Job, error: Exception) -> None:
@@ -188,8 +188,12 @@ def quarantine(job: Job, error: Exception) -> None:
 
 
 @asynccontextmanager
-async def open_shop(url: str, **settings: Any) -> AsyncIterator[Shop]:  # Any: fields of Api.
-    """Serve over the migrated database at *url*."""
+async def open_shop(
+    url: str,
+    rules: Rules | None = None,
+    **settings: Any,  # Any: fields of Api.
+) -> AsyncIterator[Shop]:
+    """Serve over the migrated database at *url*; *rules* are every carrier's."""
     engine, reads, clock = connect(url), Reads(connect(url, read_only=True)), Clock()
     with begin_write(engine) as conn:
         mine = add_merchant(conn, name="Asha Stores", shop="ASHA STORES", keyword="ASHA", now_ms=clock.now_ms())
@@ -199,7 +203,7 @@ async def open_shop(url: str, **settings: Any) -> AsyncIterator[Shop]:  # Any: f
     def committed(batch: Batch) -> None:
         rows.extend(batch.rows)
 
-    store = Store(engine, policy(), clock_offset_ms=lambda: clock.offset_ms)
+    store = Store(engine, policy(rules or Rules()), clock_offset_ms=lambda: clock.offset_ms)
     batcher = Batcher(store.apply, settings=BatchSettings(pace_ms=1), quarantine=quarantine, after_commit=committed)
     batcher.start()
     busy: dict[str, float] = {}

@@ -5,10 +5,12 @@ import asyncio
 import msgspec
 import pytest
 
-from gateway.core.public import API_VERSION
+from gateway.core.payment import Rules
+from gateway.core.public import API_VERSION, rfc3339
 from merchants.shapes import EventPage, PaymentPage, Timeline
 from merchants.timeline import STEPS
-from tests.merchants.shop import Shop
+from tests.merchants.shop import Shop, open_shop
+from tests.store.bench import rows
 
 
 @pytest.mark.money
@@ -83,6 +85,21 @@ async def test_a_timeline_says_what_has_not_come(shop: Shop) -> None:
     steps = (await shop.call("GET", path)).json["steps"]
     assert [step["number"] for step in steps if step["at"]] == [1, 3, 4, 5]
     assert "waits" in steps[5]["detail"]
+
+
+async def test_the_first_of_two_confirmations_reaches_no_step(sqlite_url: str) -> None:
+    async with open_shop(sqlite_url, Rules(opt_in="twice")) as shop:
+        payment = await shop.create()
+        path, seen = f"/v1/payments/{payment['id']}/timeline", []
+        for _ in range(2):
+            await shop.ask(payment)
+            await shop.reply(payment)
+            seen.append((await shop.call("GET", path)).json["steps"])
+        reached = [[step["number"] for step in steps if step["at"]] for steps in seen]
+        assert reached == [[1, 3, 4], [1, 3, 4, 5, 6]] and seen[0][4]["detail"] == "one of two confirmations"
+        steps = seen[1]
+        [confirmed] = rows(sqlite_url, "SELECT created_at_ms FROM event WHERE type = 'payment.confirmed'")
+        assert steps[4]["at"] == steps[5]["at"] == rfc3339(confirmed.created_at_ms)
 
 
 async def test_a_timeline_never_shows_the_words_of_a_reply(shop: Shop) -> None:

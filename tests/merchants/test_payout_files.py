@@ -5,12 +5,14 @@ from importlib import resources
 import msgspec
 import pytest
 import xmlschema
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from gateway.core.payouts import PayoutState
 from gateway.store.payouts import Payout
 from merchants import payout_files
 from merchants.bank_words import BankWord, read_report
-from merchants.payout_files import FORMATS, Debtor, Format, WrongFile, decimal, is_iban, payout_file
+from merchants.payout_files import FORMATS, Debtor, Format, WrongFile, decimal, payout_file
 from simulators.bank import read_file
 
 DEBTOR = Debtor(name="Gateway Ltd", account="DE89370400440532013000", bic="COBADEFFXXX")
@@ -42,7 +44,7 @@ PAYOUTS = {
     "an IBAN": [a_payout(account="GB82WEST12345698765432", bic="")],
     "several": [a_payout(n) for n in range(1, 30)],
     "a currency without minor units": [a_payout(currency="UGX", amount_minor=70_000)],
-    "a long name": [a_payout(account_name="Asha " * 40)],
+    "a long name": [a_payout(account_name="Ashá " * 14)],
 }
 
 
@@ -82,12 +84,48 @@ def test_a_file_that_says_something_else_does_not_leave(form: Format, monkeypatc
         payout_file([a_payout()], DEBTOR, form)
 
 
-@pytest.mark.parametrize(
-    ("account", "iban"),
-    [("DE89370400440532013000", True), ("DE88370400440532013000", False), ("1100223344", False), ("", False)],
+# A name, an account and a BIC of which each may be what a bank takes, or not.
+NAMES = st.text(max_size=75) | st.text(st.characters(categories=["L", "N", "P", "Z"]), min_size=1, max_size=70)
+ACCOUNTS = (
+    st.sampled_from(["1100", "DE89370400440532013000"]) | st.text(max_size=36) | st.from_regex(r"\A[A-Z0-9./-]+\Z")
 )
-def test_an_account_is_an_iban_by_its_check_digits(account: str, iban: bool) -> None:
-    assert is_iban(account) is iban
+BICS = st.sampled_from(["", "KCBLKENX", "COBADEFFXXX"]) | st.from_regex(r"\A[A-Z0-9]{8}\Z")
+
+
+@pytest.mark.parametrize("form", PAIN)
+def test_whoever_is_paid_the_file_is_valid_or_is_not_made(form: Format) -> None:
+    schema = xmlschema.XMLSchema(str(resources.files("sepaxml") / "schemas" / f"{form}.xsd"))
+    made = 0
+
+    @settings(max_examples=100, deadline=None, database=None)
+    @given(name=NAMES, account=ACCOUNTS, bic=BICS)
+    @example(name="Asha", account="1100", bic="")
+    def pay(name: str, account: str, bic: str) -> None:
+        nonlocal made
+        try:
+            content = payout_file([a_payout(account_name=name, account=account, bic=bic)], DEBTOR, form)
+        except WrongFile:
+            return
+        schema.validate(content.decode())
+        made += 1
+
+    pay()
+    assert made
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"account_name": ""}, {"account_name": "Asha\x0bLtd"}, {"account": "1" * 35}, {"bic": "x y"}], ids=repr
+)
+@pytest.mark.parametrize("form", FORMATS)
+def test_for_an_account_that_no_bank_takes_there_is_no_file(form: Format, wrong: dict[str, str]) -> None:
+    with pytest.raises(WrongFile, match=a_payout().id):
+        payout_file([a_payout(2), msgspec.structs.replace(a_payout(), **wrong)], DEBTOR, form)
+
+
+@pytest.mark.parametrize("wrong", [{"name": ""}, {"account": "DE88370400440532013000"}, {"bic": "x"}], ids=repr)
+def test_from_an_account_that_no_bank_knows_there_is_no_file(wrong: dict[str, str]) -> None:
+    with pytest.raises(WrongFile, match="the debtor"):
+        payout_file([a_payout()], msgspec.structs.replace(DEBTOR, **wrong), "csv")
 
 
 LINE = {"id": "po_1", "amount": "1250.50", "currency": "KES", "reason": "AC01", "file_id": "pof_1"}
@@ -106,7 +144,9 @@ LINE = {"id": "po_1", "amount": "1250.50", "currency": "KES", "reason": "AC01", 
 def test_only_an_explicit_word_ends_a_payout(status: str, state: PayoutState) -> None:
     as_json = msgspec.json.encode({"payments": [LINE | {"status": status}]})
     as_csv = f"id,status,amount,currency,reason,file_id\npo_1,{status},1250.50,KES,AC01,pof_1\n".encode()
-    meant = BankWord(payout_id="po_1", state=state, amount_minor=125_050, detail=f"{status} AC01", file_id="pof_1")
+    meant = BankWord(
+        payout_id="po_1", state=state, amount_minor=125_050, currency="KES", detail=f"{status} AC01", file_id="pof_1"
+    )
     assert read_report(as_json) == read_report(as_csv) == [meant]
 
 
@@ -120,6 +160,9 @@ def test_a_file_that_was_received_is_no_news() -> None:
         (b"{", "truncated"),
         (b'{"payments": [{}]}', "required field `id`"),
         (b"id,status\npo_1,ACSC\n", "required field `amount`"),
+        (b"id,status,amount,currency\npo_1,ACSC,1,KES,a,b,c\n", "Expected `str`"),
+        (b"id,status\n" + b"1" * 200_000, "expected a table in CSV"),
+        (b"id,status,amount,currency\npo_1,ACSC,1,SHELLS\n", "expected an amount, got '1' 'SHELLS'"),
     ],
 )
 def test_what_is_no_report_is_refused(content: bytes, said: str) -> None:
@@ -127,7 +170,7 @@ def test_what_is_no_report_is_refused(content: bytes, said: str) -> None:
         read_report(content)
 
 
-@pytest.mark.parametrize("amount", ["x", "1.005", ""])
+@pytest.mark.parametrize("amount", ["x", "1.005", "", "Infinity", "NaN", "1e5", "-1", "१", "9" * 99])
 def test_an_amount_that_is_none_is_refused(amount: str) -> None:
     with pytest.raises(ValueError, match="expected"):
         read_report(msgspec.json.encode({"payments": [LINE | {"status": "ACSC", "amount": amount}]}))

@@ -5,10 +5,11 @@ import re
 
 import pytest
 
-from merchants import rates
+from gateway.engine import buckets as kept
+from gateway.engine.buckets import Buckets, network
 from merchants.keys import REMEMBERED_FOR_S
 from merchants.problems import Refused
-from merchants.rates import Buckets, KeyRates, RateLimits, Strangers
+from merchants.rates import KeyRates, RateLimits, Strangers
 from tests.merchants.shop import Shop, a_request, open_shop
 
 
@@ -45,7 +46,7 @@ def test_a_refusal_costs_nothing_and_says_when_to_come_back() -> None:
 
 
 def test_buckets_stay_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rates, "NAMES_MAX", 3)
+    monkeypatch.setattr(kept, "NAMES_MAX", 3)
     buckets = Buckets(1.0, 5, Watch())
     for name in "abcd":
         buckets.take(name)
@@ -110,6 +111,25 @@ async def test_the_first_requests_of_a_new_key_may_come_all_at_once(sqlite_url: 
     async with open_shop(sqlite_url, limits=RateLimits(rate_per_s=0, unknown_keys_per_min=1)) as shop:
         answers = await asyncio.gather(*(shop.call("GET", "/v1/payments") for _ in range(40)))
         assert {answer.status for answer in answers} == {200}
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1:555", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("[::ffff:192.0.2.1]:555", "192.0.2.1"),
+        ("2001:db8::1", "20010db800000000"),
+        ("[2001:db8::2]:555", "20010db800000000"),
+        ("[2001:db8::3%eth0]", "20010db800000000"),
+        ("2001:db8:0:1::1", "20010db800000001"),
+        ("some:odd:words", "some:odd:words"),
+        ("", ""),
+    ],
+)
+def test_an_address_is_counted_whatever_it_is_dressed_as(address: str, counted: str) -> None:
+    assert network(address) == counted
 
 
 def refused(strangers: Strangers, address: str) -> bool:

@@ -64,6 +64,18 @@ async def export(shop: Shop) -> str:
     return str((await shop.call("POST", "/v1/exports", {"kind": "payments"})).json["id"])
 
 
+async def item(shop: Shop) -> str:
+    return str((await shop.call("POST", "/v1/items", AN_ITEM)).json["id"])
+
+
+async def pay_code(shop: Shop) -> str:
+    return str((await shop.call("POST", "/v1/pay_codes", A_PAY_CODE)).json["id"])
+
+
+AN_ITEM: Final = {"number": "12", "name": "Sugar 2kg", "price": 32_000, "currency": "KES"}
+A_PAY_CODE: Final = {"amount": 10_000, "currency": "KES", "description": "Bus ticket"}
+
+
 async def request(shop: Shop) -> str:
     answer = await shop.call("POST", "/v1/payments", a_request())
     await shop.noted()
@@ -109,6 +121,15 @@ MATRIX: Final[dict[tuple[str, str], Try]] = {
     ("POST", "/v1/disputes/{id}/evidence"): Try(dispute, {"text": "signed for"}),
     ("POST", "/v1/disputes/{id}/accept"): Try(dispute, {}),
     ("POST", "/v1/consumer_records/search"): Try(phone, {"msisdn": SHARED}),
+    ("POST", "/v1/items"): Try(item, AN_ITEM, status=201),
+    ("GET", "/v1/items"): Try(item),
+    ("GET", "/v1/items/{id}"): Try(item),
+    ("PATCH", "/v1/items/{id}"): Try(item, {"price": 1}),
+    ("DELETE", "/v1/items/{id}"): Try(item),
+    ("POST", "/v1/pay_codes"): Try(pay_code, A_PAY_CODE, status=201),
+    ("GET", "/v1/pay_codes"): Try(pay_code),
+    ("GET", "/v1/pay_codes/{id}"): Try(pay_code),
+    ("DELETE", "/v1/pay_codes/{id}"): Try(pay_code),
     ("GET", "/v1/balance"): Try(balance),
     ("GET", "/v1/payouts"): Try(a_payout),
     ("GET", "/v1/statements"): Try(a_statement),
@@ -151,19 +172,18 @@ async def test_every_route_under_a_key_is_in_the_matrix(sqlite_shop: Shop) -> No
     assert described == set(MATRIX)
 
 
-@pytest.mark.parametrize("stranger", ["another merchant", "the other mode"])
 @pytest.mark.parametrize(("method", "path"), ROUTES, ids=[" ".join(route) for route in ROUTES])
-async def test_a_stranger_finds_nothing_and_changes_nothing(shop: Shop, method: str, path: str, stranger: str) -> None:
+async def test_a_stranger_finds_nothing_and_changes_nothing(shop: Shop, method: str, path: str) -> None:
     tried = MATRIX[method, path]
-    secret = shop.other.test_key if stranger == "another merchant" else shop.mine.live_key
     thing = await tried.make(shop)
     before = await all_that_is_mine(shop)
-    answer = await shop.call(method, path.replace("{id}", thing) + tried.query, tried.body, secret=secret)
-    if "{id}" in path:
-        assert (answer.status, answer.code) == (404, "not_found"), answer.body
-    else:
-        assert answer.status == tried.status, answer.body
-        assert thing.encode() not in answer.body
+    for secret in (shop.other.test_key, shop.mine.live_key):
+        answer = await shop.call(method, path.replace("{id}", thing) + tried.query, tried.body, secret=secret)
+        if "{id}" in path:
+            assert (answer.status, answer.code) == (404, "not_found"), answer.body
+        else:
+            assert answer.status == tried.status, answer.body
+            assert thing.encode() not in answer.body
     assert await all_that_is_mine(shop) == before
 
 

@@ -11,8 +11,8 @@ from sqlalchemy.exc import OperationalError
 from gateway.engine.lane import NotStarted
 from gateway.http_client import HttpAnswer, NoAnswer
 from gateway.store.outbox import OutboxRow
-from merchants.deliveries import LADDER_S, Outcome
-from merchants.sending import SILENCES_MAX, SPARED_FOR_S, Silences
+from merchants.deliveries import LADDER_S, Outcome, next_delay_ms
+from merchants.sending import SILENCES_MAX, SPARED, SPARED_FOR_S, Silences
 from merchants.webhooks import WebhookExecutor
 from simulators.merchant import Answer, Merchant
 from tests.engine.lane_bench import Always
@@ -248,6 +248,11 @@ async def test_unknown_types_are_refused(sqlite_shop: Shop) -> None:
 
 def test_every_pause_of_the_ladder_is_longer_than_the_one_before() -> None:
     assert all(shorter < longer for shorter, longer in itertools.pairwise(LADDER_S))
+
+
+def test_what_was_spared_comes_again_when_its_endpoint_is_tried_again() -> None:
+    delays_ms = [next_delay_ms(tries, SPARED) or 0 for tries in range(3)]
+    assert SPARED_FOR_S * 1000 <= delays_ms[0] < 2 * SPARED_FOR_S * 1000 < delays_ms[1] < delays_ms[2]
 
 
 def test_an_endpoint_that_never_answers_is_spared_for_a_while() -> None:

@@ -33,6 +33,7 @@ TYPICAL = {
     "brand": "Lipa Simu",
     "count": "2",
     "keyword": "ASHA",
+    "pay_code": "48217",
     "choices": "EN, SW",
     "limit": "KES 1,500.00",
     "used": "KES 80.00",
@@ -57,7 +58,9 @@ WORST = TYPICAL | {
     "care": "+255700123456",
 }
 FILLS = {"typical": TYPICAL, "worst": WORST}
-ASKS = ("ask", "ask_with_fee", "pay_ask", "reminder", "low_balance", "not_understood")
+WITH_TAX = ("ask_tax", "low_balance_tax", "not_understood_tax", "reminder_tax", "second_tax", "status_waiting_tax")
+PLAIN = ("ask", "pay_ask", "reminder", "low_balance", "not_understood", "second", "status_waiting")
+ASKS = (*PLAIN, *WITH_TAX)
 """Texts with one code to answer."""
 
 

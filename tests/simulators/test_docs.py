@@ -37,7 +37,9 @@ def test_every_magic_person_stands_there_with_its_digits() -> None:
 
 def test_every_magic_number_of_the_network_stands_there_with_its_fault() -> None:
     rows = re.findall(r"^\| (\d{3}) \| `([a-z.]+)` \| `([a-z_]+)`( \*)? \|$", PAGE, re.MULTILINE)
-    shown = {digits: {point: fault} for digits, point, fault, _ in rows}
+    shown: dict[str, dict[str, str]] = {}
+    for digits, point, fault, _ in rows:
+        shown.setdefault(digits, {})[point] = fault
     assert shown | {"010": {"balance": "empty"}} == MAGIC
     assert re.search(r"^\| 010 \| account \| empty", PAGE, re.MULTILINE)
     once = {digits for digits, _, _, star in rows if star}

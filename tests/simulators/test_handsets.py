@@ -95,7 +95,7 @@ def test_every_behaviour_is_proven_and_every_magic_one_exists() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("key", ["ask", "ask_with_fee", "pay_ask"])
+@pytest.mark.parametrize("key", ["ask", "pay_ask"])
 @pytest.mark.parametrize("behaviour", AT_ONE_ASK)
 async def test_what_a_person_answers_to_an_ask(village: Village, behaviour: str, key: str, language: str) -> None:
     msisdn = f"+254712345{DIGITS[behaviour]}" if behaviour in DIGITS else PLAIN

@@ -24,6 +24,7 @@ def ports_of(world: World) -> list[int]:
         world.stk.server,
         world.camara.server,
         world.twilio.server,
+        world.ussd_http.server,
     )
     return [world.smsc.port, *(server.port for server in servers)]
 
@@ -53,15 +54,16 @@ async def test_it_can_be_started_again_on_the_same_ports_and_adds_to_its_journal
     ports = Ports()
     for _ in range(2):
         async with World(WorldSettings(journal=tmp_path, ports=ports)) as world:
-            smsc, billing, merchant, control, wallet, stk, camara, twilio = ports_of(world)
-            ports = Ports(smsc, billing, merchant, control, wallet, stk, camara, twilio)
+            ports = Ports(*ports_of(world))
             esme = await Esme.bound(world.smsc.port)
             await esme.close()
         sizes.append((tmp_path / "smsc.jsonl").stat().st_size)
     assert 0 < sizes[0] < sizes[1]
 
 
-@pytest.mark.parametrize("taken", ["smsc", "billing", "merchant", "control", "wallet", "stk", "camara", "twilio"])
+@pytest.mark.parametrize(
+    "taken", ["smsc", "billing", "merchant", "control", "wallet", "stk", "camara", "twilio", "ussd"]
+)
 async def test_a_port_that_is_taken_stops_the_start_and_leaves_nothing(taken: str) -> None:
     before = asyncio.all_tasks()
     with socket.socket() as blocker:
@@ -80,4 +82,5 @@ async def test_addresses_are_what_a_gateway_needs() -> None:
         addresses = world.addresses()
         assert addresses["smsc"] == {"host": LOOPBACK, "port": world.smsc.port}
         assert addresses["control"].startswith(f"http://{LOOPBACK}:")
-        assert set(addresses) == {"smsc", "billing", "merchant", "control", "wallet", "stk", "camara", "twilio"}
+        servers = {"smsc", "billing", "merchant", "control", "wallet", "stk", "camara", "twilio", "ussd", "sim"}
+        assert set(addresses) == servers

@@ -1,17 +1,18 @@
 """What tests of settlement have in common: captures made at given times, terms, and a run."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 
 from sqlalchemy import select
 
-from gateway.core.ledger import Leg, an_entry, carrier_receivable, merchant_available, merchant_pending
+from gateway.core.ledger import merchant_available
 from gateway.core.payment import EntryKind, Payment
 from gateway.core.settling import Terms
 from gateway.store import tables
 from gateway.store.apply import Store
 from gateway.store.balances import balances
+from gateway.store.payouts import Payout, SubmitPayouts
 from gateway.store.settling import Settled, SettleMerchant
 from gateway.store.terms import write_terms
 from gateway.store.unit import Unit
@@ -30,30 +31,12 @@ def a_store_later(url: str, days: float = 0) -> Iterator[Store]:
 
 
 def with_terms(store: Store, terms: Terms = AT_ONCE) -> None:
-    applied(store, Odd(lambda unit: write_terms(unit.conn, MERCHANT, terms)))
+    applied(store, Odd(lambda unit: write_terms(unit.conn, MERCHANT, terms, by="sales")))
 
 
 def a_capture(store: Store, n: int = 1) -> Payment:
     """KES 1,250.00 from a phone of its own."""
     return a_captured_payment(store, f"k-{n}", msisdn=f"+2547000{n:05d}")
-
-
-def a_refund(store: Store, payment: Payment, amount_minor: int) -> None:
-    """Only its entry: what refunds do is tried where they are made."""
-    legs = (
-        Leg(merchant_pending(MERCHANT), amount_minor),
-        Leg(carrier_receivable(payment.carrier), -amount_minor),
-    )
-    entry = an_entry(
-        EntryKind.REFUND_CREATED,
-        "refund",
-        f"ref_{payment.id}",
-        mode=payment.mode,
-        currency=payment.amount.currency,
-        legs=legs,
-        payment_id=payment.id,
-    )
-    applied(store, Odd(lambda unit: unit.effects.post(entry)))
 
 
 def remitted(store: Store, payment: Payment) -> None:
@@ -72,6 +55,11 @@ def settle(store: Store, *, until: date | None = None) -> list[Settled]:
     found = applied(store, SettleMerchant(merchant_id=MERCHANT, until=until)).applied[0].result
     assert isinstance(found, list)
     return found
+
+
+def a_file(write: Callable[[list[Payout]], None] = lambda payouts: None) -> SubmitPayouts:
+    """All that is approved, for a bank that is not asked."""
+    return SubmitPayouts(mode="test", currency="KES", bank="main", payouts_max=1_000, mark="test", write=write)
 
 
 def available(store: Store) -> int:

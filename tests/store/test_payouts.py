@@ -7,13 +7,16 @@ import pytest
 
 from gateway.core.payouts import TABLE, NotAllowed, PayoutState
 from gateway.store.apply import Job, Store
-from gateway.store.payouts import ApprovePayout, DraftPayouts, MovePayout, Payout, SubmitPayouts
-from tests.store.bench import applied, rows
+from gateway.store.cases import resolve
+from gateway.store.payout_doubts import Contradiction
+from gateway.store.payouts import ApprovePayout, DraftPayouts, MovePayout, Payout
+from tests.store.bench import Odd, applied, rows
+from tests.store.refund_bench import refunded
 from tests.store.settling_bench import (
     AT_ONCE,
     MERCHANT,
     a_capture,
-    a_refund,
+    a_file,
     a_store_later,
     available,
     settle,
@@ -42,14 +45,18 @@ def a_draft(url: str, **terms: Any) -> Payout:  # Any: fields of the terms.
     return payout
 
 
+def approval(payout: Payout, by: str) -> ApprovePayout:
+    return ApprovePayout(payout_id=payout.id, by=by, account_end=payout.account[-4:])
+
+
 def approved(store: Store, payout: Payout) -> None:
     for by in ("amina", "joseph"):
-        did(store, ApprovePayout(payout_id=payout.id, by=by))
+        did(store, approval(payout, by))
 
 
 def submitted(store: Store, payout: Payout) -> Payout:
     approved(store, payout)
-    [one] = did(store, SubmitPayouts(mode="test", currency="KES", bank="main", payouts_max=10))
+    [one] = did(store, a_file())
     assert isinstance(one, Payout)
     return one
 
@@ -77,18 +84,67 @@ def test_it_takes_two_people_and_neither_the_drafter(database_url: str) -> None:
     payout = a_draft(database_url)
     with a_store_later(database_url, days=1) as store:
         with pytest.raises(NotAllowed):
-            store.apply([ApprovePayout(payout_id=payout.id, by="Run ")])
-        assert did(store, ApprovePayout(payout_id=payout.id, by="amina")).state is PayoutState.DRAFT
+            store.apply([approval(payout, "Run ")])
+        assert did(store, approval(payout, "amina")).state is PayoutState.DRAFT
         with pytest.raises(NotAllowed):
-            store.apply([ApprovePayout(payout_id=payout.id, by="AMINA")])
-        assert did(store, ApprovePayout(payout_id=payout.id, by="joseph")).state is PayoutState.APPROVED
+            store.apply([approval(payout, "AMINA")])
+        assert did(store, approval(payout, "joseph")).state is PayoutState.APPROVED
+
+
+def test_whoever_set_its_account_does_not_approve_it(database_url: str) -> None:
+    payout = a_draft(database_url)
+    with a_store_later(database_url, days=1) as store:
+        with_terms(store, msgspec.structs.replace(AT_ONCE, account="1100"))
+        with pytest.raises(NotAllowed, match="neither set its account"):
+            store.apply([approval(payout, "SALES")])
+
+
+@pytest.mark.parametrize("end", ["", "000", "3001", "DE89"])
+def test_who_approves_says_where_it_goes(database_url: str, end: str) -> None:
+    payout = a_draft(database_url)
+    with a_store_later(database_url, days=1) as store:
+        with pytest.raises(NotAllowed, match="of the account that it goes to"):
+            store.apply([ApprovePayout(payout_id=payout.id, by="amina", account_end=end)])
+        did(store, ApprovePayout(payout_id=payout.id, by="amina", account_end=payout.account))
+
+
+def test_a_draft_keeps_its_account_when_the_merchants_changes(database_url: str) -> None:
+    payout = a_draft(database_url)
+    with a_store_later(database_url, days=1) as store:
+        with_terms(store, msgspec.structs.replace(AT_ONCE, account="1100"))
+        assert submitted(store, payout).account == AT_ONCE.account
+    found = rows(database_url, "SELECT account, set_by FROM account_change ORDER BY n")
+    assert [tuple(row) for row in found] == [(AT_ONCE.account, "sales"), ("1100", "sales")]
+
+
+def test_the_same_account_again_is_no_change(database_url: str) -> None:
+    a_draft(database_url)
+    with a_store_later(database_url) as store:
+        with_terms(store, msgspec.structs.replace(AT_ONCE, minimum_minor=7))
+    assert len(rows(database_url, "SELECT n FROM account_change")) == 1
 
 
 def test_what_two_have_not_approved_is_not_submitted(database_url: str) -> None:
     payout = a_draft(database_url)
     with a_store_later(database_url, days=1) as store:
-        did(store, ApprovePayout(payout_id=payout.id, by="amina"))
-        assert did(store, SubmitPayouts(mode="test", currency="KES", bank="main", payouts_max=10)) == []
+        did(store, approval(payout, "amina"))
+        assert did(store, a_file()) == []
+
+
+def test_without_its_file_nothing_is_submitted(database_url: str) -> None:
+    payout = a_draft(database_url)
+
+    def full_disk(payouts: list[Payout]) -> None:
+        assert [(one.id, one.state) for one in payouts] == [(payout.id, PayoutState.SUBMITTED)]
+        raise OSError("no space left")
+
+    with a_store_later(database_url, days=1) as store:
+        approved(store, payout)
+        with pytest.raises(OSError, match="no space left"):
+            store.apply([a_file(full_disk)])
+        [row] = rows(database_url, "SELECT state, file_id FROM payout")
+        assert (row.state, row.file_id) == ("approved", None)
+        assert [one.id for one in did(store, a_file())] == [payout.id]
 
 
 def test_a_paid_payout_leaves_the_bank_account(database_url: str) -> None:
@@ -123,7 +179,7 @@ def test_a_cancelled_payout_is_available_again(database_url: str) -> None:
         word(store, payout, PayoutState.CANCELLED)
         assert available(store) == PRICE
         with pytest.raises(NotAllowed):
-            store.apply([ApprovePayout(payout_id=payout.id, by="third")])
+            store.apply([approval(payout, "third")])
 
 
 def test_an_unknown_payout_blocks_the_next(database_url: str) -> None:
@@ -155,7 +211,7 @@ def test_what_a_merchant_owes_is_never_paid_out(database_url: str) -> None:
     payout = a_draft(database_url)
     with a_store_later(database_url, days=1) as store:
         word(store, submitted(store, payout), PayoutState.PAID)
-        a_refund(store, a_capture(store, 2), PRICE)
+        refunded(store, a_capture(store, 2), PRICE)
         a_capture(store, 3)
     with a_store_later(database_url, days=2) as store:
         settle(store)
@@ -172,19 +228,82 @@ def test_without_an_account_nothing_is_paid_out(database_url: str) -> None:
         assert drafted(store) == []
 
 
-@pytest.mark.parametrize("more", [{"amount_minor": 1}, {"file_id": "pof_other"}])
-def test_a_word_about_something_else_is_refused(database_url: str, more: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("before", "then"), [("failed", "paid"), ("paid", "failed"), ("returned", "paid")])
+def test_what_the_bank_says_two_ways_blocks_the_next(database_url: str, before: str, then: str) -> None:
     payout = a_draft(database_url)
     with a_store_later(database_url, days=1) as store:
         submitted(store, payout)
+        word(store, payout, PayoutState(before))
+        a_capture(store, 2)
+    with a_store_later(database_url, days=2) as store:
+        settle(store)
+        [second] = drafted(store)
+        approved(store, second)
+        a_capture(store, 3)
+        for _ in range(2):
+            found = contradicted(store, payout, PayoutState(then))
+            assert found.words == f"{payout.id} is {before}, which cannot become {then}; the bank says the bank"
+        assert did(store, a_file()) == [], "what is approved waits"
+    with a_store_later(database_url, days=3) as store:
+        settle(store)
+        assert drafted(store) == []
+        [one] = rows(database_url, 'SELECT id, kind, amount_minor, currency FROM "break"')
+        assert (one.kind, one.amount_minor, one.currency) == ("payout", PRICE, "KES")
+        resolved(store, one.id)
+        assert [paid.id for paid in did(store, a_file())] == [second.id]
+        assert [paid.amount_minor for paid in drafted(store)] == [PRICE]
+
+
+def contradicted(store: Store, payout: Payout, state: PayoutState, **more: Any) -> Contradiction:  # Any: as above.
+    found = did(store, MovePayout(payout_id=payout.id, state=state, detail="the bank", **more))
+    assert isinstance(found, Contradiction)
+    return found
+
+
+def resolved(store: Store, break_id: str) -> None:
+    words = {"by": "asha", "note": "the bank has recalled it"}
+    applied(store, Odd(lambda unit: resolve(unit.conn, "break", break_id, now_ms=unit.now_ms, **words)))
+
+
+@pytest.mark.parametrize(("before", "then"), [("failed", "returned"), ("returned", "failed")])
+def test_money_that_is_back_either_way_contradicts_nothing(database_url: str, before: str, then: str) -> None:
+    payout = a_draft(database_url)
+    with a_store_later(database_url, days=1) as store:
+        submitted(store, payout)
+        word(store, payout, PayoutState(before))
+        assert word(store, payout, PayoutState(then)).state == before
+        assert len(drafted(store)) == 1
+
+
+def test_an_old_report_read_once_more_contradicts_nothing(database_url: str) -> None:
+    payout = a_draft(database_url)
+    with a_store_later(database_url, days=1) as store:
+        submitted(store, payout)
+        told = [word(store, payout, PayoutState(state)).state for state in ("paid", "returned", "paid")]
+        assert told == ["paid", "returned", "returned"]
         with pytest.raises(NotAllowed):
-            store.apply([MovePayout(payout_id=payout.id, state=PayoutState.PAID, detail="", **more)])
+            store.apply([MovePayout(payout_id=payout.id, state=PayoutState.UNKNOWN, detail="PDNG")])
+        assert len(drafted(store)) == 1
+    assert rows(database_url, 'SELECT id FROM "break"') == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"amount_minor": 1, "currency": "KES"}, {"amount_minor": PRICE, "currency": "USD"}, {"file_id": "pof_other"}],
+)
+def test_a_word_about_something_else_is_a_break(database_url: str, more: dict[str, Any]) -> None:
+    payout = a_draft(database_url)
+    with a_store_later(database_url, days=1) as store:
+        submitted(store, payout)
+        contradicted(store, payout, PayoutState.PAID, **more)
+    assert rows(database_url, "SELECT state FROM payout")[0].state == "submitted"
+    assert rows(database_url, 'SELECT kind FROM "break"')[0].kind == "payout"
 
 
 def test_every_step_that_is_not_in_the_table_is_refused(sqlite_url: str) -> None:
     payout = a_draft(sqlite_url)
     with a_store_later(sqlite_url, days=1) as store:
         by_other_jobs = {PayoutState.DRAFT, PayoutState.APPROVED, PayoutState.SUBMITTED}
-        for state in set(PayoutState) - TABLE[PayoutState.DRAFT] - by_other_jobs:
-            with pytest.raises(NotAllowed):
-                store.apply([MovePayout(payout_id=payout.id, state=state, detail="")])
+        for state in set(PayoutState) - TABLE[PayoutState.DRAFT] - by_other_jobs - {PayoutState.UNKNOWN}:
+            contradicted(store, payout, state)
+    assert rows(sqlite_url, "SELECT state FROM payout")[0].state == "draft"

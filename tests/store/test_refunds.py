@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from carriers import base
-from gateway.core.payment import ChargeTakenBack
+from gateway.core.payment import Capture, ChargeTakenBack
 from gateway.engine.carrier_jobs import CallbackRead
 from gateway.engine.merchant_jobs import Answer, Problem
 from gateway.engine.refund_jobs import RefundDone
@@ -138,6 +138,57 @@ def test_a_charge_that_the_carrier_takes_back_leaves_running_refunds_their_money
         applied(store, done(second))
         assert balances(database_url) == {}
         assert problem_of(store, a_refund(payment.id, 1, "r-3")) == "invalid_state"
+    assert [row.kind for row in rows(database_url, 'SELECT kind FROM "break"')] == ["mismatch"]
+    assert verified(database_url) == []
+
+
+@pytest.mark.money
+def test_a_refund_that_had_failed_and_is_carried_out_after_all_has_succeeded(database_url: str) -> None:
+    with a_store(database_url) as store:
+        payment = a_captured_payment(store)
+        order = refunded(store, payment, 25_000)
+        applied(store, declined(order))
+        called = CallbackRead(base.Callback(carrier="acme", attempt_id=order.body["attempt_id"], authenticated=True))
+        [inquiry] = applied(store, called).rows
+        batch = applied(store, done(inquiry))
+        assert [row.body["template"] for row in batch.rows if row.kind == "sms"] == ["refunded"]
+        assert applied(store, done(inquiry), called).rows == []  # Told once more.
+    assert amounts(database_url, payment) == (125_000, 0, 25_000, 0)
+    assert balances(database_url) == {RECEIVABLE: 100_000, PENDING: -100_000}
+    assert kinds(database_url, payment) == ["capture", "refund_created", "refund_failed", "late_refund"]
+    [refund] = rows(database_url, "SELECT state, detail FROM refund")
+    assert tuple(refund) == ("succeeded", "")
+    events = rows(database_url, "SELECT type FROM event ORDER BY seq")
+    assert [row.type for row in events][-2:] == ["refund.failed", "refund.succeeded"]
+    assert count(database_url, '"break"') == 0
+    assert verified(database_url) == []
+
+
+@pytest.mark.money
+def test_what_is_given_back_after_all_comes_out_of_escrow_to_the_last_part(database_url: str) -> None:
+    with a_store(database_url) as store:
+        payment = a_captured_payment(store, capture=Capture.ESCROW)
+        parts = [refunded(store, payment, part, key) for key, part in (("r-1", 25_000), ("r-2", 100_000))]
+        applied(store, *(declined(order) for order in parts))
+        for order, left_minor in zip(parts, (100_000, 0), strict=True):
+            applied(store, done(order))
+            assert sum(balances(database_url).values()) == 0
+            assert -balances(database_url).get("escrow", 0) == left_minor
+    assert balances(database_url) == {}
+    assert [row.escrow for row in rows(database_url, "SELECT escrow FROM payment")] == ["refunded"]
+    assert verified(database_url) == []
+
+
+@pytest.mark.money
+def test_what_failed_and_was_ordered_again_is_given_back_twice_only_with_an_alarm(database_url: str) -> None:
+    with a_store(database_url) as store:
+        payment = a_captured_payment(store)
+        first = refunded(store, payment)
+        applied(store, declined(first))
+        applied(store, done(refunded(store, payment, key="r-2")))
+        applied(store, done(first))
+    assert amounts(database_url, payment) == (125_000, 0, 125_000, 0)
+    assert balances(database_url) == {}
     assert [row.kind for row in rows(database_url, 'SELECT kind FROM "break"')] == ["mismatch"]
     assert verified(database_url) == []
 

@@ -15,12 +15,13 @@ from tests.stores import reading
 
 ROWS = {
     "transition": "('pay_1', 2, 'created', 'awaiting_consent', 'AskSubmitted', '', 1)",
-    "consent": "('att_1', 'pay_1', 'csm_1', 'mer_1', 1, 'KES', 'sms', 'ask', 'mo_1', 'msg_1', '4821', 1, 1)",
+    "consent": "('att_1', 'pay_1', 'csm_1', 'mer_1', 1, 'KES', 'sms', 'ask', 'mo_1', 'msg_1', '4821', 1, 1, NULL)",
     "entry": "('ent_1', 'attempt', 'att_1', 'capture', 'test', 'KES', 'pay_1', 1)",
     "leg": "('ent_1', 0, 'suspense', 0)",
     "ledger_seal": "(1, 'ent_1', 'a', 'b', 1, '')",
     "ledger_head": "(1, 'b', 1)",
     "fee_schedule": "('fee_1', 'standard', 1, '{}', 1)",
+    "account_change": "('mer_1', 1, 'Asha', '1100', '', 'root', 1)",
     "event": "('mer_1', 'test', 1, 'evt_1', 'payment.created', 'pay_1', NULL, '{}', 1)",
     "mo": "('mo_1', 'acme', 'csm_1', NULL, '22345', '4821', 'confirm', 'pay_1', 1, 1)",
 }
@@ -38,6 +39,20 @@ def test_the_migrations_go_back_and_forth(database_url: str) -> None:
     downgrade(engine)
     assert set(inspect(engine).get_table_names()) <= {"alembic_version"}
     migrate(engine)
+    engine.dispose()
+
+
+def test_accounts_of_before_they_were_kept_are_kept_without_a_name(database_url: str) -> None:
+    engine = connect(database_url)
+    downgrade(engine, "0016")
+    with engine.begin() as conn:
+        for merchant_id, account in (("mer_1", "1100"), ("mer_2", "")):
+            values = f"('{merchant_id}', 'UTC', 0, '{{}}', 0, 0, 0, 'Asha', '{account}', '')"
+            conn.execute(text(f"INSERT INTO merchant_terms VALUES {values}"))  # noqa: S608 - words of our own
+    migrate(engine)
+    with engine.connect() as conn:
+        kept = conn.execute(text("SELECT * FROM account_change")).all()
+    assert [tuple(row) for row in kept] == [("mer_1", 1, "Asha", "1100", "", "", 0)]
     engine.dispose()
 
 

@@ -7,14 +7,16 @@ import msgspec
 import pytest
 
 from gateway.core.ids import first_id_at, made_at_ms
+from gateway.core.payment import Capture, Fulfilled, GoodsReceived
 from gateway.core.settling import Terms
 from gateway.store.balances import TAIL_MS
-from gateway.store.terms import advanced
-from tests.store.bench import count, rows
+from gateway.store.terms import Advanced, advanced
+from gateway.store.unit import Needs, Unit
+from tests.store.bench import Odd, a_captured_payment, applied, count, rows
+from tests.store.refund_bench import refunded
 from tests.store.settling_bench import (
     AT_ONCE,
     a_capture,
-    a_refund,
     a_store_later,
     available,
     remitted,
@@ -79,6 +81,25 @@ def test_what_is_settled_before_the_carrier_pays_is_told_as_advanced(database_ur
     assert (told.carrier, told.captures, told.amount_minor) == ("acme", 2, 2 * PRICE)
 
 
+def test_what_left_escrow_before_the_carrier_pays_is_told_as_advanced(database_url: str) -> None:
+    with a_store_later(database_url) as store:
+        with_terms(store)
+        payment = a_captured_payment(store, capture=Capture.ESCROW)
+
+        def deliver(unit: Unit) -> None:
+            unit.decide(payment.id, Fulfilled(at_ms=unit.now_ms))
+            unit.decide(payment.id, GoodsReceived(at_ms=unit.now_ms, mo_id="mo_1"))
+
+        applied(store, Odd(deliver, Needs(payment_ids=(payment.id,))))
+    with a_store_later(database_url, days=1) as tomorrow:
+        settle(tomorrow)
+        with reading(database_url) as conn:
+            assert advanced(conn) == [Advanced("acme", "test", "KES", 1, PRICE)]
+        remitted(tomorrow, payment)
+        with reading(database_url) as conn:
+            assert advanced(conn) == []
+
+
 def test_an_old_capture_that_comes_into_question_late_is_still_settled(database_url: str) -> None:
     with a_store_later(database_url) as store:
         with_terms(store, msgspec.structs.replace(AT_ONCE, waits={"*": None}))
@@ -112,7 +133,7 @@ def test_what_a_merchant_owes_is_carried(database_url: str) -> None:
         payment = a_capture(store)
     with a_store_later(database_url, days=1) as tomorrow:
         settle(tomorrow)
-        a_refund(tomorrow, payment, 50_000)
+        refunded(tomorrow, payment, 50_000)
     with a_store_later(database_url, days=2) as later:
         [settled] = settle(later)
         assert (settled.net_minor, settled.reserve_minor) == (-50_000, 0)
@@ -123,7 +144,7 @@ def test_what_a_merchant_owes_is_carried(database_url: str) -> None:
 def test_a_capture_and_its_whole_refund_are_settled_without_an_entry(database_url: str) -> None:
     with a_store_later(database_url) as store:
         with_terms(store)
-        a_refund(store, a_capture(store), PRICE)
+        refunded(store, a_capture(store), PRICE)
     with a_store_later(database_url, days=1) as tomorrow:
         [settled] = settle(tomorrow)
         assert settle(tomorrow) == []

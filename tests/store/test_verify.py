@@ -64,7 +64,7 @@ TAMPERINGS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "an amount changed on both sides": (
         ("UPDATE leg SET amount_minor = amount_minor * 2 WHERE entry_id = ?some",),
-        "capture differs from its payment in amount",
+        "capture that its attempt does not bear out: ent_",
     ),
     "an amount changed everywhere, payment included": (
         (
@@ -131,7 +131,7 @@ TAMPERINGS: dict[str, tuple[tuple[str, ...], str]] = {
             ),
             "INSERT INTO leg SELECT 'ent_0', n, account, -amount_minor FROM leg WHERE entry_id = ?last",
         ),
-        "money given back that was not taken",
+        "reversal that its attempt does not bear out: ent_0",
     ),
     "a write-off undone that was never booked": (
         (
@@ -141,15 +141,19 @@ TAMPERINGS: dict[str, tuple[tuple[str, ...], str]] = {
             ),
             "INSERT INTO leg SELECT 'ent_0', n, account, -amount_minor FROM leg WHERE entry_id = ?last",
         ),
-        "write-off undone otherwise than it was booked",
+        "write_off_undone that its break does not bear out: ent_0",
     ),
     "a capture called late": (
         ("UPDATE entry SET kind = 'late_charge' WHERE id = ?last",),
         "captured payment without exactly one capture",
     ),
+    "a charge called failed": (
+        ("UPDATE attempt SET status = 'failed' WHERE payment_id = ?paid",),
+        "capture that its attempt does not bear out: ent_",
+    ),
     "a payment called failed": (
         ("UPDATE payment SET state = 'ended' WHERE id = ?paid",),
-        "capture for a payment that is not captured",
+        "capture that its attempt does not bear out: ent_",
     ),
     "a pair of legs inserted into an entry": (
         (
@@ -161,6 +165,24 @@ TAMPERINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "a balance changed": (
         ("UPDATE balance_snapshot SET amount_minor = amount_minor - 5 WHERE account = 'merchant:mer_1:pending'",),
         "balance differs from its entries: merchant:mer_1:pending test KES has -500005, its entries -500000",
+    ),
+    "a balance that counts the newest entries once more": (
+        ("UPDATE balance_snapshot SET position = 2 WHERE account = 'merchant:mer_1:pending'",),
+        (
+            "balance that counts what it does not say: merchant:mer_1:pending test KES is said to end at 2,"
+            " and counts what is sealed at 4"
+        ),
+    ),
+    "a refund taken back by the payment alone": (
+        ("UPDATE payment SET refunded_minor = 5 WHERE id = ?paid",),
+        "refunded_minor differs from the refunds: pay_",
+    ),
+    "an account twice in an entry": (
+        (
+            "INSERT INTO leg SELECT id, 2, 'merchant:mer_1:pending', -5 FROM entry WHERE id = ?some",
+            "INSERT INTO leg SELECT id, 3, 'merchant:mer_1:pending', 5 FROM entry WHERE id = ?some",
+        ),
+        "account twice in an entry: ent_",
     ),
     "the tail cut, and everything beside the chain made to fit": (
         (

@@ -21,6 +21,7 @@ from tests.store.walk_truth import WHOLE
 
 FEES: Final = (ledger.carrier_share("acme"), ledger.FEE, ledger.VAT, ledger.WITHHOLDING)
 RECEIVABLE: Final = carrier_receivable("acme")
+SHARE: Final = ledger.carrier_share("acme")
 ACCOUNTS_ONLY: Final = {"RefundCreated", "RefundSucceeded", "RefundFailed", "DisputeOpened", "DisputeEnded"}
 """Events that move a payment's amounts and not its state."""
 MOVES: Final = {(str(state), event.__name__) for state, event in TABLE}
@@ -40,7 +41,8 @@ class Checks(MoneyRules):
     def __init__(self) -> None:
         super().__init__()
         self._seen: dict[tuple[str, ...], tuple[Any, ...]] = {}  # Any: columns.
-        self._owed_before_minor = self._owed_minor()
+        self._owed_before_minor = self._sum_of(RECEIVABLE)
+        self._kept_before_minor = self._sum_of(SHARE)
 
     def check_books(self) -> None:
         """What holds between any two batches."""
@@ -125,7 +127,9 @@ class Checks(MoneyRules):
     def _check_told(
         self, payment: Payment, steps: Iterable[Any], events: Counter[tuple[str, str]]
     ) -> None:  # Any: rows.
-        confirmed = [row for row in steps if row.event == "ReplyConfirmed" and row.to_state != State.ENDED]
+        # The first yes of two permits nothing, and nobody is told.
+        nothing_yet = (State.ENDED, State.AWAITING_CONSENT)
+        confirmed = [row for row in steps if row.event == "ReplyConfirmed" and row.to_state not in nothing_yet]
         wanted = {
             "created": 1,
             "confirmed": len(confirmed),
@@ -145,6 +149,12 @@ class Checks(MoneyRules):
             " WHERE p.merchant_id = :me AND a.kind IN ('charge', 'reserve') AND c.attempt_id IS NULL"
         )
         assert not wrong, f"I16: nobody consented to {wrong}"
+        first = self.rows(
+            "SELECT a.id FROM attempt a JOIN payment p ON p.id = a.payment_id JOIN consent c ON c.attempt_id = a.id"
+            " LEFT JOIN consent f ON f.attempt_id = c.follows AND f.payment_id = c.payment_id"
+            " AND f.amount_minor = c.amount_minor WHERE p.merchant_id = :me AND f.attempt_id IS NULL"
+        )
+        assert not first or self.carrier.yeses == 1, f"I16: nobody consented twice to {first}"
 
     def _check_timers(self) -> None:
         orders = {
@@ -158,9 +168,11 @@ class Checks(MoneyRules):
             is_escrowed = payment.escrow is Escrow.HELD and payment.state is State.CAPTURED
             runs = payment.operation is not None or payment.refund_reserved_minor > 0
             if runs:
-                is_alive = payment.id in orders or self.breaks_of(payment)
+                is_alive = payment.id in orders or "reversal_declined" in self.breaks_of(payment)
             elif payment.state not in FINAL_STATES or is_escrowed:
-                is_alive = payment.deadline_at_ms is not None or payment.disputed_minor > 0 or self.breaks_of(payment)
+                is_alive = payment.deadline_at_ms is not None or payment.disputed_minor > 0
+                # Escrow that the carrier would not give back: a person pays it out.
+                is_alive = is_alive or "not_carried_out" in self.breaks_of(payment)
             else:
                 continue
             assert is_alive, f"I14: nothing will wake {payment}"
@@ -214,7 +226,7 @@ class Checks(MoneyRules):
                 base_minor = accounts[merchant_pending(self.merchant)] + sum(parts)
                 assert parts == self._fees_on(base_minor), f"I18: {entry_id} takes {parts} of {base_minor}"
                 taken[payment_id] = base_minor, parts
-            elif payment_id:
+            elif payment_id and not kind.startswith("write_off"):  # What we lose of it moves nothing of the merchant's.
                 given_back[payment_id] = [sum(pair) for pair in zip(given_back[payment_id], parts, strict=True)]
         for payment in self.mine:
             self._check_returned(payment, taken.get(payment.id), [-part for part in given_back[payment.id]])
@@ -273,21 +285,33 @@ class Checks(MoneyRules):
         for payment in self.mine:
             kept = self.carrier.kept_minor(payment.ref)
             wanted = payment.captured_minor - payment.refunded_minor if payment.state is State.CAPTURED else 0
-            breaks = self.breaks_of(payment)
-            assert kept == wanted or breaks, (
-                f"I9: {payment.id} is {payment.state}, and the phone paid {kept}, not {wanted}"
+            # What the carrier was told to give back, and would not: a break says so.
+            going_back = payment.ordered_minor if _does(payment, OperationKind.REVERSE) else 0
+            assert not going_back or "reversal_declined" in self.breaks_of(payment), f"I14: {payment.id} waits for ever"
+            assert kept == wanted + going_back, (
+                f"I9: {payment.id} is {payment.state}, and the phone paid {kept}, not {wanted} + {going_back};"
+                f" {self.breaks_of(payment)}"
             )
             live = [one for one in self.carrier.orders.values() if one.ref == payment.ref and one.kept_minor]
-            assert len(live) <= 1 or breaks, f"I11: {payment.id} was charged {len(live)} times"
+            assert len(live) <= (wanted > 0) + (going_back > 0), f"I11: {payment.id} was charged {len(live)} times"
 
-    def _owed_minor(self) -> int:
+    def _sum_of(self, account: str) -> int:
         with self.house.reads.connect() as conn:
-            return sum(one.amount_minor for one in balances(conn, [RECEIVABLE], "test"))
+            return sum(one.amount_minor for one in balances(conn, [account], "test"))
 
     def _check_carrier_owes_what_it_has(self) -> None:
-        kept_minor = sum(order.kept_minor for order in self.carrier.orders.values())
-        owed_minor = self._owed_minor() - self._owed_before_minor
+        orders = self.carrier.orders.items()
+        # What it does not have in its accounts was given up.
+        kept_minor = sum(order.kept_minor for charge_id, order in orders if charge_id not in self.carrier.lost)
+        owed_minor = self._sum_of(RECEIVABLE) - self._owed_before_minor
         self._must_be("I17", owed_minor, 0 if self.world.is_remitted else kept_minor)
+        if self.world.is_remitted:
+            self._must_be("I17: share", self._sum_of(SHARE) - self._kept_before_minor, self._kept_early_minor())
+
+    def _kept_early_minor(self) -> int:
+        """What the carrier has kept of escrow that is not released: a person pays that out."""
+        held = [one for one in self.mine if one.escrow is Escrow.HELD and one.state is State.CAPTURED]
+        return sum((one.captured_minor - one.refunded_minor) * self.world.share_bps // WHOLE for one in held)
 
     def _check_merchant_has_what_is_due(self) -> None:
         """Settled once and paid once, whatever came back in between."""

@@ -15,11 +15,13 @@ from gateway.core.payouts import NotAllowed, PayoutState
 from gateway.core.settling import Terms
 from gateway.engine.write_offs import WriteOff
 from gateway.store.balances import balances
-from gateway.store.payouts import ApprovePayout, DraftPayouts, MovePayout, Payout, SubmitPayouts
+from gateway.store.payouts import ApprovePayout, DraftPayouts, MovePayout, Payout
 from gateway.store.settling import SettleMerchant
 from gateway.store.terms import write_terms
+from tests.store.settling_bench import a_file
+from tests.store.walk_doubts import Doubts
 from tests.store.walk_house import ZONE, pick
-from tests.store.walk_payments import DAY_MIN, PaymentRules
+from tests.store.walk_payments import DAY_MIN, WHICH
 from tests.store.walk_truth import WHOLE, Told
 
 TERMS: Final = (
@@ -34,7 +36,7 @@ FINANCE: Final = ("amina", "walk", "joseph")
 """The one in the middle drafts, and may not approve."""
 
 
-class MoneyRules(PaymentRules):
+class MoneyRules(Doubts):
     """From the carrier to the merchant's bank account."""
 
     def __init__(self) -> None:
@@ -50,7 +52,7 @@ class MoneyRules(PaymentRules):
 
     def the_merchant_is_paid_on(self, terms: Terms) -> None:
         self.terms = replace(terms, account_name="Asha Mboga Ltd", account="DE89370400440532013000", bic="COBADEFFXXX")
-        self.odd(lambda unit: write_terms(unit.conn, self.merchant, self.terms))
+        self.odd(lambda unit: write_terms(unit.conn, self.merchant, self.terms, by="sales"))
 
     @precondition(lambda self: self.carrier.untold)
     @rule(leaves_out=st.sampled_from([0, 0, 0, 1]))
@@ -64,9 +66,46 @@ class MoneyRules(PaymentRules):
         self.changed()
         self.house.claim()
 
-    def _write_file(self, told: list[Told]) -> Path:
+    @precondition(lambda self: self.carrier.may_lose())
+    @rule(which=WHICH, denies=st.booleans(), luck=st.integers(0, 3))
+    def carrier_loses(self, which: int, denies: bool, luck: int) -> None:
+        """Seldom: its accounts do not have what it has taken, or have it as failed."""
+        if luck == 0:
+            charge_id = pick(self.carrier.may_lose(), which)
+            # Of an outcome that we do not know it would be believed.
+            is_known = any(one.attempt_id == charge_id for one in self.those("captured"))
+            self.carrier.lose(charge_id, denies=denies and is_known)
+
+    @precondition(lambda self: self.carrier.lost)
+    @rule(which=WHICH, is_found=st.booleans())
+    def what_was_lost_is_given_up_or_found(self, which: int, is_found: bool) -> None:
+        charge_id = pick(sorted(self.carrier.lost), which)
+        if is_found:
+            self.carrier.find(charge_id)
+        else:
+            self._look_for(charge_id)
+            self._give_up(charge_id)
+
+    def _give_up(self, charge_id: str) -> None:
+        """Two persons asked the carrier. The charge goes first: before, nothing that was given back can be given up."""
+        breaks = self.rows(
+            'SELECT b.id, b.kind, b.amount_minor FROM "break" b JOIN attempt a ON a.payment_id = b.payment_id'
+            " AND b.detail LIKE '% ' || a.id || '%' WHERE a.charge_attempt_id = :charge AND b.resolved_at_ms IS NULL"
+            " AND b.kind IN ('missing_at_carrier', 'status') ORDER BY b.amount_minor DESC, b.id",
+            charge=charge_id,
+        )
+        for row in breaks:
+            try:
+                for by in FINANCE[::2]:
+                    self.do(WriteOff(row.id, by, "it is not in their accounts"))
+            except ValueError as error:  # A charge that is told to have failed is missing as well: that is one sum.
+                if "owes nothing more" not in str(error):
+                    raise
+                self.settle_break(row.id, "what another break is about")
+
+    def _write_file(self, told: list[Told], at_ms: int | None = None) -> Path:
         self.house.files += 1
-        day = datetime.fromtimestamp(self.house.now_ms() / 1000, UTC).astimezone(ZONE)
+        day = datetime.fromtimestamp((at_ms or self.house.now_ms()) / 1000, UTC).astimezone(ZONE)
         lines = [f"{row.attempt_id},{row.amount_minor},{row.said}" for row in told]
         total_minor = sum(_sign(row) * row.amount_minor for row in told)
         remitted = total_minor - self._shares(told) if self.world.is_remitted else ""
@@ -129,7 +168,7 @@ class MoneyRules(PaymentRules):
             return
         is_allowed = by not in (payout.drafted_by, payout.first_approval_by)
         try:
-            self.do(ApprovePayout(payout_id=payout.id, by=by))
+            self.do(ApprovePayout(payout_id=payout.id, by=by, account_end=payout.account[-4:]))
         except NotAllowed:
             assert not is_allowed, f"I7: {by} may approve {payout}"
         else:
@@ -137,7 +176,7 @@ class MoneyRules(PaymentRules):
 
     def bank_gets_a_file(self, fate: str) -> None:
         """The bank does with it what *fate* says, and tells."""
-        submitted = self.do(SubmitPayouts(mode="test", currency="KES", bank="main", payouts_max=10)).applied[0].result
+        submitted = self.do(a_file()).applied[0].result
         assert isinstance(submitted, list)
         for payout in submitted:
             assert {payout.first_approval_by, payout.second_approval_by} == set(FINANCE[::2]), "I7: two approve"
@@ -166,22 +205,43 @@ class MoneyRules(PaymentRules):
 
     def end_the_money(self) -> None:
         """What the carrier has is told and paid, what is due is settled, and the bank says all that it knows."""
-        while self.carrier.untold:
-            self.carrier_tells_and_pays(0)
+        self._all_is_told()
+        for n, charge_id in enumerate(sorted(self.carrier.lost)):
+            self._look_for(charge_id)
+            self._give_up(charge_id)
+            if (self.house.walks + n) % 2:
+                self.carrier.find(charge_id)
+        self._all_is_told()
         self._take_again()
         if self.open_files:
             self._write_off()
             self._take_again()
         assert not self.open_files, f"I17: the books do not agree to {self.open_files}"
+        self._payouts_end()
+        if not self.world.is_remitted:
+            # Who waits for the carrier's money would wait for ever: another term is agreed.
+            self.the_merchant_is_paid_on(replace(self.terms, waits={"*": 0}))
+        self.merchant_is_settled(70)
+        self._payouts_end()
+        self.merchant_is_settled(70)
+
+    def _payouts_end(self) -> None:
         if self.payouts("draft"):
             self.house.fates += 1
             self.payout_is_made(0, FINANCE, pick(FATES, self.house.fates))
         for payout in self.payouts("unknown"):
             self._hear_of(payout, comes_back=False)
-        if not self.world.is_remitted:
-            self.the_merchant_is_paid_on(replace(self.terms, waits={"*": 0}))
-        self.merchant_is_settled(70)
-        self.merchant_is_settled(70)
+
+    def _all_is_told(self) -> None:
+        while self.carrier.untold:
+            self.carrier_tells_and_pays(0)
+
+    def _look_for(self, charge_id: str) -> None:
+        """The files of the days that have what was lost, if none came after it."""
+        ended = self.rows("SELECT ended_at_ms FROM attempt WHERE charge_attempt_id = :charge", charge=charge_id)
+        for row in ended:
+            if row.ended_at_ms is not None:
+                self.house.take_file(self._write_file([], row.ended_at_ms))
 
     def _take_again(self) -> None:
         self.open_files = [path for path in self.open_files if self.house.take_file(path) == "open"]
@@ -200,7 +260,8 @@ class MoneyRules(PaymentRules):
 
 
 def _sign(row: Told) -> int:
-    return 1 if row.said is Said.CHARGED else -1
+    """Of what the carrier owes us for it."""
+    return {Said.CHARGED: 1, Said.FAILED: 0}.get(row.said, -1)
 
 
 def _is_in_time(payment: Payment) -> bool:

@@ -10,7 +10,7 @@ from carriers import base
 from gateway.core.codes import choose_code
 from gateway.core.dispute import Act
 from gateway.core.money import Money
-from gateway.core.payment import Capture, ChargeTakenBack, Payment
+from gateway.core.payment import Capture, ChargeTakenBack, Payment, Rules
 from gateway.engine.carrier_jobs import CallbackRead, DeadlineReached, TextDone
 from gateway.engine.dispute_jobs import DecideDispute, answer_missed
 from gateway.engine.merchant_jobs import (
@@ -23,18 +23,24 @@ from gateway.engine.merchant_jobs import (
     Problem,
 )
 from gateway.engine.refund_jobs import CreateRefund
+from gateway.engine.sim_checks import SimDone
 from gateway.store.apply import Job
 from gateway.store.fee_schedules import add_schedule
+from gateway.store.outbox import OutboxRow
 from gateway.store.unit import Needs
 from tests.store.bench import CODE_KEY, Odd, a_create, a_text
-from tests.store.walk_house import WORLDS, Story, World, pick
-from tests.store.walk_truth import MOODS, Carrier, Mood
+from tests.store.walk_house import RULES, WORLDS, Story, World, pick
+from tests.store.walk_truth import MOODS, Carrier, Mood, Sims
 
 PHONES: Final = ("+254700000001", "+254700000002", "+254700000003")
 WAITING: Final = ("created", "awaiting_consent")
 DAY_MIN: Final = 24 * 60
 WHICH: Final = st.integers(0, 9)
 SENT: Final = base.Submitted(message_ids=("m",), segments=1)
+SIM_WORDS: Final = (
+    *(base.SimSettled(), base.SimSettled(), base.SimFresh()),
+    *(base.SimUnknown(detail="busy"), base.SimUnknown(detail="no", retryable=False)),
+)
 REFUSED: Final = base.Refused(code="11", detail="no such number", retryable=False)
 
 
@@ -46,10 +52,13 @@ class PaymentRules(Story):
         self.answered: list[tuple[CreatePayment | CreateRefund, bytes]] = []
         """What was asked under an Idempotency-Key, and the answer."""
 
-    @initialize(world=st.sampled_from(WORLDS), client_keyed=st.booleans())
-    def the_world_is(self, world: World, client_keyed: bool) -> None:
+    @initialize(world=st.sampled_from(WORLDS), client_keyed=st.booleans(), rules=st.sampled_from(RULES))
+    def the_world_is(self, world: World, client_keyed: bool, rules: Rules) -> None:
         self.world = world
         self.carrier = Carrier(self.is_kept, client_keyed=client_keyed)
+        self.carrier.yeses = 2 if rules.opt_in == "twice" else 1
+        self.carrier.sims = Sims(rules.sim)
+        self.house.go_by(rules)
         schedule = self.house.schedule(world.rates)
         if schedule is not None:
             self.fee_schedule = self.odd(lambda unit: add_schedule(unit.conn, schedule, unit.now_ms)).id
@@ -63,7 +72,7 @@ class PaymentRules(Story):
         phone=st.sampled_from(PHONES),
         price=WHICH,
         twins=st.sampled_from([1, 1, 1, 3]),
-        goes=st.sampled_from(["all the way", "all the way", "on", "on", "nowhere"]),
+        goes=st.sampled_from(["all the way", "all the way", "on", "on", "nowhere", "twice"]),
     )
     def merchant_asks(self, capture: Capture, phone: str, price: int, twins: int, goes: str) -> None:
         amount = Money(pick(self.world.prices_minor, price), "KES")
@@ -80,10 +89,56 @@ class PaymentRules(Story):
         assert len(self.mine) == before + 1, f"I19: {twins} twins made {len(self.mine) - before} payments"
         payment = self.mine[-1]
         self.carrier.asked[payment.ref] = amount
-        if goes != "nowhere" and payment.state in WAITING:
-            self._say_yes(payment)
+        if goes != "nowhere":
+            self._agree(payment.id)
         if goes == "all the way":
+            self._let_through(payment.id)
             self._send_all(payment.id, "yes")
+        if goes == "twice":
+            self._go_twice(payment.id)
+
+    def _go_twice(self, payment_id: str) -> None:
+        """Declined for funds, and charged by a second consent; then the carrier takes what it had declined as well."""
+        self._let_through(payment_id)
+        self._send_all(payment_id, "low")
+        payment = self._now(payment_id)
+        if payment.state in WAITING and payment.attempt_id is not None:
+            self._agree(payment_id)
+            self._let_through(payment_id)
+            self._send_all(payment_id, "yes")
+            self.carrier.end_late(payment.attempt_id)
+            self._call_back(payment.attempt_id)
+
+    def _now(self, payment_id: str) -> Payment:
+        [payment] = [one for one in self.mine if one.id == payment_id]
+        return payment
+
+    def _agree(self, payment_id: str) -> None:
+        """Say yes, as often as it takes."""
+        for _ in range(self.carrier.yeses):
+            payment = self._now(payment_id)
+            if payment.state in WAITING:
+                self._say_yes(payment)
+
+    def _let_through(self, payment_id: str) -> None:
+        for row in self.sim_questions:
+            if row.payment_id == payment_id:
+                self.sim_is(row, base.SimSettled())
+
+    def sim_is(self, row: OutboxRow, word: base.SimResult) -> None:
+        """The carrier tells how old the SIM is that *row* asks for."""
+        self.done(row, SimDone(row, self.carrier.sims.tell(row.body["attempt_id"], word)))
+
+    @precondition(lambda self: self.sim_questions)
+    @rule(which=WHICH, word=st.sampled_from(SIM_WORDS), is_heard=st.sampled_from([True, True, True, False]))
+    def carrier_tells_how_old_a_sim_is(self, which: int, word: base.SimResult, is_heard: bool) -> None:
+        """What is not heard is lost with the process."""
+        row = pick(self.sim_questions, which)
+        if is_heard:
+            self.sim_is(row, word)
+        else:
+            self.house.do_in_vain(SimDone(row, self.carrier.sims.tell(row.body["attempt_id"], word)))
+            self.house.die()
 
     def _ask_once(self, job: CreatePayment | CreateRefund, twins: int) -> None:
         """*twins* of it in one batch, with one of another body among them: one answer, and no more."""
@@ -102,18 +157,27 @@ class PaymentRules(Story):
         for result in results:
             assert isinstance(result, Answer) and result.body == body, f"I19: {result} in place of {body!r}"
 
-    @precondition(lambda self: self.those(*WAITING))
-    @rule(which=WHICH, word=st.sampled_from(["code", "code", "code", "0", "1234"]))
+    @precondition(lambda self: self.those(*WAITING, "checking"))
+    @rule(which=WHICH, word=st.sampled_from(["code", "code", "code", "first code", "0", "1234"]))
     def phone_answers(self, which: int, word: str) -> None:
-        payment = pick(self.those(*WAITING), which)
-        if word == "code":
+        """*first code*: the one that it has said before, if it is asked twice."""
+        payment = pick(self.those(*WAITING, "checking"), which)
+        if word == "code" and payment.state in WAITING:
             self._say_yes(payment)
+        elif word in ("code", "first code"):
+            first = None if payment.stage is None else payment.stage.first_code_n
+            said_n = first if payment.state in WAITING else payment.code_n
+            if said_n is not None:
+                self._text(payment, self._code(payment, said_n))
         else:
             self._text(payment, word)
 
     def _say_yes(self, payment: Payment) -> None:
         self.carrier.consents[payment.ref] += 1
-        self._text(payment, choose_code(CODE_KEY, payment.id, payment.code_digits, (), payment.code_n)[0])
+        self._text(payment, self._code(payment, payment.code_n))
+
+    def _code(self, payment: Payment, n: int) -> str:
+        return choose_code(CODE_KEY, payment.id, payment.code_digits, (), n)[0]
 
     def _text(self, payment: Payment, words: str) -> None:
         [phone] = self.rows("SELECT msisdn FROM consumer WHERE id = :id", id=payment.consumer_id)
@@ -133,7 +197,7 @@ class PaymentRules(Story):
         return [row.id for row in self.rows(statement)]
 
     @precondition(lambda self: any(payment.disputed_minor for payment in self.mine))
-    @rule(which=WHICH, act=st.sampled_from([Act.ANSWER, Act.ACCEPT, Act.WIN, Act.LOSE]))
+    @rule(which=WHICH, act=st.sampled_from([Act.ANSWER, Act.ACCEPT, Act.WIN, Act.LOSE, Act.LOSE]))
     def dispute_is_decided(self, which: int, act: Act) -> None:
         self.do(DecideDispute(dispute_id=pick(self.disputes, which), done=act))
 
@@ -221,18 +285,39 @@ class PaymentRules(Story):
         self.changed()
 
     @precondition(lambda self: self.carrier.in_place("pending", "declined", "held"))
-    @rule(which=WHICH)
-    def carrier_changes_its_mind(self, which: int) -> None:
-        """What was under way or declined succeeds after all; what was held is let go."""
+    @rule(which=WHICH, takes=st.sampled_from([False, False, True]))
+    def carrier_changes_its_mind(self, which: int, takes: bool) -> None:
+        """What was under way or declined succeeds after all; what was held is let go, or *takes*: captured unasked."""
         attempt_id = pick(self.carrier.in_place("pending", "declined", "held"), which)
         if self.carrier.orders[attempt_id].place == "held":
-            self.carrier.let_go(attempt_id)
+            # Of what the shop may capture a part it would be another amount: a person looks at that.
+            is_known = any(one.attempt_id == attempt_id for one in self.those("authorized", "capturing"))
+            end = self.carrier.capture_unasked if takes and not is_known else self.carrier.let_go
+            end(attempt_id)
         else:
             self.carrier.end_late(attempt_id)
         self._call_back(attempt_id)
 
     def _call_back(self, attempt_id: str) -> None:
         self.do(CallbackRead(base.Callback(carrier="acme", attempt_id=attempt_id)))
+
+    @precondition(lambda self: self.those("captured"))
+    @rule(which=WHICH)
+    def carrier_gives_back_after_all(self, which: int) -> None:
+        """A refund that it had declined, and for which enough is left on both sides."""
+        captured = {payment.id: payment for payment in self.those("captured")}
+        failed = self.rows("SELECT * FROM refund WHERE merchant_id = :me AND state = 'failed' ORDER BY id")
+        possible = [row for row in failed if row.payment_id in captured]
+        if not possible:
+            return
+        refund = pick(possible, which)
+        payment = captured[refund.payment_id]
+        assert payment.attempt_id is not None
+        left_minor = min(payment.refundable_minor, self.carrier.orders[payment.attempt_id].kept_minor)
+        if refund.amount_minor <= left_minor and payment.attempt_id not in self.carrier.lost:
+            self.carrier.give_back_late(refund.id, payment.attempt_id, refund.amount_minor)
+            self._call_back(refund.id)
+            self._send_all(payment.id, "yes")
 
     @precondition(lambda self: self.those("captured"))
     @rule(which=st.integers(0, 40), is_told=st.booleans())
@@ -242,6 +327,8 @@ class PaymentRules(Story):
         order = self.carrier.orders.get(payment.attempt_id or "")
         if which > 9 or order is None or order.kept_minor == 0 or self._has_other_refunds(payment):
             return
+        if payment.attempt_id in self.carrier.lost:
+            return  # It does not know that it has it.
         assert payment.attempt_id is not None
         # A part that the file alone would tell of is a riddle for a person.
         is_told = is_told or order.kept_minor != order.amount.amount_minor

@@ -13,6 +13,7 @@ from typing import Final, Literal, NamedTuple, TypeVar
 from carriers import base
 from gateway.core.carrier_files import Said
 from gateway.core.money import Money
+from gateway.core.sim_rule import SimRule
 
 Mood = Literal["yes", "no", "low", "silent", "silent yes", "silent no", "lost", "unsent"]
 """What the carrier does with the next order, and what comes back: `silent` takes its time, `lost` never came."""
@@ -73,6 +74,11 @@ class Carrier:
         self.orders: dict[str, Order] = {}
         self.declined: set[str] = set()
         self.untold: list[Told] = []
+        self.yeses = 1
+        """How often a phone has to say yes before it is charged."""
+        self.sims = Sims(None)
+        self.lost: dict[str, list[Told]] = {}
+        """By charge, what the carrier's own accounts do not have, though it happened: no file tells of it."""
 
     def routes(self) -> Sequence[base.Route]:
         return ()
@@ -94,7 +100,9 @@ class Carrier:
         self._hear(order.attempt_id)
         assert order.attempt_id not in self.orders, f"I20: {order.attempt_id} came again"
         begun = sum(one.ref == order.reference for one in self.orders.values())
-        assert begun < self.consents[order.reference], f"I16: {order.reference} was begun {begun + 1} times"
+        permitted = self.consents[order.reference] // self.yeses
+        assert begun < permitted, f"I16: {order.reference} was begun {begun + 1} times"
+        self.sims.must_permit(order.attempt_id, order.amount)
         assert order.amount == self.asked[order.reference], "I16: another amount than the phone was asked for"
         live = [one for one in self.orders.values() if one.ref == order.reference and not one.was_declined]
         assert not live, f"I11: {order.reference} has an attempt that has not failed"
@@ -123,11 +131,45 @@ class Carrier:
         if place == "charged":
             order.taken_minor = order.amount.amount_minor if amount_minor is None else amount_minor
             order.taken_as = taken_as or attempt_id
-            self.untold.append(Told(Said.CHARGED, order.taken_as, order.taken_minor, attempt_id))
+            self._will_tell(Told(Said.CHARGED, order.taken_as, order.taken_minor, attempt_id))
+
+    def _will_tell(self, row: Told) -> None:
+        self.lost.get(row.charge_id, self.untold).append(row)
+
+    def may_lose(self) -> list[str]:
+        """The charges of which no file has told yet, and which nobody took back."""
+        charged = [row.charge_id for row in self.untold if row.said is Said.CHARGED]
+        return [one for one in charged if CLAWBACK not in self.orders[one].given_back]
+
+    def lose(self, charge_id: str, *, denies: bool) -> None:
+        """*denies*: the next file says that it failed."""
+        rows = [row for row in self.untold if row.charge_id == charge_id]
+        self.untold = [row for row in self.untold if row.charge_id != charge_id]
+        self.lost[charge_id] = rows
+        if denies:
+            self.untold.append(rows[0]._replace(said=Said.FAILED))
+
+    def find(self, charge_id: str) -> None:
+        """What was lost comes with the next file."""
+        self.untold += self.lost.pop(charge_id)
 
     def end_late(self, attempt_id: str) -> None:
         """An order that was under way, or told to be declined, has succeeded after all."""
         self._end(attempt_id, "held" if self.orders[attempt_id].is_hold else "charged")
+
+    def tells_a_person(self, order_id: str, kind: str, charge_id: str) -> bool:
+        """Whether an order has happened, by the carrier's desk. From now on that is so: it ends what is under way."""
+        charge = self.orders.get(charge_id)
+        if charge is None:
+            return False
+        if kind in ("refund", "reverse"):
+            if order_id not in charge.given_back:
+                self.declined.add(order_id)
+            return order_id in charge.given_back
+        if charge.place == "pending":
+            self._end(charge_id, "declined")
+        places: dict[str, Sequence[Place]] = {"capture": ("charged",), "release": ("free",)}
+        return charge.place in places.get(kind, ("held", "charged"))
 
     def decline_the_rest(self) -> None:
         """Whatever is under way comes to nothing."""
@@ -137,6 +179,9 @@ class Carrier:
     def let_go(self, attempt_id: str) -> None:
         """The carrier holds the money no longer, unasked."""
         self._end(attempt_id, "free")
+
+    def capture_unasked(self, attempt_id: str) -> None:
+        self._end(attempt_id, "charged")
 
     async def capture(self, order: base.HoldOrder) -> base.ChargeResult:
         result = self._end_hold(order, "charged")
@@ -178,7 +223,11 @@ class Carrier:
 
     def _give_back(self, as_id: str, charge_id: str, amount_minor: int, said: Said) -> None:
         self.orders[charge_id].given_back[as_id] = amount_minor
-        self.untold.append(Told(said, charge_id if as_id == CLAWBACK else as_id, amount_minor, charge_id))
+        self._will_tell(Told(said, charge_id if as_id == CLAWBACK else as_id, amount_minor, charge_id))
+
+    def give_back_late(self, as_id: str, charge_id: str, amount_minor: int) -> None:
+        """What was ordered as *as_id*, and declined."""
+        self._give_back(as_id, charge_id, amount_minor, Said.REFUNDED)
 
     def take_back(self, attempt_id: str) -> None:
         """The carrier gives all that it has of a charge back to the phone, unasked."""
@@ -226,6 +275,27 @@ class Carrier:
 
     def in_place(self, *places: Place) -> list[str]:
         return [attempt_id for attempt_id, order in self.orders.items() if order.place in places]
+
+
+class Sims:
+    """How old phones' SIMs are, as far as the carrier has told it."""
+
+    def __init__(self, rule: SimRule | None) -> None:
+        self._rule = rule
+        self._told: dict[str, base.SimResult] = {}
+        """By the attempt that the question was about, the last word."""
+
+    def tell(self, attempt_id: str, word: base.SimResult) -> base.SimResult:
+        self._told[attempt_id] = word
+        return word
+
+    def must_permit(self, attempt_id: str, amount: Money) -> None:
+        if self._rule is None or amount.amount_minor <= self._rule.floor:
+            return
+        told = self._told.get(attempt_id)
+        assert not isinstance(told, base.SimFresh), f"I16: {attempt_id} was begun by a fresh SIM"
+        is_settled = isinstance(told, base.SimSettled) or self._rule.on_error == "allow"
+        assert is_settled, f"I16: {attempt_id} was begun, and of the SIM the carrier told {told}"
 
 
 class Bank:

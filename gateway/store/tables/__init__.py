@@ -7,6 +7,7 @@ only. Triggers that hold transitions, consents and the ledger append-only stand 
 
 from gateway.store.tables.base import metadata
 from gateway.store.tables.books import balance_snapshot, entry, ledger_head, ledger_seal, leg, open_break, quarantine
+from gateway.store.tables.catalogue import item, pay_code
 from gateway.store.tables.fees import fee_schedule
 from gateway.store.tables.merchants import (
     api_key,
@@ -20,7 +21,17 @@ from gateway.store.tables.merchants import (
     webhook_attempt,
     webhook_endpoint,
 )
-from gateway.store.tables.payments import ask_pause, attempt, consent, fulfilment, limit_counter, payment, transition
+from gateway.store.tables.page import page_login, page_session
+from gateway.store.tables.payments import (
+    ask_pause,
+    attempt,
+    attempt_name,
+    consent,
+    fulfilment,
+    limit_counter,
+    payment,
+    transition,
+)
 from gateway.store.tables.phones import (
     consumer,
     consumer_stop,
@@ -29,10 +40,12 @@ from gateway.store.tables.phones import (
     mo,
     order_request,
     orphan_receipt,
+    report,
 )
 from gateway.store.tables.reconciliation import carrier_file, carrier_match, remitted_attempt
 from gateway.store.tables.refunds import dispute, refund
 from gateway.store.tables.settlement import (
+    account_change,
     claim,
     claim_mark,
     merchant_terms,
@@ -40,14 +53,16 @@ from gateway.store.tables.settlement import (
     settlement,
     settlement_line,
 )
-from gateway.store.tables.ussd import consumer_pin, ussd_session
+from gateway.store.tables.ussd import consumer_pin, push, ussd_session
 from gateway.store.tables.work import batch, lane, outbox, process, trace
 
 __all__ = [
     "APPEND_ONLY",
+    "account_change",
     "api_key",
     "ask_pause",
     "attempt",
+    "attempt_name",
     "balance_snapshot",
     "batch",
     "carrier_file",
@@ -67,6 +82,7 @@ __all__ = [
     "feed",
     "fulfilment",
     "idempotency",
+    "item",
     "lane",
     "ledger_head",
     "ledger_seal",
@@ -82,12 +98,17 @@ __all__ = [
     "order_request",
     "orphan_receipt",
     "outbox",
+    "page_login",
+    "page_session",
+    "pay_code",
     "payment",
     "payout",
     "process",
+    "push",
     "quarantine",
     "refund",
     "remitted_attempt",
+    "report",
     "request_log",
     "settlement",
     "settlement_line",
@@ -98,5 +119,16 @@ __all__ = [
     "webhook_endpoint",
 ]
 
-APPEND_ONLY = ("transition", "consent", "entry", "leg", "ledger_seal", "ledger_head", "fee_schedule", "event", "mo")
+APPEND_ONLY = (
+    "transition",
+    "consent",
+    "entry",
+    "leg",
+    "ledger_seal",
+    "ledger_head",
+    "fee_schedule",
+    "event",
+    "mo",
+    "account_change",
+)
 """Tables whose rows the database itself refuses to change or delete (`mo` rows may be deleted by age)."""

@@ -14,6 +14,8 @@ merchant = Table(
     Column("created_at_ms", BigInteger, nullable=False),
     # The one that new payments get; none: no fees.
     Column("fee_schedule", String),
+    # What it sells, a word of `gateway.core.country.Goods`.
+    Column("goods", String, nullable=False, server_default=""),
 )
 
 api_key = Table(

@@ -70,6 +70,8 @@ payment = Table(
     Column("escrow", String),  # held, released, refunded
     Column("hold_expires_at_ms", BigInteger),
     Column("fee_schedule", String),
+    Column("stage", Text),
+    Column("phone_order", Text),  # what the phone asked to buy, as JSON
     Index("payment_by_merchant", "merchant_id", "mode", "id"),
     # What has succeeded is most of all payments and found without it; everything else may be rare among them.
     Index(
@@ -163,6 +165,16 @@ attempt = Table(
     ),
 )
 
+# What else a carrier's files may call an order, where that is not its `carrier_reference`.
+attempt_name = Table(
+    "attempt_name",
+    metadata,
+    Column("name", String, nullable=False),
+    Column("attempt_id", String, nullable=False),
+    PrimaryKeyConstraint("name", "attempt_id"),
+    Index("attempt_name_by_attempt", "attempt_id"),
+)
+
 consent = Table(
     "consent",
     metadata,
@@ -179,6 +191,8 @@ consent = Table(
     Column("reply", Text, nullable=False),
     Column("read_at_ms", BigInteger, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
+    # The attempt named by the consent before it, where one alone did not permit the charge.
+    Column("follows", String),
     Index("consent_by_payment", "payment_id"),
 )
 

@@ -35,8 +35,22 @@ consumer = Table(
     Column("limit_currency", String, nullable=False, server_default=""),
     Column("limit_next_minor", BigInteger),
     Column("limit_next_at_ms", BigInteger),
+    # When it last told a shop by PAY that it wants to buy: most phones never do, and are not looked up for it.
+    Column("ordered_at_ms", BigInteger),
+    # When its carrier or an operator said that its owner is of age.
+    Column("of_age_at_ms", BigInteger),
     Column("created_at_ms", BigInteger, nullable=False),
+    # The number has another owner since then. What is kept of the former one is found by this id only.
+    Column("retired_at_ms", BigInteger),
     Index("consumer_msisdn", "msisdn", "mode", "generation", unique=True),
+    Index(
+        "consumer_now",
+        "msisdn",
+        "mode",
+        unique=True,
+        sqlite_where=text("retired_at_ms IS NULL"),
+        postgresql_where=text("retired_at_ms IS NULL"),
+    ),
 )
 
 consumer_stop = Table(
@@ -46,6 +60,22 @@ consumer_stop = Table(
     Column("merchant_id", String, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     PrimaryKeyConstraint("consumer_id", "merchant_id"),
+)
+
+# That was not my purchase, says the phone's owner: once for each payment.
+report = Table(
+    "report",
+    metadata,
+    Column("payment_id", String, primary_key=True),
+    Column("consumer_id", String, nullable=False),
+    Column("merchant_id", String, nullable=False),
+    Column("mode", String, nullable=False),
+    Column("carrier", String, nullable=False),
+    Column("found", String, nullable=False),  # The payment's public state just before.
+    Column("mo_id", String, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Index("report_by_merchant", "merchant_id", "mode", "at_ms"),
+    Index("report_by_age", "at_ms"),
 )
 
 mo = Table(

@@ -19,6 +19,11 @@ carrier_file = Table(
     Column("currency", String, nullable=False),
     Column("remitted_minor", BigInteger),
     Column("remittance", String, nullable=False),  # none, open, posted
+    Column("size_bytes", BigInteger),  # none: registered before this was kept
+    Column("proposed_minor", BigInteger),  # what one person says that the carrier paid, until another says the same
+    Column("proposed_by", String, nullable=False, server_default=""),
+    Column("proposal", Text, nullable=False, server_default=""),
+    Column("remitted_by", Text, nullable=False, server_default=""),  # on whose word; empty: the trailer's
     Column("detail", Text, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     Index("carrier_file_sha256", "carrier", "sha256", unique=True),

@@ -23,6 +23,19 @@ merchant_terms = Table(
     Column("bic", String, nullable=False),
 )
 
+account_change = Table(
+    "account_change",
+    metadata,
+    Column("merchant_id", String, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("account_name", String, nullable=False),
+    Column("account", String, nullable=False),
+    Column("bic", String, nullable=False),
+    Column("set_by", String, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("merchant_id", "n"),
+)
+
 settlement = Table(
     "settlement",
     metadata,

@@ -1,4 +1,4 @@
-"""Sessions of phones by USSD, and the PINs of their owners."""
+"""Sessions of phones by USSD, asks that begin one, and the PINs of the phones' owners."""
 
 from sqlalchemy import BigInteger, Column, Index, Integer, PrimaryKeyConstraint, String, Table, Text, text
 
@@ -29,6 +29,21 @@ ussd_session = Table(
         postgresql_where=text("is_live = 1"),
     ),
     Index("ussd_session_by_age", "at_ms"),
+)
+
+# An ask that goes as a screen. Its session has the same id, and is forgotten long before.
+push = Table(
+    "push",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("payment_id", String, nullable=False),
+    Column("consumer_id", String, nullable=False),
+    Column("carrier", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("detail", String, nullable=False),
+    Column("began_at_ms", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Index("push_by_payment", "payment_id"),
 )
 
 # Apart from `consumer`, so that no payment that is confirmed by text carries it about.

@@ -25,7 +25,7 @@ outbox = Table(
     metadata,
     Column("id", String, primary_key=True),
     Column("lane", String, nullable=False),
-    Column("kind", String, nullable=False),  # sms, charge, inquire, reverse, webhook, replay, export
+    Column("kind", String, nullable=False),  # as in gateway/store/outbox.py
     Column("group_key", String, nullable=False),
     Column("payment_id", String),
     Column("consumer_id", String),

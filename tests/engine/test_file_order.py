@@ -1,0 +1,117 @@
+"""Files of one carrier beside each other: several a day, numbers and dates that do not go on together, and a file that
+was taken before it was whole.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from gateway.engine.reconciliation import Refused
+from gateway.engine.remittances import BookRemittance
+from tests.engine.file_bench import BY_REFERENCE, FILES, Bench, a_bench, today
+from tests.engine.test_reconciliation import named
+from tests.store.bench import applied, count, rows
+
+DAILY = replace(FILES, sequence="daily")
+
+
+@pytest.fixture
+def bench(database_url: str, tmp_path: Path) -> Iterator[Bench]:
+    with a_bench(database_url, tmp_path) as opened:
+        yield opened
+
+
+def breaks(bench: Bench) -> list[str]:
+    """The kinds of all that was ever opened."""
+    return [row.kind for row in rows(bench.url, 'SELECT kind FROM "break" ORDER BY kind')]
+
+
+@pytest.mark.money
+def test_of_several_files_a_day_none_is_the_last_before_the_next_days_first(bench: Bench) -> None:
+    *told, untold = (bench.charge(str(n)) for n in range(1, 5))
+    for number, paid in enumerate(told, start=1):
+        assert bench.take(bench.file(f"{paid},,1250.00,KES,OK,", name=named(0, number)), DAILY).found.matched == 1
+    assert breaks(bench) == []
+    next_day = (
+        bench.file("x,y,0.00,KES,KO,", *more, name=named(1, n)) for n, more in ((1, ()), (2, ("x,z,0,KES,KO,",)))
+    )
+    first, second = (dict(bench.take(path, DAILY).found.breaks) for path in next_day)
+    assert (first, second) == ({"missing_at_carrier": 1}, {}), "once"
+    [missing] = rows(bench.url, 'SELECT detail FROM "break"')
+    assert untold in missing.detail
+
+
+@pytest.mark.money
+def test_of_a_day_whose_file_comes_after_the_next_days_all_is_looked_for_then(bench: Bench) -> None:
+    paid, _ = bench.charge("1"), bench.charge("2")
+    bench.take(bench.file("x,y,0.00,KES,KO,", name=named(1, 1)), DAILY)
+    assert breaks(bench) == []
+    late = bench.file(f"{paid},,1250.00,KES,OK,", name=named(0, 1))
+    assert dict(bench.take(late, DAILY).found.breaks) == {"missing_at_carrier": 1}
+
+
+@pytest.mark.parametrize(
+    ("files", "odd"),
+    [
+        pytest.param([(0, 5), (1, 6), (2, 7)], 0, id="in order"),
+        pytest.param([(0, 5), (0, 6), (1, 7)], 0, id="two of a day"),
+        pytest.param([(0, 5), (2, 7), (1, 6)], 0, id="one late"),
+        pytest.param([(0, 5), (1, 5)], 1, id="a number again"),
+        pytest.param([(0, 5), (1, 4)], 1, id="backwards"),
+        pytest.param([(0, 5), (-1, 6)], 1, id="an earlier day with a later number"),
+        pytest.param([(0, 998), (1, 999), (2, 1), (3, 2)], 1, id="beginning anew: once"),
+    ],
+)
+def test_numbers_grow_with_the_days_or_there_is_a_break(bench: Bench, files: list[tuple[int, int]], odd: int) -> None:
+    for n, (day, number) in enumerate(files):
+        bench.take(bench.file(f"x,{n},0.00,KES,KO,", name=named(day - 2, number)))
+    assert breaks(bench).count("file_order") == odd
+    for row in rows(bench.url, "SELECT detail FROM \"break\" WHERE kind = 'file_order'"):
+        assert "its number does not fit beside acme_" in row.detail
+
+
+def test_where_each_day_begins_with_1_numbers_come_again(bench: Bench) -> None:
+    for day in range(-2, 1):
+        bench.take(bench.file(f"x,{day},0.00,KES,KO,", name=named(day, 1)), DAILY)
+    assert breaks(bench) == []
+
+
+def a_growing_file(bench: Bench, content: str) -> Path:
+    path = bench.folder / f"ref_{today()}.txt"
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+BEGINNING, WHOLE = "SR1;1250.00;OK\n", "SR1;1250.00;OK\nSR2;1250.00;OK\n"
+
+
+@pytest.mark.money
+@pytest.mark.parametrize("beginning", ["", BEGINNING], ids=["empty", "one row"])
+def test_a_file_that_was_taken_before_it_was_whole_goes_on(bench: Bench, beginning: str) -> None:
+    for key in ("1", "2"):
+        bench.charge(key)
+    bench.take(a_growing_file(bench, beginning), BY_REFERENCE)
+    assert bench.breaks() == {"missing_at_carrier": 125_000}
+    path = a_growing_file(bench, WHOLE)
+    tried = bench.take(path, BY_REFERENCE, dry_run=True)
+    report = bench.take(path, BY_REFERENCE)
+    assert (tried.found.matched, report.found.matched) == (2, 2)
+    assert (report.file.state, report.file.rows, report.file.total_minor) == ("taken", 2, 250_000)
+    assert (count(bench.url, "carrier_file"), bench.breaks()) == (1, {}), "no row is late that its own file brings"
+    with pytest.raises(Refused, match="known; its content was taken"):
+        bench.take(path, BY_REFERENCE)
+
+
+@pytest.mark.money
+def test_what_begins_otherwise_or_is_paid_for_does_not_go_on(bench: Bench) -> None:
+    for key in ("1", "2"):
+        bench.charge(key)
+    file_id = bench.take(a_growing_file(bench, BEGINNING), BY_REFERENCE).file.id
+    with pytest.raises(Refused, match="was taken for that date and number, with another content"):
+        bench.take(a_growing_file(bench, WHOLE.replace("SR1", "SR9")), BY_REFERENCE)
+    for person in ("asha", "juma"):
+        applied(bench.store, BookRemittance(file_id, 125_000, person, "line 7"))
+    with pytest.raises(Refused, match=r"its beginning was taken as ref_[0-9]+[.]txt and is paid for"):
+        bench.take(a_growing_file(bench, WHOLE), BY_REFERENCE)
