@@ -41,7 +41,7 @@ PAYMENTS: Final = 60
 # when the gateway has read enough.
 FIRST_PAYMENTS: Final = 54
 IN_FLIGHT_MIN: Final = 50
-DEATH_LIMIT_S: Final = 15.0
+DEATH_LIMIT_S: Final = 40.0
 SETTLE_LIMIT_S: Final = 60.0
 
 # The point, and at which of its passes the process dies: when the gateway has read nearly all payments and has finished

@@ -21,7 +21,7 @@ import pytest
 
 from simulators.reading import codes_in
 from tests.journeys.house import FINAL, SHORT_CODE, Answered, Shop, a_number, a_shop
-from tests.journeys.pair import BIND, CHARGES_AT_ONCE, LEASE_S, READ_S, WAIT_S, Pair, config_of
+from tests.journeys.pair import BIND, CHARGES_AT_ONCE, HEARTBEAT_S, LEASE_S, READ_S, WAIT_S, Pair, config_of
 from tests.journeys.processes import GatewayProcess, Nursery, until
 
 pytestmark = [pytest.mark.journey, pytest.mark.money]
@@ -30,8 +30,9 @@ CHARGES: Final = "charge:acme:0"
 # Many leases long; FREEZE_S makes it shorter where somebody waits for it. `conftest.py` lets the long one begin first.
 FREEZE_S: Final = float(os.environ.get("FREEZE_S", "60"))
 SHORT_FREEZE_S: Final = LEASE_S + 2.0
-# Of one that is handed over in good order: no lease is waited for. On an idle machine it is a fifth of a second.
-LINK_AWAY_MAX_S: Final = LEASE_S / 2
+# Of one that is handed over in good order: no lease is waited for, of which the last heartbeat left that much at least.
+# On an idle machine it is a fifth of a second.
+LINK_AWAY_MAX_S: Final = LEASE_S - 2 * HEARTBEAT_S
 
 
 async def test_what_is_asked_for_at_one_process_is_done_by_the_owner_of_the_bind(pair: Pair) -> None:
@@ -176,14 +177,12 @@ async def test_a_process_that_is_told_to_stop_gives_the_bind_away_at_once(pair: 
     leaving = pair.owner(BIND)
     shop = pair.shops[pair.other(leaving)]
     asked = [await shop.ask(a_number()) for _ in range(20)]
-    began_s = time.monotonic()
     stopping = asyncio.create_task(pair.gateways[leaving].stop())
-    asked += [await shop.ask(a_number()) for _ in range(20)]
-    ended = await asyncio.gather(*(shop.until_final(one["id"]) for one in asked))
+    more = asyncio.gather(*(shop.ask(a_number()) for _ in range(20)))
+    await until(partial(pair.is_owner, pair.other(leaving)), LINK_AWAY_MAX_S, "a bind with another owner")
+    ended = await asyncio.gather(*(shop.until_final(one["id"]) for one in (*asked, *await more)))
     assert {one["status"] for one in ended} == {"succeeded"}
-    assert time.monotonic() - began_s < LEASE_S / 2
     await stopping
-    assert pair.owner(BIND) == pair.other(leaving)
 
 
 async def steady(pair: Pair, accepted: list[dict[str, Any]], until_set: asyncio.Event) -> None:  # Any: JSON of the API.
