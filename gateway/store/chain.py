@@ -29,7 +29,7 @@ def walk(conn: Connection, tally: Tally, published: Iterable[Anchor], progress: 
     while page := _page(conn, chain.position):
         legs, evidence = legs_of(conn, [row.entry_id for row in page]), evidence_of(conn, page)
         for row in page:
-            chain.look_at(row, legs[row.entry_id], evidence.get(row.source_id, ""))
+            chain.look_at(row, legs[row.entry_id], evidence.get(row.id, ""))
         walked += len(page)
         progress(f"seal {chain.position} of {last}")
     chain.compare_heads()

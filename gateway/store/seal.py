@@ -68,7 +68,7 @@ def _seal(conn: Connection, entries: Sequence[Row[Any]]) -> None:  # Any: rows o
     legs, evidence = legs_of(conn, [row.id for row in entries]), evidence_of(conn, entries)
     rows, previous = [], last.hash
     for position, row in enumerate(entries, start=last.position + 1):
-        rests_on = evidence.get(row.source_id, "")
+        rests_on = evidence.get(row.id, "")
         sealed = entry_hash(previous, row, legs[row.id], version=VERSION, evidence=rests_on)
         seal = {"position": position, "entry_id": row.id, "previous_hash": previous, "hash": sealed}
         rows.append(seal | {"version": VERSION, "evidence": rests_on})
@@ -85,37 +85,40 @@ def legs_of(conn: Connection, entry_ids: Sequence[str]) -> dict[str, list[tuple[
 
 
 def evidence_of(conn: Connection, entries: Sequence[Row[Any]]) -> dict[str, str]:  # Any: rows of `entry`.
-    """Attempt → SHA-256 over the order and the consents that the entries which name it as their source rest on.
+    """Entry → SHA-256 over the order and the consents that it rests on; nothing for one that rests on none.
 
-    Where a phone had to confirm more than once, each consent names the one before it.
+    Where a phone had to confirm more than once, each consent names the one before it. What an entry rests on must not
+    hang on which entries are looked at with it: an order of a refund is also the source of entries of another type.
     """
     sources = sorted({row.source_id for row in entries if row.source_type == "attempt"})
     said: dict[str, list[Any]] = {}  # Any: columns, text or integer.
-    earlier: dict[str, str] = {}
+    earlier: dict[str, list[str]] = {}
     for table, key, columns in EVIDENCE:
         for row in bulk.select_in(conn, table, key, sources):
             found = row._mapping
             said.setdefault(found[key], []).append([str(table.name), *(found[column] for column in columns)])
             if (follows := found.get("follows")) is not None:
-                earlier[follows] = found[key]
+                earlier.setdefault(follows, []).append(found[key])
     _add_earlier_consents(conn, said, earlier)
-    return {source: _sha256(parts) for source, parts in said.items()}
+    digests = {source: _sha256(parts) for source, parts in said.items()}
+    return {row.id: digests[row.source_id] for row in entries if row.source_type == "attempt" and row.source_id in said}
 
 
 def _add_earlier_consents(
-    conn: Connection, said: dict[str, list[Any]], earlier: dict[str, str]
+    conn: Connection, said: dict[str, list[Any]], earlier: dict[str, list[str]]
 ) -> None:  # Any: as above.
-    """*earlier*: the attempt that an earlier consent names → the source that it belongs to.
+    """*earlier*: the attempt that an earlier consent names → the sources that it belongs to.
 
     A consent without an earlier one adds nothing, so what was sealed before there were any reads as it did.
     """
     while earlier:
-        before: dict[str, str] = {}
+        before: dict[str, list[str]] = {}
         for row in bulk.select_in(conn, tables.consent, "attempt_id", sorted(earlier)):
-            found, source = row._mapping, earlier[row.attempt_id]
-            said[source].append(["earlier", *(found[column] for column in _CONSENT_COLUMNS)])
+            found, sources = row._mapping, earlier[row.attempt_id]
+            for source in sources:
+                said[source].append(["earlier", *(found[column] for column in _CONSENT_COLUMNS)])
             if row.follows is not None:
-                before[row.follows] = source
+                before.setdefault(row.follows, []).extend(sources)
         earlier = before
 
 

@@ -10,9 +10,11 @@ from gateway.core.payment import Capture, ChargeTakenBack
 from gateway.engine.carrier_jobs import CallbackRead
 from gateway.engine.merchant_jobs import Answer, Problem
 from gateway.engine.refund_jobs import RefundDone
+from gateway.store.engine import begin_write
+from gateway.store.seal import seal_next
 from gateway.store.unit import Needs, Unit
 from gateway.store.verify import verify
-from tests.store.bench import Odd, a_captured_payment, a_store, applied, count, rows
+from tests.store.bench import Odd, a_captured_payment, a_store, an_engine, applied, count, rows
 from tests.store.refund_bench import a_refund, amounts, balances, declined, done, kinds, problem_of, refunded
 from tests.stores import reading
 
@@ -139,6 +141,13 @@ def test_a_charge_that_the_carrier_takes_back_leaves_running_refunds_their_money
         assert balances(database_url) == {}
         assert problem_of(store, a_refund(payment.id, 1, "r-3")) == "invalid_state"
     assert [row.kind for row in rows(database_url, 'SELECT kind FROM "break"')] == ["mismatch"]
+    assert verified(database_url) == []
+    # A refund is the source of its own entries, and of one as an order: sealed alone, each reads the same.
+    with an_engine(database_url) as engine:
+        after_id: str | None = ""
+        while after_id is not None:
+            with begin_write(engine) as conn:
+                after_id = seal_next(conn, after_id=after_id, limit=1)[1]
     assert verified(database_url) == []
 
 
