@@ -141,6 +141,8 @@ async def a_window(
     async with World(world_settings(journals)) as world, aiohttp.ClientSession() as http:
         key = a_shop(database).test_key
         config = config_for(database, world, **hurry(world))
+        # A shop that is slow on a busy machine would be told again only after minutes.
+        config = replace(config, engine=replace(config.engine, webhook_timeout_s=5.0))
         with evidence(world, database, journals) as seen:
             gateway = await _started(processes, config, folder, page)
             try:

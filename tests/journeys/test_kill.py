@@ -369,7 +369,7 @@ def with_short_leases(config: Config) -> Config:
     """Little longer than the longest request of a lane."""
     carrier = config.carriers["acme"]
     hurried = replace(carrier, biller={**carrier.biller, "timeout_s": 1.0})
-    engine = replace(config.engine, lease_s=5.0, heartbeat_s=0.3, webhook_timeout_s=0.5)
+    engine = replace(config.engine, lease_s=8.0, heartbeat_s=0.3, webhook_timeout_s=3.5)
     return replace(config, engine=engine, carriers={"acme": hurried})
 
 
