@@ -35,7 +35,7 @@ def is_given_up(payment_id: ColumnElement[str], charge_id: ColumnElement[str]) -
         table.c.kind.in_(NOT_DONE),
         order.c.payment_id == payment_id,
         order.c.charge_attempt_id == charge_id,
-        order.c.kind.in_((OperationKind.CHARGE, OperationKind.CAPTURE)),
+        order.c.kind.in_((OperationKind.CHARGE, OperationKind.RESERVE, OperationKind.CAPTURE)),
         table.c.detail.like("% " + order.c.id + "%"),
         ~told_since,
     )

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from carriers import base
 from gateway.core.codes import choose_code
-from gateway.core.payment import Charged, ChargeTakenBack, Payment
+from gateway.core.payment import Capture, Charged, ChargeTakenBack, Payment, Rules
 from gateway.engine.carrier_jobs import OrderDone
 from gateway.engine.write_offs import WriteOff
 from gateway.store.apply import Store
@@ -17,6 +17,7 @@ from gateway.store.verify import verify
 from tests.engine.file_bench import Bench, a_bench
 from tests.engine.test_reconciliation import break_of, given_up, gives_up, named, receivable
 from tests.store.bench import (
+    CARRIERS,
     CODE_KEY,
     POLICY,
     Odd,
@@ -181,6 +182,22 @@ def test_of_two_charges_each_is_given_up_with_what_went_back_of_it(bench: Bench)
     assert receivable(bench) == 0, "what went back of the other one stays given up"
     assert len(bench.entries("write_off_undone")) == 2
     the_books_hold(bench)
+
+
+def test_what_was_to_be_held_and_was_taken_unasked_is_missed_like_a_charge(database_url: str, tmp_path: Path) -> None:
+    with a_bench(database_url, tmp_path, rules=dict.fromkeys(CARRIERS, Rules(holds=True))) as bench:
+        order = an_order(bench.store, capture=Capture.MANUAL)
+        [back] = [row for row in applied(bench.store, charged(order)).rows if row.kind == "reverse"]
+        applied(bench.store, OrderDone(back, base.Charged(carrier_reference="SR9")))
+        bench.take(bench.file(name=named(0, 1)))
+        gives_up(bench, break_of(bench, "missing_at_carrier", CHARGE))
+        gives_up(bench, break_of(bench, "missing_at_carrier", -CHARGE))
+        assert (bench.breaks(), given_up(bench), receivable(bench)) == ({}, 0, 0)
+        the_books_hold(bench)
+        both = [f"{order.body['attempt_id']},SR1,1250.00,KES,OK,", f"{back.body['attempt_id']},SR9,-1250.00,KES,REV,"]
+        bench.take(bench.file(*both, trailer="T,2,,0.00", name=named(1, 2)))
+        assert (given_up(bench), receivable(bench)) == (0, 0)
+        the_books_hold(bench)
 
 
 def test_what_ended_weeks_after_it_was_ordered_is_missed_as_well(bench: Bench) -> None:
