@@ -96,6 +96,9 @@ class Unknown(Traced, frozen=True, kw_only=True):
     detail: str
 
 
+TakenAs = Literal["", "stop", "start", "help"]
+
+
 class Mo(Traced, frozen=True, kw_only=True):
     """One text from one phone, decoded, parts joined."""
 
@@ -107,6 +110,9 @@ class Mo(Traced, frozen=True, kw_only=True):
     read_at_ms: int
     provider_id: str | None = None
     """The channel's own unique id, where it has one; SMPP has none."""
+    taken_as: TakenAs = ""
+    """The keyword that the channel itself took it for, in whatever words; empty: none. After `stop` it takes no text
+    for this phone; `help` it has answered."""
     raw: bytes = b""
 
 

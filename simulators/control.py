@@ -99,8 +99,10 @@ class SetSmsc(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class SetTwilio(msgspec.Struct, forbid_unknown_fields=True):
-    webhook_url: str
+    webhook_url: str | None = None
     """Where phones' texts are posted from now on; empty: nowhere."""
+    opt_out_words: Annotated[dict[str, Literal["STOP", "START", "HELP"]], msgspec.Meta(max_length=50)] | None = None
+    """Words of Advanced Opt-Out from now on; empty: it is off."""
 
 
 class SetBilling(msgspec.Struct, forbid_unknown_fields=True):
@@ -293,10 +295,13 @@ class Control:
         return ok({"ok": True, "dropped": smsc.drop_links() if asked.drop else 0})
 
     async def set_twilio(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:
-        asked = await parsed(request, SetTwilio)
+        asked, twilio = await parsed(request, SetTwilio), self.world.twilio
         if asked.webhook_url and not asked.webhook_url.startswith(("http://", "https://")):
             raise ControlError("webhook_url must begin with http:// or https://")
-        self.world.twilio.webhook_url = asked.webhook_url
+        if asked.webhook_url is not None:
+            twilio.webhook_url = asked.webhook_url
+        if asked.opt_out_words is not None:
+            twilio.opt_out_words = {word.upper(): kind for word, kind in asked.opt_out_words.items()}
         return ok()
 
     async def set_billing(self, request: web.BaseRequest, found: tuple[str, ...]) -> web.StreamResponse:

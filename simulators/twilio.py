@@ -37,6 +37,9 @@ class TwilioSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The account's; others cannot send, and phones' texts to these come here."""
     webhook_url: str = ""
     """Where phones' texts are posted; empty: nowhere, until control says so."""
+    opt_out_words: Mapping[str, str] = {}
+    """Advanced Opt-Out, if there are any: words in capitals that mean STOP, START or HELP beside the usual ones. What a
+    text was taken for stands in its webhook then."""
     seed: int = 1
     segment_price: Decimal = Decimal("0.0079")
     """In USD; told once the text has its end."""
@@ -59,6 +62,7 @@ class Twilio:
     def __init__(self, settings: TwilioSettings, plan: FaultPlan, journal: Journal, *, phones: Phones) -> None:
         self.settings = settings
         self.webhook_url = settings.webhook_url
+        self.opt_out_words = settings.opt_out_words
         self.server = HttpServer(self._answer)
         self.messages: dict[str, Message] = {}
         self.opted_out: set[str] = set()
@@ -248,10 +252,10 @@ class Twilio:
 
     def send_mo(self, msisdn: str, to: str, text: str) -> None:
         """A phone sends a text."""
-        word = text.strip().upper()
-        if word in wire.STOP_WORDS:
+        keyword = wire.keyword_of(text, self.opt_out_words)
+        if keyword == "STOP":
             self.opted_out.add(msisdn)
-        elif word in wire.START_WORDS:
+        elif keyword == "START":
             self.opted_out.discard(msisdn)
         fault = self._plan.pick("twilio.mo", msisdn)
         name = fault.name if fault else ""
@@ -263,6 +267,7 @@ class Twilio:
             direction="inbound",
             status="received",
             created=wire.now(),
+            opt_out_type=keyword if self.opt_out_words else "",
         )
         self._keep(message)
         self._journal.write("mo", sid=message.sid, msisdn=msisdn, to=to, text=text, fault=name or None)

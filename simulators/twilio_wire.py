@@ -19,6 +19,7 @@ TEXT_LENGTH_MAX = 1600
 PAGE_SIZE = 50
 STOP_WORDS = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"})
 START_WORDS = frozenset({"START", "UNSTOP", "YES"})
+HELP_WORDS = frozenset({"HELP", "INFO"})
 
 Refusal = tuple[int, int, str]
 """HTTP status, code, message."""
@@ -50,6 +51,13 @@ def unsubscribed(to: str) -> Refusal:
     return (400, 21610, f"Attempt to send to unsubscribed recipient {to}")
 
 
+def keyword_of(text: str, own_words: Mapping[str, str]) -> str:
+    """STOP, START or HELP if the whole text is such a word, in capitals or not; else nothing."""
+    word = text.strip().upper()
+    usual = (("STOP", STOP_WORDS), ("START", START_WORDS), ("HELP", HELP_WORDS))
+    return own_words.get(word) or next((kind for kind, words in usual if word in words), "")
+
+
 class RequestError(Exception):
     """The request is answered with an error of the API."""
 
@@ -77,6 +85,8 @@ class Message(msgspec.Struct, kw_only=True):
     error_code: int | None = None
     price: Decimal | None = None
     callback_url: str = ""
+    opt_out_type: str = ""
+    """Of a phone's text, with Advanced Opt-Out: STOP, START or HELP if it was such a word."""
 
     @property
     def segments(self) -> int:
@@ -122,7 +132,8 @@ def page(messages: list[Message], account_sid: str, size: int) -> bytes:
 
 def incoming_form(message: Message, account_sid: str) -> dict[str, str]:
     """What the webhook of a phone's text carries."""
-    return {
+    keyword = {"OptOutType": message.opt_out_type} if message.opt_out_type else {}
+    return keyword | {
         "ToCountry": "US",
         "MessageSid": message.sid,
         "SmsSid": message.sid,

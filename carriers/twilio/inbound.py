@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlparse
 
 from twilio.request_validator import RequestValidator, add_port, remove_port
 
-from carriers.base import Billed, Mo, Receipt, Request
+from carriers.base import Billed, Mo, Receipt, Request, TakenAs
 from carriers.twilio.judgement import UNSUBSCRIBED, is_sid
 from carriers.twilio.masks import trace_of_call
 from gateway.core.msisdn import parse_msisdn
@@ -29,6 +29,8 @@ STATES: Final = {
     "failed": "undeliverable",
     "canceled": "undeliverable",
 }
+# What Advanced Opt-Out says in `OptOutType`.
+KEYWORDS: Final[dict[str, TakenAs]] = {"STOP": "stop", "START": "start", "HELP": "help"}
 
 Form = dict[str, str]
 
@@ -83,6 +85,7 @@ def mo_of(form: Form, path: str, carrier: str, now_ms: int) -> Mo | None:
         text=form.get("Body", ""),
         read_at_ms=now_ms,
         provider_id=form["MessageSid"],
+        taken_as=KEYWORDS.get(form.get("OptOutType", ""), ""),
         trace=trace_of_call(path, form, now_ms),
     )
 

@@ -38,7 +38,7 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     """By what the key of its code is known (`codes.key_id`)."""
     tries: int = 0
     ended_at_ms: int | None = None
-    """It was used, or a newer code took its place."""
+    """It was used."""
     at_ms: int
 
     def is_live(self, now_ms: int) -> bool:

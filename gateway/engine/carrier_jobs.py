@@ -4,10 +4,11 @@ Each job records its fact and deletes the outbox row that led to it in one trans
 the payment's table does not list becomes a Break.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from carriers import base
 from gateway.core.ask_templates import ASKS
@@ -127,7 +128,13 @@ class TextDone:
         if isinstance(result, base.Submitted):
             status, segments, billed = "submitted", result.segments, result.billed or NOT_BILLED
             parts = {message_id for message_id in result.message_ids if message_id}
-            sent = MessageRow(id=row.id, payment_id=row.payment_id, template=row.body["template"], status=status)
+            sent = MessageRow(
+                id=row.id,
+                payment_id=row.payment_id,
+                consumer_id=str(row.consumer_id),
+                template=row.body["template"],
+                status=status,
+            )
             for message_id in sorted(parts):
                 unit.know_message(row.body["carrier"], message_id, sent)
                 unit.put(
@@ -313,7 +320,7 @@ class ReceiptRead:
                     "id": receipt_id,
                     "carrier": receipt.carrier,
                     "carrier_message_id": message_id,
-                    "state": receipt.state,
+                    "state": receipt.state if receipt.opted_out is None else base.OPTED_OUT,
                     "detail": receipt.detail,
                     "at_ms": unit.now_ms,
                 },
@@ -347,15 +354,21 @@ def settle_message(unit: Unit, message: MessageRow, state: str, detail: str) -> 
 
 @dataclass(slots=True)
 class MatchParkedReceipts:
-    """Join receipts that came before the answer to their submit; offered now and then by the engine."""
+    """Join receipts that came before the answer to their submit; offered now and then by the engine.
+
+    The result are the phones that some of them say have stopped, and that were not locked: those receipts stay parked
+    until this runs again with *stopped_ids*.
+    """
+
+    stopped_ids: tuple[str, ...] = ()
 
     action: ClassVar[str] = ""
     is_carrier_fact: ClassVar[bool] = False
 
     def needs(self) -> Needs:
-        return Needs()
+        return Needs(consumer_ids=self.stopped_ids)
 
-    def run(self, unit: Unit) -> int:
+    def run(self, unit: Unit) -> tuple[str, ...]:
         parked = tables.orphan_receipt
         # Newest first: the answer to a submit comes within minutes or never.
         receipts = unit.conn.execute(
@@ -365,16 +378,32 @@ class MatchParkedReceipts:
             .limit(PARKED_MATCHED_MAX)
         ).all()
         known = load.messages(unit.conn, {(receipt.carrier, receipt.carrier_message_id) for receipt in receipts})
-        matched = [receipt for receipt in receipts if (receipt.carrier, receipt.carrier_message_id) in known]
-        traced = []
-        for receipt in matched:
-            messages = known[receipt.carrier, receipt.carrier_message_id]
-            traced.append({"id": trace_of_parked(receipt.id), "payment_id": messages[0].payment_id})
-            for message in messages:
-                settle_message(unit, message, receipt.state, receipt.detail)
+        matched: list[Row[Any]] = []  # Any: `orphan_receipt`.
+        left: set[str] = set()
+        for receipt in receipts:
+            messages = known.get((receipt.carrier, receipt.carrier_message_id), [])
+            unlocked = {message.consumer_id for message in messages} - unit.phones
+            if receipt.state == base.OPTED_OUT and unlocked:
+                left |= unlocked
+            elif messages:
+                matched.append(receipt)
+                _settle_parked(unit, receipt, messages)
+        traced = [
+            {"id": trace_of_parked(one.id), "payment_id": known[one.carrier, one.carrier_message_id][0].payment_id}
+            for one in matched
+        ]
         bulk.update_rows(unit.conn, tables.trace, "id", traced)
         bulk.delete_rows(unit.conn, parked, "id", [receipt.id for receipt in matched])
-        return len(matched)
+        return tuple(sorted(left))
+
+
+def _settle_parked(unit: Unit, receipt: Row[Any], messages: Sequence[MessageRow]) -> None:  # Any: as above.
+    is_stop = receipt.state == base.OPTED_OUT
+    for message in messages:
+        if is_stop and _is_open(unit, message):
+            consumer = unit.consumer_by_id(message.consumer_id)
+            opted_out(unit, consumer, carrier=receipt.carrier, said_id=receipt.carrier_message_id)
+        settle_message(unit, message, "undeliverable" if is_stop else receipt.state, receipt.detail)
 
 
 PARKED_MATCHED_MAX = 500

@@ -72,11 +72,17 @@ class Housekeeping:
             if not self._owns(LANE):
                 continue
             try:
-                await self._batcher.offer(MatchParkedReceipts(), wake=False, vital=True)
+                await self._match_parked()
                 look = partial(_forget, texts_kept_ms=self._texts_kept_ms, looked=self._looked)
                 self._looked = await self._batcher.call(look, wake=False)
             except Exception:  # A loop's top: all of it can wait for the next look.
                 log.exception("housekeeping failed")
+
+    async def _match_parked(self) -> None:
+        stopped = await self._batcher.offer(MatchParkedReceipts(), wake=False, vital=True)
+        if stopped:
+            assert isinstance(stopped, tuple)
+            await self._batcher.offer(MatchParkedReceipts(stopped), wake=False, vital=True)
 
 
 _NAME_ONLY: Final[Mapping[str, str | None]] = MappingProxyType(

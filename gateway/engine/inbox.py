@@ -18,7 +18,7 @@ from carriers import base
 from gateway.core import pins
 from gateway.core.asks import FALLBACK_LANGUAGE
 from gateway.core.caps import NO_TERMS
-from gateway.core.keywords import PayCode
+from gateway.core.keywords import Help, PayCode, Stop
 from gateway.core.pay_codes import is_well_formed
 from gateway.core.payment import AGREED_STATES, Payment, ReplyConfirmed, ReplyRefused, State, WrongCodeReplied
 from gateway.core.reply import Meaning, Reply, read_reply
@@ -84,7 +84,12 @@ class Inbound:
         wrong_codes.tell_locked(self.unit, self.consumer, carrier=self.mo.carrier, language=self.language)
 
     def may_answer(self, *, beyond: int = 0) -> bool:
-        """Whether the phone may have one more answer, *beyond* its share if need be; it is counted."""
+        """Whether the phone may have one more answer, *beyond* its share if need be; it is counted.
+
+        None to a STOP or HELP that the channel took for one: after the one it carries nothing, the other it answered.
+        """
+        if self.mo.taken_as in ("stop", "help") and self.mo.taken_as == self.reply.meaning.value:
+            return False
         self.unit.touch(self.consumer)
         return may_answer(self.consumer, self.unit.now_ms, beyond=beyond)
 
@@ -120,7 +125,7 @@ class MoReceived:
             if payment.carrier == self.mo.carrier
         }
         waiting = list(codes.values())
-        reply = read_reply(self.mo.text, list(codes))
+        reply = _read(self.mo, codes)
         language = self._spoken(consumer.language or self._language(unit, consumer.id, waiting))
         kept, may_hold_pin = _without_pin(unit, consumer, self.mo, codes)
         inbound = Inbound(unit, consumer, kept, new_id("mo_"), reply, waiting, language, may_hold_pin)
@@ -135,6 +140,18 @@ class MoReceived:
 
     def _spoken(self, language: str) -> str:
         return language if self.languages is None or language in self.languages else FALLBACK_LANGUAGE
+
+
+def _read(mo: base.Mo, codes: Collection[str]) -> Reply:
+    """What the text means. A channel that took it for a STOP sends this phone no text of ours: that stops all, whatever
+    the words. That it took it for a START lifts only its own stop; ours is lifted by our words, and `YES` is none.
+    """
+    if mo.taken_as == "stop":
+        return Reply(Meaning.STOP, command=Stop())
+    reply = read_reply(mo.text, list(codes))
+    if mo.taken_as == "help" and reply.meaning is Meaning.UNCLEAR:
+        return Reply(Meaning.HELP, command=Help())
+    return reply
 
 
 def _without_pin(unit: Unit, consumer: Consumer, mo: base.Mo, codes: Collection[str]) -> tuple[base.Mo, bool]:
@@ -339,6 +356,8 @@ def not_understood(inbound: Inbound) -> None:
         inbound.effects.text_about(newest, "unknown_outcome")
     elif inbound.may_hold_pin:
         inbound.send("pin_texted")
+    elif inbound.mo.taken_as == "start" and inbound.consumer.stopped_at_ms is not None:
+        inbound.send("stopped", count="0")  # From the channel the phone has heard that it is lifted.
     elif waiting:
         _tell_how_to_pay(inbound)
     else:

@@ -134,10 +134,8 @@ def messages(conn: Connection, wanted: Collection[tuple[str, str]]) -> dict[tupl
         return {}
     names = [{"carrier": carrier, "carrier_message_id": message_id} for carrier, message_id in wanted]
     parts = bulk.select_same(conn, tables.message_part, names)
-    sent = {
-        row.id: MessageRow(id=row.id, payment_id=row.payment_id, template=row.template, status=row.status)
-        for row in bulk.select_in(conn, tables.message, "id", sorted({part.message_id for part in parts}))
-    }
+    rows = bulk.select_in(conn, tables.message, "id", sorted({part.message_id for part in parts}))
+    sent = {row.id: MessageRow(**{name: row._mapping[name] for name in MessageRow.__struct_fields__}) for row in rows}
     found: dict[tuple[str, str], list[MessageRow]] = {}
     for part in parts:
         found.setdefault((part.carrier, part.carrier_message_id), []).append(sent[part.message_id])

@@ -89,13 +89,6 @@ def codes_sent(conn: Connection, consumer_id: str, since_ms: int) -> list[Login]
     return [_login(row) for row in conn.execute(select(login).where(mine))]
 
 
-def end_codes(conn: Connection, consumer_id: str, now_ms: int) -> None:
-    """No code that this phone was sent before counts any more."""
-    login = tables.page_login.c
-    open_ones = (login.consumer_id == consumer_id) & login.ended_at_ms.is_(None)
-    conn.execute(update(tables.page_login).where(open_ones).values(ended_at_ms=now_ms))
-
-
 def newest_login(conn: Connection, visit: str) -> Login | None:
     """What this browser asked for last."""
     login = tables.page_login

@@ -75,5 +75,6 @@ class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     payment_id: str | None
+    consumer_id: str
     template: str
     status: str

@@ -147,6 +147,18 @@ async def test_nothing_is_taken_before_somebody_listens(bench: PhonesBench) -> N
     assert len(await bench.quiet()) == len(bench.steps) == 1
 
 
+@pytest.mark.parametrize(
+    ("said", "taken_as"),
+    [("STOP", "stop"), ("START", "start"), ("HELP", "help"), ("", ""), ("stop", ""), ("OPT_OUT", ""), (None, "")],
+)
+async def test_what_twilio_took_a_text_for_is_handed_on(bench: PhonesBench, said: str | None, taken_as: str) -> None:
+    form = TEXT | {"Body": "BASTA"} | ({} if said is None else {"OptOutType": said})
+    assert await bench.call("incoming", form, headers=bench.signed("incoming", form)) == 200
+    [text] = await bench.quiet()
+    assert isinstance(text, base.Mo)
+    assert (text.text, text.taken_as) == ("BASTA", taken_as)
+
+
 STATUSES = {
     "queued": "pending",
     "sending": "pending",

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from carriers import base
@@ -50,8 +51,8 @@ def add_shops(unit: Unit) -> None:
             unit.put(tables.api_key, key | {"prefix": f"sk_{mode}_", "last4": "0000", "sha256": f"{mode} {keyword}"})
 
 
-def texted(words: str, msisdn: str = PHONE, *, read_at_ms: int = 1, provider_id: str | None = None) -> MoReceived:
-    mo = base.Mo(carrier="acme", msisdn=msisdn, to="22345", text=words, read_at_ms=read_at_ms, provider_id=provider_id)
+def texted(words: str, msisdn: str = PHONE, *, read_at_ms: int = 1, **more: Any) -> MoReceived:  # Any: of the text.
+    mo = base.Mo(carrier="acme", msisdn=msisdn, to="22345", text=words, read_at_ms=read_at_ms, **more)
     return MoReceived(mo, KEYWORDS.handlers, "test")
 
 

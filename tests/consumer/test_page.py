@@ -118,12 +118,15 @@ def test_a_code_is_too_old_after_ten_minutes(browser: Browser, clock: Clock) -> 
     assert browser.type(browser.code()).outcome == "old"
 
 
-def test_a_newer_code_of_the_same_phone_ends_the_older_one(browser: Browser, store: Store) -> None:
+def test_a_newer_code_takes_the_place_of_the_older_one_in_its_own_browser_only(browser: Browser, store: Store) -> None:
     browser.ask()
-    other = Browser(store, browser.url, "another browser")
+    first, other = browser.code(), Browser(store, browser.url, "another browser")
     other.ask()
-    assert browser.type(browser.code()).outcome == "old"
+    assert other.type(first).outcome == "wrong"
     assert other.type(other.code()).outcome == "right"
+    assert browser.type(first).outcome == "right", "neither a stranger nor she herself ends it elsewhere"
+    browser.ask()
+    assert browser.type(first).outcome == "wrong"
 
 
 def test_a_code_opens_in_the_browser_that_asked_for_it_only(browser: Browser, store: Store) -> None:

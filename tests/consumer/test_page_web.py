@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from html import unescape
+from typing import Final
 
 import pytest
 from aiohttp import web
@@ -131,6 +132,66 @@ async def test_nobody_learns_whom_we_know(sqlite_url: str) -> None:
         assert seen[0] == seen[1] == seen[2] == seen[3]
         assert min(took) >= 0.2
         assert site.page.counts.by_kind["code_sent"] == 1 and site.page.counts.by_kind["code_withheld"] == 3
+
+
+MEANWHILE: Final = """
+first asks, first types, second asks, first types, second types, the owner reads, first types, second types,
+second types, second types, second types, second types, second asks, second types, third asks, third types,
+fourth types, ten minutes pass, first types, third types, third asks, third types, fourth asks, third types,
+an hour passes, third types, first asks, second asks, first types, second types, first asks, first types
+"""
+PASSES_S: Final = {"ten minutes pass": 600, "an hour passes": 3600}
+
+
+class Onlookers:
+    """Browsers that ask for codes of one number and type wrong ones; `shown` is all that they are told."""
+
+    def __init__(self, site: Site, phone: str) -> None:
+        self.shown: list[tuple[str, int, dict[str, str], str]] = []
+        self._site = site
+        self._phone = phone
+        self._browsers = {name: site.browser() for name in ("first", "second", "third", "fourth")}
+
+    async def live(self, *, is_known: bool) -> None:
+        for step in MEANWHILE.replace("\n", " ").split(","):
+            who, _, does = step.strip().partition(" ")
+            if step.strip() in PASSES_S:
+                self._site.shop.clock.advance(PASSES_S[step.strip()])
+            elif who == "the":
+                if is_known:
+                    await self._site.browser().log_in(self._phone)
+            else:
+                await self._do(who, does)
+
+    async def _do(self, who: str, does: str) -> None:
+        browser = self._browsers[who]
+        await browser.get()
+        form = ("/login", {"phone": self._phone, "lang": "en"}) if does == "asks" else ("/code", {"code": "000000"})
+        answer = await browser.post(*form)
+        headers = {name: value for name, value in answer.headers.items() if name not in ("Date", "Request-Id")}
+        body = answer.body.decode().replace(browser.form, "") if answer.body else ""
+        self.shown.append((f"{who} {does}", answer.status, headers, body))
+
+
+async def test_nobody_learns_whom_we_know_from_what_others_do_meanwhile(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every state of a code: waiting, of another browser, locked, too old, withheld, with the phone's owner inside."""
+    monkeypatch.setattr("gateway.consumer.page.web.REQUESTS_AT_ONCE", 10_000)
+    async with a_site(sqlite_url) as site:
+        known, stopped = a_number(), a_number()
+        for phone in (known, stopped):
+            await site.shop.create(msisdn=phone)
+        statement = text("UPDATE consumer SET stopped_at_ms = 1 WHERE msisdn = :phone")
+        await in_batch(site.shop, lambda conn: conn.execute(statement, {"phone": stopped}))
+        told = []
+        for phone in (known, a_number(), stopped):
+            onlookers = Onlookers(site, phone)
+            await onlookers.live(is_known=phone == known)
+            told.append(onlookers.shown)
+        assert told[0] == told[1] == told[2]
+        kinds = site.page.counts.by_kind
+        assert kinds["login"] == 1 and min(kinds[f"code_{kind}"] for kind in ("sent", "wrong", "locked", "old")) > 2
 
 
 FOREIGN = [

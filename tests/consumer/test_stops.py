@@ -5,7 +5,8 @@ import pytest
 from gateway.engine.lane import _supersedes
 from gateway.engine.loop_guard import ANSWERS_PER_MINUTE
 from gateway.store.apply import Store
-from tests.consumer.bench import Clock, answer, filled, said, texted, texts_of
+from gateway.store.unit import Consumer
+from tests.consumer.bench import Clock, answer, changed, filled, said, texted, texts_of
 from tests.store.bench import PHONE, a_create, applied, count, rows
 
 ASHA_STOPPED = "stopped_shop shop=Mama Asha keyword=ASHA count="
@@ -140,3 +141,47 @@ def test_a_stopped_shop_is_stopped_for_its_phone_whoever_wrote_first(store: Stor
     applied(store, texted("STOP ASHA", "+254700000009"), a_create("k-1", msisdn="+254700000009"), a_create("k-2"))
     again = texts_of(applied(store, a_create("k-3", msisdn="+254700000009"), a_create("k-4", msisdn=PHONE)))
     assert [row.body["stopped"] for row in again] == [True, False]
+
+
+@pytest.mark.parametrize("words", ["CANCEL", "BASTA", "STOP ASHA", "yes"])
+def test_what_the_channel_took_for_a_stop_stops_all_whatever_the_words(
+    store: Store, database_url: str, words: str
+) -> None:
+    assert asked(store, "k-1") and asked(store, "k-2", "mer_2")
+    applied(store, a_create("k-3", carrier="other"))
+    batch = applied(store, texted(words, taken_as="stop"))
+    assert texts_of(batch) == [], "the channel would carry none"
+    ending = {row.body["carrier"]: row.body["ends_asks_of"] for row in batch.rows if row.body.get("ends_asks")}
+    assert ending == {"acme": "", "other": ""}
+    assert {reason for _, reason in reasons(database_url)} == {"refused"}
+    assert not asked(store, "k-4") and not asked(store, "k-5", "mer_2")
+    assert [row.meaning for row in rows(database_url, "SELECT meaning FROM mo")] == ["stop"]
+
+
+def test_what_the_channel_took_for_a_start_lifts_a_stop_by_our_words_only(store: Store) -> None:
+    applied(store, texted("STOP"))
+    for words in ("yes", "ALTA"):
+        changed(store, unheard)
+        [told] = texts_of(applied(store, texted(words, taken_as="start")))
+        assert filled(told) == "stopped count=0", "it has heard from the channel that it is lifted"
+        assert not asked(store, words)
+    [told] = texts_of(applied(store, texted("UNSTOP", taken_as="start")))
+    assert filled(told) == "started" and asked(store, "k-3")
+    [told] = texts_of(applied(store, texted("START ASHA", taken_as="start")))
+    assert told.body["template"] == "started_shop"
+
+
+def test_a_yes_that_the_channel_took_for_a_start_is_told_how_to_pay(store: Store) -> None:
+    applied(store, a_create("k-1"))
+    [told] = texts_of(applied(store, texted("YES", taken_as="start")))
+    assert told.body["template"] == "not_understood"
+
+
+@pytest.mark.parametrize(("words", "answers"), [("HELP", 0), ("info", 0), ("AYUDA", 0), ("HIST", 1), ("STOP", 1)])
+def test_a_help_that_the_channel_has_answered_is_not_answered_twice(store: Store, words: str, answers: int) -> None:
+    applied(store, a_create("k-1"))
+    assert len(texts_of(applied(store, texted(words, taken_as="help")))) == answers
+
+
+def unheard(consumer: Consumer) -> None:
+    consumer.unclear_at_ms = None

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from carriers.base import OPTED_OUT, Billed, Receipt, Refused, Submitted
+from gateway.engine.batcher import Batcher, BatchSettings
 from gateway.engine.carrier_jobs import ReceiptRead, TextDone
-from gateway.store.apply import Store
+from gateway.engine.housekeeping import Housekeeping
+from gateway.store.apply import Job, Store
 from gateway.store.outbox import OutboxRow
 from tests.consumer.bench import add_shops, texted
 from tests.store.bench import PHONE, Odd, a_create, a_store, applied, count, rows
@@ -63,6 +66,39 @@ def test_a_status_that_comes_later_is_the_same_stop(store: Store, database_url: 
     assert rows(database_url, "SELECT status FROM message")[0].status == "undeliverable"
     assert ask(store, "k-3").body["stopped"]
     assert count(database_url, '"break"') == 0
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_status_that_comes_before_the_answer_to_its_text_is_the_same_stop(
+    store: Store, database_url: str, times: int
+) -> None:
+    first, _, _ = ask(store, "k-1"), ask(store, "k-2", shop="mer_2"), ask(store, "k-3", carrier="other")
+    ask(store, "k-4", msisdn="+254700000002")
+    applied(store, *[ReceiptRead(undeliverable("SM1"), "test")] * times)
+    applied(store, TextDone(first, Submitted(message_ids=("SM1",), segments=1)))
+    await match_parked(store)
+    assert told(database_url) == [("ended", "refused")] * 3 + [("created", None)]
+    assert rows(database_url, "SELECT status FROM message")[0].status == "undeliverable"
+    assert count(database_url, "orphan_receipt") == 0
+    left = rows(database_url, "SELECT body FROM outbox WHERE kind = 'sms' ORDER BY created_at_ms, id")
+    muted = {body["carrier"] for body in map(msgspec.json.decode, (row.body for row in left)) if body.get("is_mute")}
+    assert muted == {"acme", "other"}, "asks in the lanes go, and no text comes"
+    assert ask(store, "k-5").body["stopped"]
+    applied(store, texted("START"), ReceiptRead(undeliverable("SM1"), "test"))
+    await match_parked(store)
+    assert not ask(store, "k-6").body["stopped"], "it was heard, and is no new stop"
+
+
+async def match_parked(store: Store) -> None:
+    """As the engine does it every two seconds."""
+    batcher = Batcher(store.apply, settings=BatchSettings(ride_along_ms=1), quarantine=broken)
+    batcher.start()
+    await Housekeeping(batcher, lambda lane: True)._match_parked()
+    await batcher.stop()
+
+
+def broken(job: Job, error: Exception) -> None:
+    raise AssertionError(f"{job} was quarantined") from error
 
 
 def test_a_status_that_is_told_again_after_a_start_stops_nobody(store: Store, database_url: str) -> None:

@@ -88,6 +88,26 @@ async def test_answers_that_are_lost_or_put_off(sqlite_url: str, tmp_path: Path)
         assert refused == [21611]
 
 
+async def test_a_word_of_the_accounts_own_that_twilio_takes_for_a_stop(home: House) -> None:
+    phone = a_number()
+    home.behave(phone, "silent")
+    home.world.twilio.opt_out_words = {"BASTA": "STOP", "ALTA": "START"}
+    waiting = [await home.shop.ask(phone) for _ in range(2)]
+    await home.texts(phone, 2)
+    home.world.handsets.send(phone, NUMBER, "Basta")
+    ended = [await home.shop.until_final(one["id"]) for one in waiting]
+    assert [(one["status"], one["reason"]) for one in ended] == [("failed", "refused")] * 2
+    assert (await home.shop.until_final((await home.shop.ask(phone))["id"]))["reason"] == "unavailable"
+    await home.settled()
+    assert [one["code"] for one in home.evidence.records("twilio", "submit")] == [None] * 2, "nothing met the stop"
+    home.world.handsets.send(phone, NUMBER, "alta")
+    await home.text_with(phone, "To return text START")
+    home.world.handsets.send(phone, NUMBER, "START")
+    await home.text_with(phone, "Welcome back")
+    home.behave(phone, "pays")
+    assert (await home.shop.until_final((await home.shop.ask(phone))["id"]))["status"] == "succeeded"
+
+
 async def test_a_stop_that_only_twilio_has_heard(home: House) -> None:
     phone, other = a_number(), a_number()
     home.behave(phone, "silent")

@@ -202,6 +202,15 @@ async def test_phones_texts_go_to_the_webhook_that_was_set(remote: Remote) -> No
     assert (counts["twilio"], counts["smsc"]) == ({"mo": 1, "called": 1}, {})
 
 
+async def test_words_of_advanced_opt_out_are_set_beside_the_webhook(remote: Remote) -> None:
+    twilio = remote.world.twilio
+    await remote.post("twilio", {"webhook_url": f"{remote.world.merchant.server.url}/incoming"})
+    await remote.post("twilio", {"opt_out_words": {"basta": "STOP"}})
+    assert twilio.webhook_url and twilio.opt_out_words == {"BASTA": "STOP"}
+    await remote.post("twilio", {"opt_out_words": {}})
+    assert twilio.opt_out_words == {}
+
+
 async def test_billing_may_hang_instead_and_then_go_on(remote: Remote) -> None:
     await remote.post("billing", {"pause_s": 60, "answer": "hang"})
     charging = asyncio.create_task(remote.charge("a1"))
@@ -310,6 +319,7 @@ async def test_the_journals_of_a_world_are_flushed_before_truth_is_told(tmp_path
         pytest.param("POST", "smsc", {"refuse_binds_s": -1}, id="negative time"),
         pytest.param("POST", "smsc", {"refuse_binds_s": 1, "status": 0}, id="a refusal that is none"),
         pytest.param("POST", "twilio", {"webhook_url": "ftp://x"}, id="no webhook"),
+        pytest.param("POST", "twilio", {"opt_out_words": {"BASTA": "END"}}, id="no keyword"),
         pytest.param("POST", "billing", {}, id="no pause"),
         pytest.param("POST", "billing", {"pause_s": 1e9}, id="for ever"),
         pytest.param("POST", "billing", {"pause_s": 1, "answer": "sing"}, id="answer"),

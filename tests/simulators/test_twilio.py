@@ -176,6 +176,25 @@ async def test_after_a_stop_nothing_is_sent_until_a_start(world: World, hook: Ho
     assert world.handsets.phone(SILENT).received == 1
 
 
+async def test_with_advanced_opt_out_a_webhook_says_what_a_text_was_taken_for(world: World, hook: Hook) -> None:
+    for words in ("STOP", "BASTA"):
+        world.handsets.send(SILENT, NUMBER, words)
+        assert "OptOutType" not in (await hook.next())[0]
+        world.handsets.send(SILENT, NUMBER, "START")
+        await hook.next()
+    world.twilio.opt_out_words = {"BASTA": "STOP", "ALTA": "START", "AYUDA": "HELP"}
+    told = {"basta": "STOP", " Cancel ": "STOP", "AYUDA": "HELP", "info": "HELP", "Basta ya": "", "4711": ""}
+    for words, kind in told.items():
+        world.handsets.send(SILENT, NUMBER, words)
+        form, is_right = await hook.next()
+        assert (form.get("OptOutType", ""), is_right) == (kind, True), words
+    with pytest.raises(TwilioRestException):
+        await sent(world)
+    world.handsets.send(SILENT, NUMBER, "alta")
+    assert (await hook.next())[0]["OptOutType"] == "START"
+    await sent(world)
+
+
 CALLS: dict[tuple[str, str], list[tuple[str, bool]]] = {
     ("status", "never"): [],
     ("status", "twice"): [("sent", True), ("delivered", True), ("delivered", True)],

@@ -37,7 +37,8 @@ GONE: Final = "gone"
 class CodeAsked:
     """Somebody typed a number. The result is whether a code is sent, which nobody outside may learn.
 
-    The same is written whether *phone* is known or not, but for the text.
+    The same is written whether *phone* is known or not, but for the text; and it changes nothing for any other browser,
+    which would hear of it only where the phone is known.
     """
 
     desk: PageDesk
@@ -56,7 +57,6 @@ class CodeAsked:
         consumer = None if self.phone is None else unit.consumer_by_id(self.phone.consumer_id)
         is_sent = consumer is not None and _may_have_code(unit, consumer)
         if consumer is not None and self.phone is not None and is_sent:
-            page.end_codes(unit.conn, consumer.id, unit.now_ms)
             login = replace(login, consumer_id=consumer.id)
             language = consumer.language or self.desk.languages[self.phone.carrier]
             unit.effects.send_text(consumer.id, self.phone.carrier, "page_code", language, {}, login=login)

@@ -149,7 +149,7 @@ orphan_receipt = Table(
     Column("id", String, primary_key=True),
     Column("carrier", String, nullable=False),
     Column("carrier_message_id", String, nullable=False),
-    Column("state", String, nullable=False),
+    Column("state", String, nullable=False),  # delivered, undeliverable, pending; opted_out: undeliverable, and a STOP
     Column("detail", Text, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     Index("orphan_receipt_by_age", "at_ms"),
