@@ -17,7 +17,7 @@ from gateway.core.ids import first_id_at
 from gateway.core.reconcile import Ours
 from gateway.store import bulk, carrier_shares, tables
 from gateway.store.unit import Needs
-from gateway.store.write_offs import OF_TAKEN
+from gateway.store.write_offs import OF_TAKEN, about
 
 # An order may be this much older than its end. Ids have the time of the order, and none but the ids' index bounds the
 # look; what nobody knew for longer than two months a person has ended, and knows that the day's file should tell it.
@@ -156,7 +156,7 @@ def named_orders(
     payment_ids = sorted({row.payment_id for row in named})
     payments = bulk.select_in(conn, tables.payment, "id", payment_ids)
     own = {row.id for row in payments if row.carrier == carrier}
-    rows = bulk.select_in(conn, attempt, "payment_id", sorted(own), order_by="id")
+    rows = bulk.select_in(conn, attempt, "payment_id", sorted(own), order_by=_OLDEST_FIRST)
     entries = list(bulk.select_in(conn, tables.entry, "payment_id", payment_ids))
     shares = carrier_shares.of_charges(conn, carrier, payment_ids, entries)
     given_up = {row.payment_id for row in entries if row.kind == "write_off"}
@@ -171,6 +171,10 @@ def named_orders(
     # A reversal may carry the reference of its charge: what is named by it is the charge.
     by_reference = {name: order for order in reversed(orders) for name in order.names}
     return by_id, by_reference, of_payment
+
+
+# Ids of captures end with a number: the tenth does not sort behind the third, but it is longer.
+_OLDEST_FIRST = "created_at_ms, length(id), id"
 
 
 def _names(reference: str | None, naming: Callable[[str], tuple[str, ...]] | None) -> set[str]:
@@ -302,7 +306,7 @@ _WRITTEN_OFF = text(
     f" OR b.kind IN ('missing_at_carrier', 'status') AND {OF_TAKEN}"
     " AND EXISTS (SELECT 1 FROM attempt a JOIN carrier_match m"
     " ON m.attempt_id = a.id AND m.said = 'charged' AND m.carrier_file_id = :file_id"
-    " WHERE a.payment_id = b.payment_id AND b.detail LIKE '% ' || a.id || '%') GROUP BY k.account"
+    f" WHERE a.payment_id = b.payment_id AND {about('b.detail', 'a.id')}) GROUP BY k.account"
 )
 
 # Which entries belong to an order: those of its charge, or of what it gave back.

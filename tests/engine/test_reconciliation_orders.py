@@ -1,0 +1,83 @@
+"""Which order of ours a row of a carrier's file is about, where several could be meant."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from carriers import base
+from gateway.core.money import Money
+from gateway.core.payment import Capture, Rules
+from gateway.engine.carrier_jobs import OrderDone
+from gateway.engine.merchant_jobs import CapturePayment
+from gateway.store.outbox import OutboxRow
+from tests.engine.file_bench import Bench, a_bench
+from tests.engine.test_reconciliation import HELD, break_of, given_up, gives_up, named, receivable
+from tests.store.bench import CARRIERS, an_order, applied, rows
+
+pytestmark = pytest.mark.money
+LOST = base.Unknown(detail="lost")
+DECLINED = base.Declined(reason="carrier_declined", detail="no")
+
+
+@pytest.fixture
+def holding(database_url: str, tmp_path: Path) -> Iterator[Bench]:
+    rules = Rules(holds=True, partial_capture=True)
+    with a_bench(database_url, tmp_path, rules=dict.fromkeys(CARRIERS, rules)) as opened:
+        yield opened
+
+
+def held(bench: Bench) -> OutboxRow:
+    """A reservation that stands; its order."""
+    order = an_order(bench.store, capture=Capture.MANUAL)
+    bench.answer(order, HELD)
+    return order
+
+
+def capture(bench: Bench, hold: OutboxRow, minor: int, result: base.ChargeResult | None = None) -> OutboxRow:
+    """A part of what is held is captured. Its order, answered with *result* if there is one."""
+    payment_id = str(hold.payment_id)
+    job = CapturePayment(
+        merchant_id="mer_1", mode="test", payment_id=payment_id, key=None, body_hash="h", amount_minor=minor
+    )
+    [order] = [row for row in applied(bench.store, job).rows if row.kind == "capture"]
+    if result is not None:
+        bench.answer(order, result)
+    return order
+
+
+def declined_after(bench: Bench, order: OutboxRow, questions: int) -> None:
+    """The carrier declines it after so many questions without an answer; each makes the next order's number larger."""
+    for _ in range(questions):
+        [order] = [row for row in applied(bench.store, OrderDone(order, LOST)).rows if row.kind == "inquire"]
+    bench.answer(order, DECLINED)
+
+
+def yes(minor: int) -> base.Charged:
+    return base.Charged(carrier_reference="SR1", amount=Money(minor, "KES"))
+
+
+def told(bench: Bench) -> dict[str, str]:
+    """Order, without what is the same in all, → what a row said of it."""
+    found = rows(bench.url, "SELECT m.attempt_id, m.said FROM carrier_match m ORDER BY m.attempt_id, m.said")
+    return {row.attempt_id: row.said for row in found}
+
+
+def test_the_tenth_order_about_a_hold_comes_behind_the_third(holding: Bench) -> None:
+    hold = held(holding)
+    declined_after(holding, capture(holding, hold, 60_000), 6)
+    second = capture(holding, hold, 60_000, yes(60_000))
+    assert second.body["attempt_id"].endswith("-11")
+    path = holding.file(f"{hold.body['attempt_id']},SR1,600.00,KES,OK,", trailer="T,1,,600.00")
+    report = holding.take(path)
+    assert (told(holding), holding.breaks()) == ({second.body["attempt_id"]: "charged"}, {})
+    assert (report.found.resolved, report.file.remittance) == (0, "posted")
+
+
+def test_what_is_said_of_the_thirtieth_order_is_not_said_of_the_third(holding: Bench) -> None:
+    hold = held(holding)
+    declined_after(holding, capture(holding, hold, 40_000), 25)
+    assert capture(holding, hold, 60_000, yes(60_000)).body["attempt_id"].endswith("-30")
+    holding.take(holding.file(name=named(0, 1)))
+    gives_up(holding, break_of(holding, "missing_at_carrier", 60_000))
+    assert (given_up(holding), receivable(holding)) == (60_000, 0)
