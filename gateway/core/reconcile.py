@@ -66,50 +66,63 @@ _SAYS: Final[Mapping[str, frozenset[Said]]] = {
     "reverse": GIVEN_BACK,
     "refund": GIVEN_BACK,
 }
+_TAKES: Final = frozenset({"charge", "reserve", "capture"})
 # Of these a row is a fact like a callback's; what became of another order a person compares.
 FED: Final = frozenset({"charge", "reserve", "capture", "reverse", "refund"})
 
 
 def meant(row: Row, named: Ours, siblings: Collection[Ours], told: Collection[str] = ()) -> Ours:
-    """The order that *row* is about, out of the one that it names and the others of the same payment.
+    """The order that *row* is about, out of the one that it names and the others of the same payment, oldest first.
 
     Carriers tell a capture and what was given back under the reservation's or the charge's id or reference. *told*:
     the orders of which another row has said it; of two equal refunds each row means another.
     """
     of_charge = [one for one in siblings if one.charge_attempt_id == named.charge_attempt_id and one is not named]
-    if row.said in (Said.REVERSED, Said.REFUNDED) and named.kind in ("charge", "reserve", "capture"):
-        wanted, taken = "reverse" if row.said is Said.REVERSED else "refund", _taken(named, of_charge)
-        is_whole = row.amount_minor == taken.amount_minor
-        # Who has one word for both means whatever we ordered; but not what was refused to us, if all has gone back.
-        is_all = is_whole and row.said is Said.REVERSED
-        found = [
-            one
-            for one in of_charge
-            if one.gives_back and not (is_all and one.kind == "refund" and one.status == "failed")
-        ]
-        # What was declined and ordered again has a twin: the one that was carried out.
-        found.sort(
-            key=lambda one: (
-                one.amount_minor != row.amount_minor,
-                one.status == "failed",
-                one.kind != wanted,
-                one.id in told,
-            )
-        )
-        if not found:
-            return taken
-        # Not what was ordered, and either that is told or this is the whole charge: the carrier gave back unasked.
-        is_unasked = found[0].amount_minor != row.amount_minor and (found[0].id in told or is_whole)
-        return taken if is_unasked else found[0]
-    if row.said in (Said.CHARGED, Said.FAILED) and named.kind == "reserve":
-        return _taken(named, of_charge)
+    if row.said in GIVEN_BACK and named.kind in _TAKES:
+        return _given_back(row, _taken(row, named, of_charge, told), of_charge, told)
+    if row.said in (Said.CHARGED, Said.FAILED):
+        return _taken(row, named, of_charge, told)
     return named
 
 
-def _taken(named: Ours, of_charge: Collection[Ours]) -> Ours:
+def _given_back(row: Row, taken: Ours, of_charge: Collection[Ours], told: Collection[str]) -> Ours:
+    wanted = "reverse" if row.said is Said.REVERSED else "refund"
+    is_whole = row.amount_minor == taken.amount_minor
+    # Who has one word for both means whatever we ordered; but not what was refused to us, if all has gone back.
+    is_all = is_whole and row.said is Said.REVERSED
+    found = [
+        one for one in of_charge if one.gives_back and not (is_all and one.kind == "refund" and one.status == "failed")
+    ]
+    # What was declined and ordered again has a twin: the one that was carried out.
+    found.sort(
+        key=lambda one: (
+            one.amount_minor != row.amount_minor,
+            one.status == "failed",
+            one.kind != wanted,
+            one.id in told,
+            not one.has_succeeded,
+        )
+    )
+    if not found:
+        return taken
+    # Not what was ordered, and either that is told or this is the whole charge: the carrier gave back unasked.
+    is_unasked = found[0].amount_minor != row.amount_minor and (found[0].id in told or is_whole)
+    return taken if is_unasked else found[0]
+
+
+def _taken(row: Row, named: Ours, of_charge: Collection[Ours], told: Collection[str]) -> Ours:
     """The capture of a reservation that is named, or the charge itself."""
+    if named.kind != "reserve":
+        return named
     captures = [one for one in of_charge if one.kind == "capture"]
-    return captures[-1] if captures and named.kind == "reserve" else named
+    if row.said is Said.FAILED:
+        # Of several all but the last were declined before: a row that may mean one of those does not end the last.
+        captures.sort(key=lambda one: (one.amount_minor != row.amount_minor, one.status != "failed", one.id in told))
+    else:
+        # What is held is taken once. If every order to take it was declined, the last one of that amount is meant.
+        captures.reverse()
+        captures.sort(key=lambda one: (one.status == "failed", one.amount_minor != row.amount_minor))
+    return captures[0] if captures else named
 
 
 def tells_of(said: Said, order: Ours) -> bool:
@@ -119,7 +132,7 @@ def tells_of(said: Said, order: Ours) -> bool:
 
 def is_taken_back(row: Row, order: Ours) -> bool:
     """The carrier gave a charge back that we never told it to give back."""
-    return row.said is Said.REVERSED and order.kind in ("charge", "reserve", "capture")
+    return row.said is Said.REVERSED and order.kind in _TAKES
 
 
 def another(row: Row, ours: Ours, siblings: Collection[Ours], msisdn: str) -> Verdict | None:

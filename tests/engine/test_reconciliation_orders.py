@@ -81,3 +81,43 @@ def test_what_is_said_of_the_thirtieth_order_is_not_said_of_the_third(holding: B
     holding.take(holding.file(name=named(0, 1)))
     gives_up(holding, break_of(holding, "missing_at_carrier", 60_000))
     assert (given_up(holding), receivable(holding)) == (60_000, 0)
+
+
+def ended(bench: Bench) -> tuple[str, list[str]]:
+    """The one payment's state, and what was ordered to give back of it."""
+    orders = [row.kind for row in rows(bench.url, "SELECT kind FROM outbox WHERE kind = 'reverse'")]
+    return str(rows(bench.url, "SELECT state FROM payment")[0].state), orders
+
+
+@pytest.mark.parametrize("first", [40_000, 60_000], ids=["another amount", "the same amount"])
+def test_yesterdays_no_to_a_capture_does_not_end_the_one_that_runs(holding: Bench, first: int) -> None:
+    hold = held(holding)
+    capture(holding, hold, first, DECLINED)
+    second = capture(holding, hold, 60_000)
+    no = f"{hold.body['attempt_id']},SR1,{first // 100}.00,KES,KO,"
+    report = holding.take(holding.file(no, name=named(0, 1)))
+    assert (report.found.matched, report.found.resolved, ended(holding)) == (1, 0, ("capturing", []))
+    # The same once more may be about either; it ends nothing.
+    assert holding.take(holding.file(no, "x,y,0.00,KES,KO,", name=named(1, 2))).found.breaks == {"duplicate": 1}
+    holding.answer(second, yes(60_000))
+    assert ended(holding) == ("captured", [])
+
+
+@pytest.mark.parametrize("first", [40_000, 60_000], ids=["another amount", "the same amount"])
+def test_a_file_tells_of_both_captures_of_a_hold(holding: Bench, first: int) -> None:
+    hold = held(holding)
+    attempt_id = hold.body["attempt_id"]
+    declined = capture(holding, hold, first, DECLINED)
+    lost = capture(holding, hold, 60_000, LOST)
+    lines = f"{attempt_id},SR1,{first // 100}.00,KES,KO,", f"{attempt_id},SR1,600.00,KES,OK,"
+    report = holding.take(holding.file(*lines, trailer="T,2,,600.00"))
+    assert told(holding) == {declined.body["attempt_id"]: "failed", lost.body["attempt_id"]: "charged"}
+    assert (ended(holding), holding.breaks()) == (("captured", []), {})
+    assert (report.found.matched, report.found.resolved, report.file.remittance) == (2, 1, "posted")
+
+
+def test_a_no_to_the_only_capture_ends_it(holding: Bench) -> None:
+    hold = held(holding)
+    capture(holding, hold, 60_000, LOST)
+    report = holding.take(holding.file(f"{hold.body['attempt_id']},SR1,600.00,KES,KO,"))
+    assert (report.found.resolved, ended(holding), holding.breaks()) == (1, ("authorized", []), {})
