@@ -125,6 +125,11 @@ def _taken(row: Row, named: Ours, of_charge: Collection[Ours], told: Collection[
     return captures[0] if captures else named
 
 
+def same_words(said: Said) -> Collection[Said]:
+    """What carriers mean the same by."""
+    return GIVEN_BACK if said in GIVEN_BACK else (said,)
+
+
 def tells_of(said: Said, order: Ours) -> bool:
     """Whether a row that says so of *order* tells that it happened: what came back of a charge is not the charge."""
     return said in (GIVEN_BACK if order.gives_back else (Said.CHARGED,))

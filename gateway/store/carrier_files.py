@@ -160,7 +160,7 @@ def named_orders(
     entries = list(bulk.select_in(conn, tables.entry, "payment_id", payment_ids))
     shares = carrier_shares.of_charges(conn, carrier, payment_ids, entries)
     given_up = {row.payment_id for row in entries if row.kind == "write_off"}
-    called = {row.id: _names(row.carrier_reference, naming) for row in rows}
+    called = {row.id: names_of(row.carrier_reference, naming) for row in rows}
     for row in bulk.select_in(conn, tables.attempt_name, "attempt_id", sorted(called)):
         called[row.attempt_id].add(row.name)
     orders = [_ours(row, shares, given_up, called[row.id]) for row in rows]
@@ -177,7 +177,8 @@ def named_orders(
 _OLDEST_FIRST = "created_at_ms, length(id), id"
 
 
-def _names(reference: str | None, naming: Callable[[str], tuple[str, ...]] | None) -> set[str]:
+def names_of(reference: str | None, naming: Callable[[str], tuple[str, ...]] | None) -> set[str]:
+    """What the carrier's files may call an order that it calls *reference* itself."""
     if reference is None:
         return set()
     return {reference} if naming is None else set(naming(reference))

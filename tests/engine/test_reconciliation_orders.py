@@ -8,16 +8,25 @@ import pytest
 from carriers import base
 from gateway.core.money import Money
 from gateway.core.payment import Capture, Rules
+from gateway.engine import reconciliation
 from gateway.engine.carrier_jobs import OrderDone
 from gateway.engine.merchant_jobs import CapturePayment
 from gateway.store.outbox import OutboxRow
+from gateway.store.verify import verify
 from tests.engine.file_bench import Bench, a_bench
 from tests.engine.test_reconciliation import HELD, break_of, given_up, gives_up, named, receivable
 from tests.store.bench import CARRIERS, an_order, applied, rows
+from tests.store.refund_bench import balances
 
 pytestmark = pytest.mark.money
 LOST = base.Unknown(detail="lost")
 DECLINED = base.Declined(reason="carrier_declined", detail="no")
+
+
+@pytest.fixture
+def bench(database_url: str, tmp_path: Path) -> Iterator[Bench]:
+    with a_bench(database_url, tmp_path) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -121,3 +130,48 @@ def test_a_no_to_the_only_capture_ends_it(holding: Bench) -> None:
     capture(holding, hold, 60_000, LOST)
     report = holding.take(holding.file(f"{hold.body['attempt_id']},SR1,600.00,KES,KO,"))
     assert (report.found.resolved, ended(holding), holding.breaks()) == (1, ("authorized", []), {})
+
+
+BATCHES = pytest.mark.parametrize("rows_max", [500, 1], ids=["one batch", "a batch each"])
+
+
+@BATCHES
+@pytest.mark.parametrize("known", [LOST, DECLINED], ids=["lost", "declined"])
+def test_a_carrier_charges_and_takes_it_back_in_one_file(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, known: base.ChargeResult, rows_max: int
+) -> None:
+    monkeypatch.setattr(reconciliation, "ROWS_MAX", rows_max)
+    order = bench.order("1")
+    bench.answer(order, known)
+    attempt_id = order.body["attempt_id"]
+    lines = [f"{attempt_id},SR1,1250.00,KES,{said}," for said in ("OK", "REV")]
+    path = bench.file(*lines, trailer="T,2,0.00,0.00")
+    report = bench.take(path)
+    assert (report.found.resolved, report.file.remittance, bench.breaks(), balances(bench.url)) == (2, "posted", {}, {})
+    assert bench.state(attempt_id) == ("reversed" if known is LOST else "ended")
+    assert not rows(bench.url, "SELECT id FROM attempt WHERE status = 'running'")
+    with bench.reads.connect() as conn:
+        assert verify(conn) == []
+
+
+def test_a_reversal_that_the_file_has_told_already_is_not_ordered_any_more(bench: Bench) -> None:
+    declined = bench.decline("1")
+    lines = [f"{declined},SR1,1250.00,KES,{said}," for said in ("OK", "REV")]
+    assert bench.take(bench.file(*lines), dry_run=True).found.breaks.total() == 0
+    bench.take(bench.file(*lines))
+    assert rows(bench.url, "SELECT kind FROM outbox WHERE kind = 'reverse'") == []
+
+
+@pytest.mark.parametrize("named_by", ["{attempt},SR1", ",SR1"], ids=["our id", "the carrier's reference"])
+def test_what_came_back_of_a_charge_waits_for_the_charge_itself(bench: Bench, named_by: str) -> None:
+    lost = bench.lose("1")
+    back = f"{named_by.format(attempt=lost)},1250.00,KES,REV,"
+    report = bench.take(bench.file(back, f"{lost},SR1,1250.00,KES,OK,", trailer="T,2,0.00,0.00"))
+    assert (report.found.resolved, report.file.remittance, bench.breaks()) == (2, "posted", {})
+    assert bench.state(lost) == "reversed"
+
+
+def test_a_yes_and_a_no_to_one_charge_are_a_break_and_not_two_outcomes(bench: Bench) -> None:
+    lost = bench.lose("1")
+    bench.take(bench.file(*(f"{lost},SR1,1250.00,KES,{said}," for said in ("OK", "KO"))))
+    assert (bench.state(lost), bench.breaks()) == ("captured", {"status": 125_000})
