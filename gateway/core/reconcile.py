@@ -97,6 +97,7 @@ def _given_back(row: Row, taken: Ours, of_charge: Collection[Ours], told: Collec
     found.sort(
         key=lambda one: (
             one.amount_minor != row.amount_minor,
+            not _is_called(row, one, taken),
             one.status == "failed",
             one.kind != wanted,
             one.id in told,
@@ -123,6 +124,24 @@ def _taken(row: Row, named: Ours, of_charge: Collection[Ours], told: Collection[
         captures.reverse()
         captures.sort(key=lambda one: (one.status == "failed", one.amount_minor != row.amount_minor))
     return captures[0] if captures else named
+
+
+def _is_called(row: Row, one: Ours, charge: Ours) -> bool:
+    """By a name of its own: it may have its charge's as well."""
+    return row.carrier_reference in one.names - charge.names
+
+
+def lost_twins(row: Row, named: Ours, order: Ours, siblings: Collection[Ours], told: Collection[str]) -> list[Ours]:
+    """Refunds that *row*, which names their charge, may as well be about as *order*: nobody knows what became of each.
+
+    *order* is among them.
+    """
+
+    def like(one: Ours) -> tuple[str, int, bool]:
+        return one.charge_attempt_id, one.amount_minor, _is_called(row, one, named)
+
+    lost = [one for one in siblings if one.kind == "refund" and one.status == "running" and one.id not in told]
+    return [one for one in lost if like(one) == like(order)] if order in lost else []
 
 
 def same_words(said: Said) -> Collection[Said]:

@@ -66,7 +66,10 @@ class MatchRows:
             if named is None:
                 self._unknown(unit, row, found)
                 continue
-            order = orders.meant(row, named)
+            order, twins = orders.meant(row, named)
+            if twins:
+                self._undecided(unit, row, order, twins, found)
+                continue
             doubt = another(row, order, orders.of_payment[order.payment_id], phones.get(order.payment_id, ""))
             if self._known(unit, row, order, doubt, orders.before, found):
                 orders.learn(order.payment_id)
@@ -81,6 +84,12 @@ class MatchRows:
             return
         name = row.attempt_id or row.carrier_reference
         self._break(unit, row, None, BreakKind.MISSING_HERE, f"{row.said} {name}: we know no such order", found)
+
+    def _undecided(self, unit: Unit, row: Row, order: Ours, twins: Sequence[Ours], found: Found) -> None:
+        """It ends none of them, nor is it said to be about one: a person says what became of each."""
+        either = " or ".join(one.id for one in twins)
+        words = f"{row.said} {either}: none of them has an outcome, and not all are told"
+        self._break(unit, row, order, BreakKind.MISMATCH, words, found, order.owed_minor)
 
     def _known(
         self,

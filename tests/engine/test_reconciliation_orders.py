@@ -11,12 +11,13 @@ from gateway.core.payment import Capture, Rules
 from gateway.engine import reconciliation
 from gateway.engine.carrier_jobs import OrderDone
 from gateway.engine.merchant_jobs import CapturePayment
+from gateway.engine.refund_jobs import RefundDone
 from gateway.store.outbox import OutboxRow
 from gateway.store.verify import verify
 from tests.engine.file_bench import Bench, a_bench
 from tests.engine.test_reconciliation import HELD, break_of, given_up, gives_up, named, receivable
-from tests.store.bench import CARRIERS, an_order, applied, rows
-from tests.store.refund_bench import balances
+from tests.store.bench import CARRIERS, a_captured_payment, an_order, applied, rows
+from tests.store.refund_bench import a_refund, balances, done, refunded
 
 pytestmark = pytest.mark.money
 LOST = base.Unknown(detail="lost")
@@ -175,3 +176,72 @@ def test_a_yes_and_a_no_to_one_charge_are_a_break_and_not_two_outcomes(bench: Be
     lost = bench.lose("1")
     bench.take(bench.file(*(f"{lost},SR1,1250.00,KES,{said}," for said in ("OK", "KO"))))
     assert (bench.state(lost), bench.breaks()) == ("captured", {"status": 125_000})
+
+
+def twins(bench: Bench, *, is_second_known: bool = False) -> tuple[str, list[OutboxRow]]:
+    """A payment's charge, and two equal refunds of it: of the first nobody knows, and mostly not of the second."""
+    payment = a_captured_payment(bench.store)
+    orders = [refunded(bench.store, payment, 30_000, f"r-{n}") for n in (1, 2)]
+    applied(bench.store, RefundDone(orders[0], LOST))
+    applied(bench.store, done(orders[1]) if is_second_known else RefundDone(orders[1], LOST))
+    return str(payment.attempt_id), orders
+
+
+def refunds(bench: Bench) -> list[str]:
+    return [row.state for row in rows(bench.url, "SELECT state FROM refund ORDER BY id")]
+
+
+def test_of_two_equal_refunds_a_row_is_about_the_one_that_succeeded(bench: Bench) -> None:
+    charge, orders = twins(bench, is_second_known=True)
+    first = bench.file(f"{charge},SR1,1250.00,KES,OK,", f"{charge},SR1,300.00,KES,REFUND,", trailer="T,2,,950.00")
+    report = bench.take(first)
+    assert (refunds(bench), bench.breaks()) == (["processing", "succeeded"], {})
+    assert told(bench) == {charge: "charged", orders[1].body["attempt_id"]: "refunded"}
+    assert report.file.remittance == "posted"
+    bench.take(bench.file(f"{charge},SR1,300.00,KES,REFUND,", name=named(1, 2)))
+    assert (refunds(bench), bench.breaks()) == (["succeeded", "succeeded"], {})
+
+
+def test_one_row_about_either_of_two_lost_refunds_ends_none(bench: Bench) -> None:
+    charge, orders = twins(bench)
+    path = bench.file(f"{charge},SR1,1250.00,KES,OK,", f"{charge},SR1,300.00,KES,REFUND,", trailer="T,2,,950.00")
+    for _ in range(2):
+        bench.take(path)
+        assert (refunds(bench), bench.breaks()) == (["processing"] * 2, {"mismatch": -30_000, "remittance": 30_000})
+    applied(bench.store, done(orders[1]))
+    assert bench.take(path).file.remittance == "posted"
+    assert told(bench) == {charge: "charged", orders[1].body["attempt_id"]: "refunded"}
+    assert (refunds(bench), bench.breaks()) == (["processing", "succeeded"], {"mismatch": -30_000})
+
+
+def test_two_rows_about_two_lost_refunds_end_both(bench: Bench) -> None:
+    charge, _ = twins(bench)
+    back = f"{charge},SR1,300.00,KES,REFUND,"
+    bench.take(bench.file(f"{charge},SR1,1250.00,KES,OK,", back, back, trailer="T,3,,650.00"))
+    assert (refunds(bench), bench.breaks()) == (["succeeded"] * 2, {})
+
+
+def test_a_row_that_counted_does_not_count_as_another_when_the_file_is_read_again(bench: Bench) -> None:
+    charge, orders = twins(bench, is_second_known=True)
+    payment_id = str(orders[0].payment_id)
+    third = [row for row in applied(bench.store, a_refund(payment_id, 30_000, "r-3")).rows if row.kind == "refund"]
+    applied(bench.store, RefundDone(third[0], LOST))
+    back = f"{charge},SR1,300.00,KES,REFUND,"
+    path = bench.file(f"{charge},SR1,1250.00,KES,OK,", back, back, trailer="T,3,,650.00")
+    for _ in range(2):
+        bench.take(path)
+        assert refunds(bench) == ["processing", "succeeded", "processing"]
+        assert bench.breaks() == {"mismatch": -30_000, "remittance": 30_000}
+
+
+def test_a_row_that_has_a_lost_refunds_reference_ends_it(bench: Bench) -> None:
+    charge, orders = twins(bench)
+    applied(bench.store, RefundDone(orders[1], base.Pending(carrier_reference="RF2")))
+    bench.take(bench.file(f"{charge},SR1,1250.00,KES,OK,", f"{charge},RF2,300.00,KES,REFUND,"))
+    assert (refunds(bench), bench.breaks()) == (["processing", "succeeded"], {})
+
+
+def test_a_row_with_a_lost_refunds_own_id_ends_it_and_not_its_twin(bench: Bench) -> None:
+    charge, orders = twins(bench)
+    bench.take(bench.file(f"{charge},SR1,1250.00,KES,OK,", f"{orders[1].body['attempt_id']},,300.00,KES,REFUND,"))
+    assert (refunds(bench), bench.breaks()) == (["processing", "succeeded"], {})
