@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.core.carrier_files import Row, Said
 from gateway.core.msisdn import mask, may_be_same
@@ -77,6 +78,9 @@ def meant(row: Row, named: Ours, siblings: Collection[Ours], told: Collection[st
     Carriers tell a capture and what was given back under the reservation's or the charge's id or reference. *told*:
     the orders of which another row has said it; of two equal refunds each row means another.
     """
+    if row.said is Said.CHARGED and named.kind == "capture" and named.status == "failed":
+        # It was taken all the same: unasked, or as the next order asked.
+        named = next((one for one in siblings if one.id == named.charge_attempt_id), named)
     of_charge = [one for one in siblings if one.charge_attempt_id == named.charge_attempt_id and one is not named]
     if row.said in GIVEN_BACK and named.kind in _TAKES:
         return _given_back(row, _taken(row, named, of_charge, told), of_charge, told)
@@ -119,11 +123,23 @@ def _taken(row: Row, named: Ours, of_charge: Collection[Ours], told: Collection[
     if row.said is Said.FAILED:
         # Of several all but the last were declined before: a row that may mean one of those does not end the last.
         captures.sort(key=lambda one: (one.amount_minor != row.amount_minor, one.status != "failed", one.id in told))
-    else:
-        # What is held is taken once. If every order to take it was declined, the last one of that amount is meant.
-        captures.reverse()
-        captures.sort(key=lambda one: (one.status == "failed", one.amount_minor != row.amount_minor))
-    return captures[0] if captures else named
+        return captures[0] if captures else named
+    # What is held is taken once.
+    live = [one for one in captures if one.status != "failed"]
+    if not live and (row.said is Said.CHARGED or named.status == "late"):
+        return _unasked(row, named, of_charge)
+    return [named, *captures, *live][-1]
+
+
+def _unasked(row: Row, reserve: Ours, of_charge: Collection[Ours]) -> Ours:
+    """The reservation, as what was taken of it though no order stands: what goes back, or what was to be captured."""
+    is_known = reserve.status == "late"
+    taken = [
+        one.amount_minor
+        for one in of_charge
+        if (one.kind == "reverse" if is_known else one.kind == "capture" and one.amount_minor == row.amount_minor)
+    ]
+    return replace(reserve, amount_minor=taken[0]) if taken else reserve
 
 
 def _is_called(row: Row, one: Ours, charge: Ours) -> bool:

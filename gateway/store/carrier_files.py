@@ -9,6 +9,7 @@ from datetime import date
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy import Connection, Row, func, select, text
 
 from gateway.core.carrier_files import Row as Told
@@ -255,7 +256,8 @@ def untold(conn: Connection, carrier: str, from_ms: int, until_ms: int) -> Itera
             }
             page = conn.execute(_UNTOLD, values).all()
             if page:
-                yield [_ours(row, {}) for row in page]
+                # Of what was held the carrier may have taken a part.
+                yield [replace(_ours(row, {}), amount_minor=row.unasked_minor or row.amount_minor) for row in page]
             if len(page) < MISSING_PAGE:
                 break
             after = page[-1].id
@@ -268,7 +270,9 @@ ORDER_PREFIXES = ("att_", "cap_", "rev_", "ref_")
 _TELLS = "m.said <> 'failed' AND (m.said = 'charged') = (a.kind NOT IN ('reverse', 'refund'))"
 # Reservations move no money unless the carrier took it unasked, and of a release there is nothing to tell.
 _UNTOLD = text(
-    "SELECT a.* FROM attempt a JOIN payment p ON p.id = a.payment_id AND p.carrier = :carrier"
+    "SELECT a.*, (SELECT b.amount_minor FROM attempt b WHERE b.payment_id = a.payment_id"
+    " AND b.charge_attempt_id = a.id AND b.kind = 'reverse' AND a.kind = 'reserve') AS unasked_minor"
+    " FROM attempt a JOIN payment p ON p.id = a.payment_id AND p.carrier = :carrier"
     " WHERE a.id > :after AND a.id < :last AND a.ended_at_ms >= :from_ms AND a.ended_at_ms < :until_ms"
     " AND a.status IN ('succeeded', 'late') AND a.kind <> 'release' AND (a.kind <> 'reserve' OR EXISTS"
     " (SELECT 1 FROM entry e WHERE e.source_type = 'attempt' AND e.source_id = a.id AND e.kind = 'late_charge'))"

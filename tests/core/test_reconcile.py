@@ -129,7 +129,7 @@ MEANT = [
         RESERVE,
         [RESERVE, DECLINED, replace(RUNNING, status="failed")],
         (),
-        "cap_1",
+        "att_2",
         id="declined, and taken after all",
     ),
     pytest.param(

@@ -133,6 +133,34 @@ def test_a_no_to_the_only_capture_ends_it(holding: Bench) -> None:
     assert (report.found.resolved, ended(holding), holding.breaks()) == (1, ("authorized", []), {})
 
 
+@pytest.mark.parametrize("minor", [40_000, 125_000], ids=["as much", "all"])
+@pytest.mark.parametrize("named_by", ["att_", "cap_"], ids=["the reservation", "the capture"])
+def test_what_was_taken_after_a_capture_was_declined_goes_back(holding: Bench, named_by: str, minor: int) -> None:
+    hold = held(holding)
+    attempt_id = hold.body["attempt_id"]
+    order = capture(holding, hold, 40_000, DECLINED)
+    name = order.body["attempt_id"] if named_by == "cap_" else attempt_id
+    path = holding.file(f"{name},SR1,{minor // 100}.00,KES,OK,", trailer=f"T,1,,{minor // 100}.00")
+    report = holding.take(path)
+    assert (report.found.resolved, report.file.remittance, holding.breaks()) == (1, "posted", {})
+    assert (told(holding), ended(holding)) == ({attempt_id: "charged"}, ("ended", ["reverse"]))
+    back = f"{attempt_id},BK1,{minor // 100}.00,KES,REV,"
+    holding.take(holding.file(back, trailer=f"T,1,,-{minor // 100}.00", name=named(1, 2)))
+    assert (holding.breaks(), balances(holding.url)) == ({}, {})
+    with holding.reads.connect() as conn:
+        assert verify(conn) == []
+
+
+def test_a_part_that_was_taken_unasked_is_missed_as_that_part(holding: Bench) -> None:
+    hold = held(holding)
+    attempt_id = hold.body["attempt_id"]
+    holding.answer(capture(holding, hold, 40_000, DECLINED), yes(40_000))
+    holding.take(holding.file(name=named(0, 1)))
+    assert holding.breaks() == {"missing_at_carrier": 40_000}
+    holding.take(holding.file(f"{attempt_id},SR1,400.00,KES,OK,", name=named(1, 2)))
+    assert holding.breaks() == {"late": 0}
+
+
 BATCHES = pytest.mark.parametrize("rows_max", [500, 1], ids=["one batch", "a batch each"])
 
 
