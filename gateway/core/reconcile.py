@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.core.carrier_files import Row, Said
 from gateway.core.msisdn import mask, may_be_same
@@ -66,50 +67,102 @@ _SAYS: Final[Mapping[str, frozenset[Said]]] = {
     "reverse": GIVEN_BACK,
     "refund": GIVEN_BACK,
 }
+_TAKES: Final = frozenset({"charge", "reserve", "capture"})
 # Of these a row is a fact like a callback's; what became of another order a person compares.
 FED: Final = frozenset({"charge", "reserve", "capture", "reverse", "refund"})
 
 
 def meant(row: Row, named: Ours, siblings: Collection[Ours], told: Collection[str] = ()) -> Ours:
-    """The order that *row* is about, out of the one that it names and the others of the same payment.
+    """The order that *row* is about, out of the one that it names and the others of the same payment, oldest first.
 
     Carriers tell a capture and what was given back under the reservation's or the charge's id or reference. *told*:
     the orders of which another row has said it; of two equal refunds each row means another.
     """
+    if row.said is Said.CHARGED and named.kind == "capture" and named.status == "failed":
+        # It was taken all the same: unasked, or as the next order asked.
+        named = next((one for one in siblings if one.id == named.charge_attempt_id), named)
     of_charge = [one for one in siblings if one.charge_attempt_id == named.charge_attempt_id and one is not named]
-    if row.said in (Said.REVERSED, Said.REFUNDED) and named.kind in ("charge", "reserve", "capture"):
-        wanted, taken = "reverse" if row.said is Said.REVERSED else "refund", _taken(named, of_charge)
-        is_whole = row.amount_minor == taken.amount_minor
-        # Who has one word for both means whatever we ordered; but not what was refused to us, if all has gone back.
-        is_all = is_whole and row.said is Said.REVERSED
-        found = [
-            one
-            for one in of_charge
-            if one.gives_back and not (is_all and one.kind == "refund" and one.status == "failed")
-        ]
-        # What was declined and ordered again has a twin: the one that was carried out.
-        found.sort(
-            key=lambda one: (
-                one.amount_minor != row.amount_minor,
-                one.status == "failed",
-                one.kind != wanted,
-                one.id in told,
-            )
-        )
-        if not found:
-            return taken
-        # Not what was ordered, and either that is told or this is the whole charge: the carrier gave back unasked.
-        is_unasked = found[0].amount_minor != row.amount_minor and (found[0].id in told or is_whole)
-        return taken if is_unasked else found[0]
-    if row.said in (Said.CHARGED, Said.FAILED) and named.kind == "reserve":
-        return _taken(named, of_charge)
+    if row.said in GIVEN_BACK and named.kind in _TAKES:
+        return _given_back(row, _taken(row, named, of_charge, told), of_charge, told)
+    if row.said in (Said.CHARGED, Said.FAILED):
+        return _taken(row, named, of_charge, told)
     return named
 
 
-def _taken(named: Ours, of_charge: Collection[Ours]) -> Ours:
+def _given_back(row: Row, taken: Ours, of_charge: Collection[Ours], told: Collection[str]) -> Ours:
+    wanted = "reverse" if row.said is Said.REVERSED else "refund"
+    is_whole = row.amount_minor == taken.amount_minor
+    # Who has one word for both means whatever we ordered; but not what was refused to us, if all has gone back.
+    is_all = is_whole and row.said is Said.REVERSED
+    found = [
+        one for one in of_charge if one.gives_back and not (is_all and one.kind == "refund" and one.status == "failed")
+    ]
+    # What was declined and ordered again has a twin: the one that was carried out.
+    found.sort(
+        key=lambda one: (
+            one.amount_minor != row.amount_minor,
+            not _is_called(row, one, taken),
+            one.status == "failed",
+            one.kind != wanted,
+            one.id in told,
+            not one.has_succeeded,
+        )
+    )
+    if not found:
+        return taken
+    # Not what was ordered, and either that is told or this is the whole charge: the carrier gave back unasked.
+    is_unasked = found[0].amount_minor != row.amount_minor and (found[0].id in told or is_whole)
+    return taken if is_unasked else found[0]
+
+
+def _taken(row: Row, named: Ours, of_charge: Collection[Ours], told: Collection[str]) -> Ours:
     """The capture of a reservation that is named, or the charge itself."""
+    if named.kind != "reserve":
+        return named
     captures = [one for one in of_charge if one.kind == "capture"]
-    return captures[-1] if captures and named.kind == "reserve" else named
+    if row.said is Said.FAILED:
+        # Of several all but the last were declined before: a row that may mean one of those does not end the last.
+        captures.sort(key=lambda one: (one.amount_minor != row.amount_minor, one.status != "failed", one.id in told))
+        return captures[0] if captures else named
+    # What is held is taken once.
+    live = [one for one in captures if one.status != "failed"]
+    if not live and (row.said is Said.CHARGED or named.status == "late"):
+        return _unasked(row, named, of_charge)
+    return [named, *captures, *live][-1]
+
+
+def _unasked(row: Row, reserve: Ours, of_charge: Collection[Ours]) -> Ours:
+    """The reservation, as what was taken of it though no order stands: what goes back, or what was to be captured."""
+    is_known = reserve.status == "late"
+    taken = [
+        one.amount_minor
+        for one in of_charge
+        if (one.kind == "reverse" if is_known else one.kind == "capture" and one.amount_minor == row.amount_minor)
+    ]
+    return replace(reserve, amount_minor=taken[0]) if taken else reserve
+
+
+def _is_called(row: Row, one: Ours, charge: Ours) -> bool:
+    """By a name of its own: it may have its charge's as well."""
+    return row.carrier_reference in one.names - charge.names
+
+
+def lost_twins(row: Row, named: Ours, order: Ours, siblings: Collection[Ours], told: Collection[str]) -> list[Ours]:
+    """Refunds that *row*, which names their charge, may as well be about as *order*: nobody knows what became of each.
+
+    *order* is among them.
+    """
+
+    def like(one: Ours) -> tuple[str, int, bool]:
+        return one.charge_attempt_id, one.amount_minor, _is_called(row, one, named)
+
+    lost = [one for one in siblings if one.kind == "refund" and one.status == "running" and one.id not in told]
+    return [one for one in lost if like(one) == like(order)] if order in lost else []
+
+
+def same_words(said: Said) -> Collection[Said]:
+    """What carriers mean the same by."""
+    return GIVEN_BACK if said in GIVEN_BACK else (said,)
 
 
 def tells_of(said: Said, order: Ours) -> bool:
@@ -119,7 +172,7 @@ def tells_of(said: Said, order: Ours) -> bool:
 
 def is_taken_back(row: Row, order: Ours) -> bool:
     """The carrier gave a charge back that we never told it to give back."""
-    return row.said is Said.REVERSED and order.kind in ("charge", "reserve", "capture")
+    return row.said is Said.REVERSED and order.kind in _TAKES
 
 
 def another(row: Row, ours: Ours, siblings: Collection[Ours], msisdn: str) -> Verdict | None:

@@ -25,7 +25,8 @@ from gateway.core.payment import (
     Reversed,
     ReverseDeclined,
 )
-from gateway.core.reconcile import FED, GIVEN_BACK, Ours, Verdict, another, is_taken_back, judge, meant, tells_of
+from gateway.core.reconcile import FED, Ours, Verdict, another, is_taken_back, judge, same_words, tells_of
+from gateway.engine.file_orders import FileOrders
 from gateway.engine.file_registry import Found, OnlyTried
 from gateway.engine.remittances import due, remit
 from gateway.engine.write_offs import undo
@@ -58,27 +59,23 @@ class MatchRows:
         found = Found()
         self.undone.clear()  # It may run once more.
         carrier_files.take_turn(unit.conn, self.file.carrier)
-        ids, references = carrier_files.names(self.rows)
-        naming = unit.policy.names_in_files.get(self.file.carrier)
-        by_id, by_reference, of_payment = carrier_files.named_orders(
-            unit.conn, self.file.carrier, ids, references, naming
-        )
-        every = {order.id for orders in of_payment.values() for order in orders}
-        before = carrier_files.matched(unit.conn, every)
-        phones = carrier_files.phones(unit.conn, of_payment) if any(row.msisdn for row in self.rows) else {}
-        for row in self.rows:
-            named = by_id.get(row.attempt_id) if row.attempt_id else by_reference.get(row.carrier_reference)
+        orders = FileOrders(unit, self.file, self.rows)
+        phones = carrier_files.phones(unit.conn, orders.of_payment) if any(row.msisdn for row in self.rows) else {}
+        for row in orders.rows:
+            named = orders.named(row)
             if named is None:
                 self._unknown(unit, row, found)
-            else:
-                siblings = of_payment[named.payment_id]
-                here, words = (self.file.id, row.line), _same_words(row.said)
-                told = {one.id for one in siblings for said in words if before.get((one.id, said), here) != here}
-                order = meant(row, named, siblings, told)
-                doubt = another(row, order, siblings, phones.get(order.payment_id, ""))
-                self._known(unit, row, order, doubt, before, found)
+                continue
+            order, twins = orders.meant(row, named)
+            if twins:
+                self._undecided(unit, row, order, twins, found)
+                continue
+            doubt = another(row, order, orders.of_payment[order.payment_id], phones.get(order.payment_id, ""))
+            if self._known(unit, row, order, doubt, orders.before, found):
+                orders.learn(order.payment_id)
         if self.dry_run:
-            raise OnlyTried(found, _told([one for orders in of_payment.values() for one in orders], before))
+            every = [one for siblings in orders.of_payment.values() for one in siblings]
+            raise OnlyTried(found, _told(every, orders.before))
         return found
 
     def _unknown(self, unit: Unit, row: Row, found: Found) -> None:
@@ -88,6 +85,12 @@ class MatchRows:
         name = row.attempt_id or row.carrier_reference
         self._break(unit, row, None, BreakKind.MISSING_HERE, f"{row.said} {name}: we know no such order", found)
 
+    def _undecided(self, unit: Unit, row: Row, order: Ours, twins: Sequence[Ours], found: Found) -> None:
+        """It ends none of them, nor is it said to be about one: a person says what became of each."""
+        either = " or ".join(one.id for one in twins)
+        words = f"{row.said} {either}: none of them has an outcome, and not all are told"
+        self._break(unit, row, order, BreakKind.MISMATCH, words, found, order.owed_minor)
+
     def _known(
         self,
         unit: Unit,
@@ -96,14 +99,15 @@ class MatchRows:
         doubt: Verdict | None,
         before: dict[tuple[str, str], tuple[str, int]],
         found: Found,
-    ) -> None:
+    ) -> bool:
+        """Whether the payment was told."""
         here = (self.file.id, row.line)
         # Of a charge the two words say two things: it was taken back, or refunded though nobody ordered that.
-        same = _same_words(row.said) if order.gives_back else (row.said,)
+        same = same_words(row.said) if order.gives_back else (row.said,)
         if any(before.get((order.id, said), here) != here for said in same):
             words = f"{row.said} {order.id}: another row said so already"
             self._break(unit, row, order, BreakKind.DUPLICATE, words, found)
-            return
+            return False
         was_told = order.id in _told([order], before)
         before[order.id, row.said.value] = here
         verdict = judge(row, order)
@@ -123,13 +127,14 @@ class MatchRows:
             words = f"{row.said} {order.id}: {verdict.words}"
             self._break(unit, row, order, verdict.kind, words, found, verdict.at_risk_minor)
         if verdict.kind is BreakKind.CURRENCY:
-            return
+            return False
         unit.put(
             tables.carrier_match,
             {"attempt_id": order.id, "said": row.said.value, "carrier_file_id": self.file.id, "line": row.line},
         )
         if tells_of(row.said, order):
             self._settle_missing(unit, row, order, found, is_new=not was_told)
+        return verdict.is_evidence
 
     def _feed(self, unit: Unit, row: Row, order: Ours) -> bool:
         """Tell the payment, as a callback would. False: there is nothing that it could be told."""
@@ -145,6 +150,10 @@ class MatchRows:
             unit.refunds.decide(refund, fact)
         else:
             unit.decide(payment.id, fact)
+        if order.gives_back and unit.attempts.is_begun(order.id):
+            # An earlier row began it, and the carrier has done it already: it does not leave any more.
+            for waiting in [one for one in unit.outbox.values() if one.body.get("attempt_id") == order.id]:
+                unit.complete(waiting.id)
         doubt = break_id(BreakKind.UNKNOWN_OUTCOME, payment.id, doubt_words(order.id))
         settle_breaks(unit.conn, [doubt], f"told in {self.file.name}", unit.now_ms)
         return True
@@ -180,11 +189,6 @@ class MatchRows:
 def _told(orders: Collection[Ours], before: Collection[tuple[str, str]]) -> set[str]:
     """Those of *orders* that a row tells of. *before*: (attempt, what was said)."""
     return {one.id for one in orders if any((one.id, said) in before and tells_of(said, one) for said in Said)}
-
-
-def _same_words(said: Said) -> Collection[Said]:
-    """What carriers mean the same by."""
-    return GIVEN_BACK if said in GIVEN_BACK else (said,)
 
 
 def _fact(now_ms: int, row: Row, order: Ours, payment: Payment) -> MoneyFact | None:

@@ -9,6 +9,7 @@ from datetime import date
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy import Connection, Row, func, select, text
 
 from gateway.core.carrier_files import Row as Told
@@ -17,7 +18,7 @@ from gateway.core.ids import first_id_at
 from gateway.core.reconcile import Ours
 from gateway.store import bulk, carrier_shares, tables
 from gateway.store.unit import Needs
-from gateway.store.write_offs import OF_TAKEN
+from gateway.store.write_offs import OF_TAKEN, about
 
 # An order may be this much older than its end. Ids have the time of the order, and none but the ids' index bounds the
 # look; what nobody knew for longer than two months a person has ended, and knows that the day's file should tell it.
@@ -156,11 +157,11 @@ def named_orders(
     payment_ids = sorted({row.payment_id for row in named})
     payments = bulk.select_in(conn, tables.payment, "id", payment_ids)
     own = {row.id for row in payments if row.carrier == carrier}
-    rows = bulk.select_in(conn, attempt, "payment_id", sorted(own), order_by="id")
+    rows = bulk.select_in(conn, attempt, "payment_id", sorted(own), order_by=_OLDEST_FIRST)
     entries = list(bulk.select_in(conn, tables.entry, "payment_id", payment_ids))
     shares = carrier_shares.of_charges(conn, carrier, payment_ids, entries)
     given_up = {row.payment_id for row in entries if row.kind == "write_off"}
-    called = {row.id: _names(row.carrier_reference, naming) for row in rows}
+    called = {row.id: names_of(row.carrier_reference, naming) for row in rows}
     for row in bulk.select_in(conn, tables.attempt_name, "attempt_id", sorted(called)):
         called[row.attempt_id].add(row.name)
     orders = [_ours(row, shares, given_up, called[row.id]) for row in rows]
@@ -173,7 +174,12 @@ def named_orders(
     return by_id, by_reference, of_payment
 
 
-def _names(reference: str | None, naming: Callable[[str], tuple[str, ...]] | None) -> set[str]:
+# Ids of captures end with a number: the tenth does not sort behind the third, but it is longer.
+_OLDEST_FIRST = "created_at_ms, length(id), id"
+
+
+def names_of(reference: str | None, naming: Callable[[str], tuple[str, ...]] | None) -> set[str]:
+    """What the carrier's files may call an order that it calls *reference* itself."""
     if reference is None:
         return set()
     return {reference} if naming is None else set(naming(reference))
@@ -250,7 +256,8 @@ def untold(conn: Connection, carrier: str, from_ms: int, until_ms: int) -> Itera
             }
             page = conn.execute(_UNTOLD, values).all()
             if page:
-                yield [_ours(row, {}) for row in page]
+                # Of what was held the carrier may have taken a part.
+                yield [replace(_ours(row, {}), amount_minor=row.unasked_minor or row.amount_minor) for row in page]
             if len(page) < MISSING_PAGE:
                 break
             after = page[-1].id
@@ -263,7 +270,9 @@ ORDER_PREFIXES = ("att_", "cap_", "rev_", "ref_")
 _TELLS = "m.said <> 'failed' AND (m.said = 'charged') = (a.kind NOT IN ('reverse', 'refund'))"
 # Reservations move no money unless the carrier took it unasked, and of a release there is nothing to tell.
 _UNTOLD = text(
-    "SELECT a.* FROM attempt a JOIN payment p ON p.id = a.payment_id AND p.carrier = :carrier"
+    "SELECT a.*, (SELECT b.amount_minor FROM attempt b WHERE b.payment_id = a.payment_id"
+    " AND b.charge_attempt_id = a.id AND b.kind = 'reverse' AND a.kind = 'reserve') AS unasked_minor"
+    " FROM attempt a JOIN payment p ON p.id = a.payment_id AND p.carrier = :carrier"
     " WHERE a.id > :after AND a.id < :last AND a.ended_at_ms >= :from_ms AND a.ended_at_ms < :until_ms"
     " AND a.status IN ('succeeded', 'late') AND a.kind <> 'release' AND (a.kind <> 'reserve' OR EXISTS"
     " (SELECT 1 FROM entry e WHERE e.source_type = 'attempt' AND e.source_id = a.id AND e.kind = 'late_charge'))"
@@ -302,7 +311,7 @@ _WRITTEN_OFF = text(
     f" OR b.kind IN ('missing_at_carrier', 'status') AND {OF_TAKEN}"
     " AND EXISTS (SELECT 1 FROM attempt a JOIN carrier_match m"
     " ON m.attempt_id = a.id AND m.said = 'charged' AND m.carrier_file_id = :file_id"
-    " WHERE a.payment_id = b.payment_id AND b.detail LIKE '% ' || a.id || '%') GROUP BY k.account"
+    f" WHERE a.payment_id = b.payment_id AND {about('b.detail', 'a.id')}) GROUP BY k.account"
 )
 
 # Which entries belong to an order: those of its charge, or of what it gave back.

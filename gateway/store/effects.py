@@ -193,8 +193,7 @@ class Effects:
         elif ended is None:
             self._name_attempt(before, after)
         if new is not None and (old is None or new.attempt_id != old.attempt_id):
-            self._unit.put(
-                tables.attempt,
+            self._unit.attempts.begin(
                 {
                     "id": new.attempt_id,
                     "payment_id": after.id,
@@ -207,7 +206,7 @@ class Effects:
                     "detail": "",
                     "created_at_ms": event.at_ms,
                     "ended_at_ms": None,
-                },
+                }
             )
 
     def _name_attempt(self, before: Payment, after: Payment) -> None:

@@ -107,7 +107,7 @@ class Refunds:
         refund = decision.refund
         self._known[refund_id] = refund
         self._created[refund_id] = None
-        self._unit.put(tables.attempt, _attempt_row(refund))
+        self._unit.attempts.begin(_attempt_row(refund))
         moved = self._unit.account(reserved(payment, refund), RefundCreated(at_ms=at_ms, detail=refund_id))
         self._carry_out(moved, decision)
         return refund

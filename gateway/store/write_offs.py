@@ -19,10 +19,18 @@ _OF_GIVEN_BACK: Final = (
 )
 
 
+def about(words: str, order_id: str) -> str:
+    """In SQL, whether these *words* are about that order. Not every order whose id begins so: `…-3` is none of `…-30`.
+
+    Behind an id there is a blank, a colon or nothing.
+    """
+    return f"replace({words}, ':', ' ') || ' ' LIKE '% ' || {order_id} || ' %'"
+
+
 def is_given_up(payment_id: ColumnElement[str], charge_id: ColumnElement[str]) -> ColumnElement[bool]:
     """Whether two persons say that the charge was never taken, and no later file tells of it after all."""
     booked, undone = tables.entry.alias(), tables.entry.alias()
-    table, order = tables.open_break.alias(), tables.attempt.alias()
+    table, order = tables.open_break.alias("given_up"), tables.attempt.alias("not_done")
     told_since = exists().where(
         undone.c.source_type == "break",
         undone.c.source_id == table.c.id,
@@ -36,7 +44,7 @@ def is_given_up(payment_id: ColumnElement[str], charge_id: ColumnElement[str]) -
         order.c.payment_id == payment_id,
         order.c.charge_attempt_id == charge_id,
         order.c.kind.in_((OperationKind.CHARGE, OperationKind.RESERVE, OperationKind.CAPTURE)),
-        table.c.detail.like("% " + order.c.id + "%"),
+        text(about("given_up.detail", "not_done.id")),
         ~told_since,
     )
 
@@ -52,9 +60,9 @@ class Owed(NamedTuple):
     """What was given up because one charge of it was never taken, less what was therefore not given back either."""
 
 
-def owed(conn: Connection, payment_id: str, carrier: str, about: str) -> Owed:
-    """What is open between us and the carrier of one payment. *about*: the words that name an order of that charge."""
-    values = {"payment_id": payment_id, "receivable": carrier_receivable(carrier), "about": about}
+def owed(conn: Connection, payment_id: str, carrier: str, words: str) -> Owed:
+    """What is open between us and the carrier of one payment. *words*: they name an order of that charge."""
+    values = {"payment_id": payment_id, "receivable": carrier_receivable(carrier), "words": words}
     row = conn.execute(_OWED, values).one()
     return Owed(int(row.taken), int(row.given_back), int(row.not_taken))
 
@@ -78,22 +86,21 @@ _OWED = text(
     " THEN l.amount_minor ELSE 0 END), 0) AS given_back,"
     " coalesce(-sum(CASE WHEN b.kind IN ('missing_at_carrier', 'status') AND EXISTS (SELECT 1 FROM attempt a"
     " JOIN attempt o ON o.payment_id = a.payment_id AND o.charge_attempt_id = a.charge_attempt_id"
-    " WHERE a.payment_id = e.payment_id AND b.detail LIKE '% ' || a.id || '%'"
-    " AND CAST(:about AS text) LIKE '% ' || o.id || '%') THEN l.amount_minor ELSE 0 END), 0)"
+    f" WHERE a.payment_id = e.payment_id AND {about('b.detail', 'a.id')}"
+    f" AND {about('CAST(:words AS text)', 'o.id')}) THEN l.amount_minor ELSE 0 END), 0)"
     " AS not_taken FROM entry e JOIN leg l ON l.entry_id = e.id AND l.account = :receivable"
     " LEFT JOIN \"break\" b ON e.source_type = 'break' AND b.id = e.source_id"
     f" WHERE e.payment_id = :payment_id AND {_UNPAID}"
 )
 
 
-def share_not_kept(conn: Connection, payment: Payment, about: str, amount_minor: int) -> int:
+def share_not_kept(conn: Connection, payment: Payment, words: str, amount_minor: int) -> int:
     """What the carrier would have kept of *amount_minor* that is given up, of an order that it never carried out.
 
-    *about*: the words that name the order. Less than zero: it would have given that back, with what was given back.
+    *words*: they name the order. Less than zero: it would have given that back, with what was given back.
     """
-    of, row = tables.attempt.c, tables.payment.c
-    orders = conn.execute(select(tables.attempt).where(of.payment_id == payment.id)).all()
-    [order] = [one for one in orders if f" {one.id}" in about]
+    row = tables.payment.c
+    order = conn.execute(_NAMED, {"payment_id": payment.id, "words": words}).one()
     is_back = amount_minor < 0
     if payment.capture is not Capture.ESCROW:
         values = {
@@ -111,6 +118,7 @@ def share_not_kept(conn: Connection, payment: Payment, about: str, amount_minor:
     return -share_minor if is_back else share_minor
 
 
+_NAMED = text(f"SELECT * FROM attempt WHERE payment_id = :payment_id AND {about('CAST(:words AS text)', 'id')}")
 # As it was posted, so that nothing is left of it.
 _SHARE = text(
     "SELECT coalesce(-sum(l.amount_minor), 0) FROM entry e JOIN leg l ON l.entry_id = e.id AND l.account = :share"
@@ -152,7 +160,7 @@ _NOT_DONE = text(
     " LEFT JOIN leg k ON k.entry_id = e.id AND k.account = :share"
     " WHERE e.payment_id = :payment_id AND (b.id = :missing_id OR b.kind = 'status' AND b.detail LIKE :told_failed"
     " OR l.amount_minor > 0 AND EXISTS (SELECT 1 FROM attempt a WHERE a.payment_id = e.payment_id"
-    " AND a.charge_attempt_id = :charge_id AND b.detail LIKE '% ' || a.id || '%'))"
+    f" AND a.charge_attempt_id = :charge_id AND {about('b.detail', 'a.id')}))"
     " AND NOT EXISTS (SELECT 1 FROM entry u WHERE u.source_type = 'break' AND u.source_id = b.id"
     " AND u.kind = 'write_off_undone') ORDER BY b.id"
 )

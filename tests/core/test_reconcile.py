@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.core.carrier_files import Row, Said
 from gateway.core.reconcile import FED, Ours, judge, meant
@@ -88,8 +89,12 @@ def test_the_carriers_share_must_be_the_one_that_was_posted(
 CHARGE = ours()
 RESERVE = ours(id="att_2", kind="reserve", charge_attempt_id="att_2")
 CAPTURE = ours(id="att_3", kind="capture", charge_attempt_id="att_2", amount_minor=400)
+DECLINED = ours(id="cap_1", kind="capture", charge_attempt_id="att_2", amount_minor=400, status="failed")
+RUNNING = ours(id="cap_2", kind="capture", charge_attempt_id="att_2", amount_minor=600, status="running")
+AS_MUCH = ours(id="cap_2", kind="capture", charge_attempt_id="att_2", amount_minor=400, status="running")
 REVERSE = ours(id="rev_1", kind="reverse")
 REFUNDS = [ours(id=f"ref_{n}", kind="refund", amount_minor=minor) for n, minor in enumerate((300, 300, 400))]
+LOST = ours(id="ref_l", kind="refund", amount_minor=300, status="running")
 REFUSED = ours(id="ref_9", kind="refund", status="failed")
 AGAIN = ours(id="ref_a", kind="refund")
 MEANT = [
@@ -107,6 +112,32 @@ MEANT = [
     pytest.param(row(), RESERVE, [RESERVE, CAPTURE], (), "att_3", id="its capture"),
     pytest.param(row("reversed"), RESERVE, [RESERVE, CAPTURE], (), "att_3", id="its capture, taken back"),
     pytest.param(row("failed"), RESERVE, [RESERVE], (), "att_2", id="no capture"),
+    pytest.param(row("failed"), RESERVE, [RESERVE, RUNNING], (), "cap_2", id="no, to the only capture"),
+    pytest.param(row("failed", amount_minor=400), RESERVE, [RESERVE, DECLINED, RUNNING], (), "cap_1", id="a no before"),
+    pytest.param(row("failed", amount_minor=600), RESERVE, [RESERVE, DECLINED, RUNNING], (), "cap_2", id="a no now"),
+    pytest.param(
+        row("failed", amount_minor=0), RESERVE, [RESERVE, DECLINED, RUNNING], (), "cap_1", id="a no of nothing"
+    ),
+    pytest.param(row("failed", amount_minor=400), RESERVE, [RESERVE, DECLINED, AS_MUCH], (), "cap_1", id="one of two"),
+    pytest.param(
+        row("failed", amount_minor=400), RESERVE, [RESERVE, DECLINED, AS_MUCH], ("cap_1",), "cap_1", id="told again"
+    ),
+    pytest.param(row(amount_minor=400), RESERVE, [RESERVE, DECLINED, AS_MUCH], (), "cap_2", id="taken the second time"),
+    pytest.param(row(amount_minor=400), RESERVE, [RESERVE, DECLINED, RUNNING], (), "cap_2", id="not what was declined"),
+    pytest.param(
+        row(amount_minor=400),
+        RESERVE,
+        [RESERVE, DECLINED, replace(RUNNING, status="failed")],
+        (),
+        "att_2",
+        id="declined, and taken after all",
+    ),
+    pytest.param(
+        row("refunded", amount_minor=300), CHARGE, [CHARGE, LOST, REFUNDS[0]], (), "ref_0", id="the known one"
+    ),
+    pytest.param(
+        row("refunded", amount_minor=300), CHARGE, [CHARGE, LOST, REFUNDS[0]], ("ref_0",), "ref_l", id="the lost one"
+    ),
     pytest.param(row("reversed"), REVERSE, [CHARGE, REVERSE], (), "rev_1", id="named by its own id"),
 ]
 
