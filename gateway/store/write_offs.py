@@ -50,18 +50,18 @@ def is_given_up(payment_id: ColumnElement[str], charge_id: ColumnElement[str]) -
 
 
 class Owed(NamedTuple):
-    """What of a payment the carrier's files have not settled yet, by our books."""
+    """What of one charge the carrier's files have not settled yet, by our books."""
 
     taken_minor: int
     """What the carrier still owes of what it took."""
     given_back_minor: int
     """What it may still take off for what we ordered it to give back: less than zero, or nothing."""
     not_taken_minor: int
-    """What was given up because one charge of it was never taken, less what was therefore not given back either."""
+    """What was given up because the charge was never taken, less what was therefore not given back either."""
 
 
 def owed(conn: Connection, payment_id: str, carrier: str, words: str) -> Owed:
-    """What is open between us and the carrier of one payment. *words*: they name an order of that charge."""
+    """What is open between us and the carrier of one charge. *words*: they name an order of that charge."""
     values = {"payment_id": payment_id, "receivable": carrier_receivable(carrier), "words": words}
     row = conn.execute(_OWED, values).one()
     return Owed(int(row.taken), int(row.given_back), int(row.not_taken))
@@ -84,13 +84,15 @@ _OWED = text(
     f" OR {OF_TAKEN} THEN l.amount_minor ELSE 0 END), 0) AS taken,"
     f" coalesce(sum(CASE WHEN e.kind IN ('refund_succeeded', 'late_refund', 'reversal') OR {_OF_GIVEN_BACK}"
     " THEN l.amount_minor ELSE 0 END), 0) AS given_back,"
-    " coalesce(-sum(CASE WHEN b.kind IN ('missing_at_carrier', 'status') AND EXISTS (SELECT 1 FROM attempt a"
-    " JOIN attempt o ON o.payment_id = a.payment_id AND o.charge_attempt_id = a.charge_attempt_id"
-    f" WHERE a.payment_id = e.payment_id AND {about('b.detail', 'a.id')}"
-    f" AND {about('CAST(:words AS text)', 'o.id')}) THEN l.amount_minor ELSE 0 END), 0)"
+    " coalesce(-sum(CASE WHEN b.kind IN ('missing_at_carrier', 'status') THEN l.amount_minor ELSE 0 END), 0)"
     " AS not_taken FROM entry e JOIN leg l ON l.entry_id = e.id AND l.account = :receivable"
     " LEFT JOIN \"break\" b ON e.source_type = 'break' AND b.id = e.source_id"
     f" WHERE e.payment_id = :payment_id AND {_UNPAID}"
+    # Of a phone that was charged twice the carrier may have one of the charges only.
+    " AND EXISTS (SELECT 1 FROM attempt a"
+    " JOIN attempt o ON o.payment_id = a.payment_id AND o.charge_attempt_id = a.charge_attempt_id"
+    f" WHERE a.payment_id = e.payment_id AND (a.id = e.source_id OR {about('b.detail', 'a.id')})"
+    f" AND {about('CAST(:words AS text)', 'o.id')})"
 )
 
 

@@ -184,6 +184,17 @@ def test_of_two_charges_each_is_given_up_with_what_went_back_of_it(bench: Bench)
     the_books_hold(bench)
 
 
+def test_one_of_two_charges_is_given_up_once_whatever_says_that_it_was_not_made(bench: Bench) -> None:
+    ids = charged_twice(bench)
+    both = [f"{ids['late']},SR0,1250.00,KES,OK,", f"{ids['back']},SR9,-1250.00,KES,REV,"]
+    bench.take(bench.file(*both, f"{ids['kept']},SR1,1250.00,KES,KO,", name=named(0, 1)))
+    gives_up(bench, break_of(bench, "status", CHARGE))
+    with pytest.raises(ValueError, match="owes nothing more"):
+        gives_up(bench, break_of(bench, "missing_at_carrier", CHARGE))
+    assert (given_up(bench), receivable(bench)) == (CHARGE, 0)
+    the_books_hold(bench)
+
+
 def test_what_was_to_be_held_and_was_taken_unasked_is_missed_like_a_charge(database_url: str, tmp_path: Path) -> None:
     with a_bench(database_url, tmp_path, rules=dict.fromkeys(CARRIERS, Rules(holds=True))) as bench:
         order = an_order(bench.store, capture=Capture.MANUAL)
