@@ -328,6 +328,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     hold_s: float = 0.0
     """How long a reservation stands, as no dialect says it of each; 0: as the carrier's section says."""
     max_processing_s: float = 60.0
+    currency_exponents: Mapping[str, int] = {}
+    """Decimal places, where it counts a currency otherwise than ISO 4217 does."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

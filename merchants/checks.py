@@ -11,6 +11,7 @@ from typing import Final
 from gateway.core.catalogue import wrong_name, wrong_number, wrong_price
 from gateway.core.money import EXPONENTS, Money
 from merchants.problems import Refused, refused_fields
+from merchants.routing import CarrierTerms
 from merchants.shapes import FieldError, FulfilmentRequest, PaymentRequest
 from merchants.targets import wrong_link
 
@@ -114,10 +115,14 @@ def _no_nul(field: str, text: str) -> FieldError | None:
     return FieldError(field=field, message="expected no NUL") if "\0" in text else None
 
 
-def amount(request: PaymentRequest, currency: str, carrier: str) -> Money:
-    """The amount in the carrier's currency."""
+def amount(request: PaymentRequest, terms: CarrierTerms, carrier: str) -> Money:
+    """The amount in the carrier's currency. What it cannot charge, no phone is asked for."""
+    currency, step_minor = terms.currency, terms.step_minor
     if request.currency != currency:
         raise Refused("currency_not_supported", f"carrier {carrier!r} charges in {currency}, not in {request.currency}")
+    if request.amount % step_minor:
+        message = f"expected a multiple of {step_minor}: carrier {carrier!r} charges no smaller part of {currency}"
+        raise refused_fields(FieldError(field="amount", message=message))
     return Money(request.amount, currency)
 
 

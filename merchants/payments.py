@@ -61,7 +61,7 @@ class Payments:
             shop=caller.shop,
             mode=caller.mode,
             msisdn=request.msisdn,
-            amount=checks.amount(request, terms.currency, carrier),
+            amount=checks.amount(request, terms, carrier),
             description=checks.clean_text("description", request.description),
             reference=request.reference,
             metadata=request.metadata,

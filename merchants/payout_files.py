@@ -8,10 +8,12 @@ and its count and sum are compared with the payouts.
 import csv
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, Literal
 from xml.etree import ElementTree as ET
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -39,11 +41,14 @@ class WrongFile(Exception):
     """What is to be written no bank would take, or what was written does not say what was meant."""
 
 
-def payout_file(payouts: Sequence[Payout], debtor: Debtor, form: Format) -> bytes:
-    """The file for *payouts*, all of one currency and file. Raise WrongFile."""
+def payout_file(payouts: Sequence[Payout], debtor: Debtor, form: Format, zones: Collection[ZoneInfo]) -> bytes:
+    """The file for *payouts*, all of one currency and file. Raise WrongFile.
+
+    *zones*: where the currency is used; the latest day there is the one on which the bank is to pay. None is UTC.
+    """
     assert payouts and len({(one.currency, one.file_id) for one in payouts}) == 1, "expected one file of one currency"
     _expect_accounts(payouts, debtor)
-    content = _csv(payouts) if form == "csv" else _pain(payouts, debtor, form)
+    content = _csv(payouts) if form == "csv" else _pain(payouts, debtor, form, zones)
     _compare(_read_csv(content) if form == "csv" else _read_pain(content), payouts)
     return content
 
@@ -82,21 +87,21 @@ def _csv(payouts: Sequence[Payout]) -> bytes:
     return text.getvalue().encode()
 
 
-def _pain(payouts: Sequence[Payout], debtor: Debtor, form: Format) -> bytes:
+def _pain(payouts: Sequence[Payout], debtor: Debtor, form: Format, zones: Collection[ZoneInfo]) -> bytes:
     root = ET.Element("Document", xmlns=f"urn:iso:std:iso:20022:tech:xsd:{form}")
     transfer = ET.SubElement(root, "CstmrCdtTrfInitn")
-    file_id, at = str(payouts[0].file_id), rfc3339(max(one.changed_at_ms for one in payouts))
+    file_id, at_ms = str(payouts[0].file_id), max(one.changed_at_ms for one in payouts)
     total = decimal(sum(one.amount_minor for one in payouts), payouts[0].currency)
     head = ET.SubElement(transfer, "GrpHdr")
-    _texts(head, ("MsgId", file_id), ("CreDtTm", at), ("NbOfTxs", str(len(payouts))), ("CtrlSum", total))
+    _texts(head, ("MsgId", file_id), ("CreDtTm", rfc3339(at_ms)), ("NbOfTxs", str(len(payouts))), ("CtrlSum", total))
     _texts(ET.SubElement(head, "InitgPty"), ("Nm", debtor.name))
     batch = ET.SubElement(transfer, "PmtInf")
     _texts(batch, ("PmtInfId", file_id), ("PmtMtd", "TRF"), ("NbOfTxs", str(len(payouts))), ("CtrlSum", total))
     day = ET.SubElement(batch, "ReqdExctnDt")
     if form == "pain.001.001.03":
-        day.text = at[:10]
+        day.text = _day(at_ms, zones)
     else:
-        _texts(day, ("Dt", at[:10]))
+        _texts(day, ("Dt", _day(at_ms, zones)))
     _texts(ET.SubElement(batch, "Dbtr"), ("Nm", debtor.name))
     _account(ET.SubElement(batch, "DbtrAcct"), debtor.account)
     _agent(batch, "DbtrAgt", debtor.bic, form)
@@ -104,6 +109,12 @@ def _pain(payouts: Sequence[Payout], debtor: Debtor, form: Format) -> bytes:
         _transaction(batch, one, form)
     content: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return content
+
+
+def _day(at_ms: int, zones: Collection[ZoneInfo]) -> str:
+    """Banks may refuse a day that is over where they are, as that of UTC is on a morning in Nairobi."""
+    at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    return max((at.astimezone(zone).date() for zone in zones), default=at.date()).isoformat()
 
 
 def _transaction(batch: ET.Element, payout: Payout, form: Format) -> None:

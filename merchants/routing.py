@@ -28,6 +28,8 @@ class CarrierTerms(msgspec.Struct, frozen=True, kw_only=True):
     """Its biller sets money aside and takes it later."""
     refunds: bool = True
     """Its biller gives money back."""
+    step_minor: int = 1
+    """It charges whole multiples of so much."""
 
 
 class Routing:

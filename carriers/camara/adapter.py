@@ -43,6 +43,7 @@ class Biller:
             partial_capture=False,
             hold_s=settings.hold_s,
             max_processing_s=settings.max_processing_s,
+            currency_exponents=settings.currency_exponents,
         )
         self.timeout_s = settings.timeout_s
         self._carrier = carrier

@@ -42,6 +42,7 @@ class Biller:
             partial_capture=settings.holds,
             hold_s=settings.hold_s,
             max_processing_s=settings.max_processing_s,
+            currency_exponents=settings.currency_exponents,
         )
         self.timeout_s = settings.timeout_s
         self._carrier = carrier

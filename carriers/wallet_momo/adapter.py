@@ -53,7 +53,9 @@ class Biller:
         """A *client* that is brought along stays open."""
         self._dialect = DIALECTS[settings.dialect](settings)
         self.capabilities = msgspec.structs.replace(
-            self._dialect.capabilities, max_processing_s=settings.max_processing_s
+            self._dialect.capabilities,
+            max_processing_s=settings.max_processing_s,
+            currency_exponents=settings.currency_exponents,
         )
         self.timeout_s = settings.timeout_s
         self._carrier = carrier

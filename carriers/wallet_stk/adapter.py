@@ -25,6 +25,7 @@ from carriers.callbacks import ADDRESS, FORGED, Callbacks
 from carriers.wallet_stk.judgement import REVERSAL_REFUSALS, TOKEN_REFUSED, Heard, declined, judge_order, judge_query
 from carriers.wallet_stk.tokens import Token, Tokens, Trouble
 from carriers.wallet_stk.wire import (
+    CURRENCY,
     SAID_NOTHING,
     TOKEN_FORM,
     Told,
@@ -38,6 +39,7 @@ from carriers.wallet_stk.wire import (
     whole_shillings,
 )
 from gateway.core.bounds import Count, HttpAddress, Positive, Words, expect_bounds
+from gateway.core.money import exponent
 from gateway.failpoints import hit
 from gateway.http_client import HttpClient, Limits, NoAnswer, NotSent
 
@@ -100,8 +102,13 @@ class Biller:
         self, carrier: str, settings: Settings, *, now_ms: Callable[[], int], client: HttpClient | None = None
     ) -> None:
         """A *client* that is brought along stays open."""
-        # A reversal is over the whole of what was paid: M-Pesa refuses any other amount.
-        self.capabilities = base.Capabilities(client_keyed=False, refund=bool(settings.initiator), partial_refund=False)
+        self.capabilities = base.Capabilities(
+            client_keyed=False,
+            refund=bool(settings.initiator),
+            # A reversal is over the whole of what was paid: M-Pesa refuses any other amount.
+            partial_refund=False,
+            currency_exponents={CURRENCY: exponent(CURRENCY, "wallet_stk")},
+        )
         self.timeout_s = settings.timeout_s
         self._carrier = carrier
         self._settings = settings

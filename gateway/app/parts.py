@@ -19,6 +19,7 @@ from gateway.core.asks import SCREENS_TABLE, Catalogues, load_catalogues
 from gateway.core.caps import DAY_MS, NO_CAPS, Caps, Terms
 from gateway.core.country import COUNTRIES
 from gateway.core.limits import NO_LIMITS
+from gateway.core.money import exponent
 from gateway.core.payment import Rules
 from gateway.core.reply import Meaning
 from gateway.core.screens import UNITS_MAX
@@ -331,9 +332,16 @@ def carrier_terms(config: Config, billers: Mapping[str, base.Biller]) -> Mapping
             code_digits=carrier.code_digits,
             holds=billers[name].capabilities.holds,
             refunds=billers[name].capabilities.refund,
+            step_minor=_step_minor(carrier.currency, billers[name].capabilities),
         )
         for name, carrier in config.carriers.items()
     }
+
+
+def _step_minor(currency: str, capabilities: base.Capabilities) -> int:
+    ours = exponent(currency)
+    theirs = capabilities.currency_exponents.get(currency, ours)
+    return int(10 ** max(0, ours - theirs))
 
 
 def keywords(config: Config, spoken: Mapping[str, Catalogues]) -> Mapping[Meaning, KeywordHandler]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
+from zoneinfo import ZoneInfo
 
 import msgspec
 from sqlalchemy import Connection, func, select
@@ -141,10 +142,13 @@ def submit(path: Path, asked: Submission) -> None:
     if asked.out.exists():
         raise CommandError(f"{asked.out}: expected a name that is free; no file is overwritten", exit_code=2)
     form, mark = asked.form, file_mark(debtor, asked.form)
+    zones = {ZoneInfo(one.time_zone) for one in config.carriers.values() if one.currency == asked.currency}
     _expect_the_same(asked.again, mark)
     with _part_of(asked.out) as part:
         try:
-            found = _submitted(config, asked, mark, lambda payouts: _write(part, payout_file(payouts, debtor, form)))
+            found = _submitted(
+                config, asked, mark, lambda payouts: _write(part, payout_file(payouts, debtor, form, zones))
+            )
         except (WrongFile, OSError) as error:
             raise CommandError(f"nothing was submitted: {error}") from error
         if not found:

@@ -22,7 +22,9 @@ def terms(
     ] = None,
     reserve_percent: Annotated[str, typer.Option(help="Kept back of each settlement, at most two decimals.")] = "0",
     reserve_days: Annotated[int, typer.Option(min=0, max=365, help="For how long it is kept back.")] = 0,
-    minimum_minor: Annotated[int, typer.Option(min=0, help="Less than this is not paid out but carried.")] = 0,
+    minimum_minor: Annotated[
+        int, typer.Option(min=0, help="Less than this, in any currency, is not paid out but carried.")
+    ] = 0,
     account_name: Annotated[str, typer.Option(help="The holder of the account.")] = "",
     account: Annotated[str, typer.Option(help="Its IBAN, or what its country has instead.")] = "",
     bic: Annotated[str, typer.Option(help="Of the account's bank.")] = "",

@@ -30,8 +30,11 @@ REFUND_PAUSE_MS: Final = 3_600_000
 
 
 def goods_sent(payment: Payment, event: Fulfilled, rules: Rules, told: Notify) -> Decision:
-    """From now on the buyer's silence counts, and the buyer is told so; while something is disputed nothing counts."""
-    if payment.disputed_minor:
+    """From now on the buyer's silence counts, and the buyer is told so.
+
+    Without a timer it does not: something is disputed, or the money is the buyer's and has not gone back yet.
+    """
+    if payment.deadline_at_ms is None:
         return Decision(payment, (told,))
     until_ms = event.at_ms + rules.escrow_release_after_ms
     text = SendText(template="goods_sent", until_ms=until_ms)

@@ -189,8 +189,8 @@ class Disputes:
         if gives_back:
             self._take_fee(payment, dispute)
         decision = Decision(replace(payment, disputed_minor=payment.disputed_minor - amount_minor))
-        if not gives_back and payment.escrow is Escrow.HELD:
-            decision = release_escrow(decision.payment)  # Whoever was right about the goods has the money.
+        if not gives_back:
+            decision = self.released_if_won(decision.payment)
         ended = unit.account(decision.payment, DisputeEnded(at_ms=unit.now_ms, detail=f"{dispute.id} {dispute.state}"))
         for effect in decision.effects:
             unit.effects.carry_out(ended, effect)
@@ -199,6 +199,18 @@ class Disputes:
             unit.effects.text_about(ended, template, amount=dispute.amount)
         if gives_back:
             unit.refunds.open(new_id("ref_"), ended, amount_minor, reason="dispute", dispute_id=dispute.id)
+
+    def released_if_won(self, payment: Payment) -> Decision:
+        """Who was right about the goods has what waits in escrow, once no refund of it is under way any more.
+
+        Before that it is not known how much there is to release, and to take fees of.
+        """
+        is_held = payment.escrow is Escrow.HELD and payment.state is State.CAPTURED
+        if not is_held or payment.is_undecided:
+            return Decision(payment)
+        newest = self.newest(payment.id)
+        is_won = newest is not None and newest.state is DisputeState.WON
+        return release_escrow(payment) if is_won else Decision(payment)
 
     def _take_fee(self, payment: Payment, dispute: Dispute) -> None:
         fee_minor = dispute_fee_of(self._unit.conn, payment)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 from gateway.core.fees import NO_FEES, Fees, FeeSchedule, dispute_fee, fees_on
 from gateway.core.ledger import Leg
 from gateway.core.money import Money
-from gateway.core.payment import Capture, EntryKind, Payment
+from gateway.core.payment import Capture, EntryKind, Payment, State
 from gateway.store import bulk, tables
 from gateway.store.fee_schedules import schedule_row
 from gateway.store.fees import GIVEN_UP_WITH, TAKEN_WITH, base_of, dispute_fees_in, fees_in, returned_in_all
@@ -23,6 +23,7 @@ from gateway.store.tally import Tally
 PAGE: Final = 1_000
 OTHER_FEES: Final = "fees differ from the payment's schedule"
 OTHER_RETURNED: Final = "fees given back differ from what went back"
+OF_TOO_LITTLE: Final = "fees taken of less than the merchant has"
 OTHER_DISPUTE_FEES: Final = "dispute fees differ from the payment's schedule"
 
 
@@ -91,6 +92,8 @@ def _look_at(payment: Payment, frozen: FeeSchedule | None, entries: list[_Posted
     expected = returned_in_all(payment, frozen, base_minor, taken) if base_minor else NO_FEES
     if returned != expected:
         tally.note(OTHER_RETURNED, payment.id)
+    if payment.state is State.CAPTURED and 0 < base_minor < payment.left_minor:
+        tally.note(OF_TOO_LITTLE, payment.id)  # What was not released from escrow came to the merchant all the same.
     _look_at_disputes(payment, frozen, entries, tally)
 
 

@@ -126,10 +126,19 @@ class Refunds:
             if not refund.is_open:  # It had failed, and what was set aside was free again.
                 payment = reserved(payment, refund)
             self._unit.attempts.end(payment.carrier, after.id, after.state.value, fact, refund.reference)
-            payment = self._unit.account(settled(payment, after), _told(after, fact.at_ms))
-        elif after.reference is not None and after.reference != refund.reference:
+            self._end(settled(payment, after), decision, fact.at_ms)
+            return
+        if after.reference is not None and after.reference != refund.reference:
             self._unit.attempts.name(payment.carrier, after.id, after.reference)
         self._carry_out(payment, decision)
+
+    def _end(self, payment: Payment, decision: RefundDecision, at_ms: int) -> None:
+        """Store *payment* after its refund's end. A dispute that was won meanwhile has waited for it."""
+        release = self._unit.disputes.released_if_won(payment)
+        ended = self._unit.account(release.payment, _told(decision.refund, at_ms))
+        self._carry_out(payment, decision)  # What failed goes back to escrow, and is released from there.
+        for effect in release.effects:
+            self._unit.effects.carry_out(ended, effect)
 
     def _carry_out(self, payment: Payment, decision: RefundDecision) -> None:
         for effect in decision.effects:

@@ -317,6 +317,7 @@ async def test_no_callback_is_asked_for_without_an_address(bench: CamaraBench) -
 async def test_an_amount_that_cannot_be_said_is_not_sent() -> None:
     client = Script(answer(201, payment()))
     biller = a_biller(client, currency_exponents={"KES": 0})
+    assert biller.capabilities.currency_exponents == {"KES": 0}
     assert word(await biller.charge(charge_order(amount=Money(1, "ZZZ")))) == "unsent"
     order = charge_order(amount=Money(1_250_50, "KES"))
     assert word(await biller.charge(order)) == "declined carrier_declined"

@@ -63,6 +63,7 @@ async def test_an_operator_that_counts_otherwise_gets_its_own_decimal_places(ben
 
 async def test_an_amount_that_the_operator_cannot_write_is_declined_and_not_sent(bench: OpbillBench) -> None:
     biller = bench.a_biller(currency_exponents={"KES": 0})
+    assert biller.capabilities.currency_exponents == {"KES": 0}
     order = charge_order(amount=Money(125_050, "KES"))
     assert word(await biller.charge(order)) == "declined carrier_declined"
     assert bench.simulator.book.transactions == {}

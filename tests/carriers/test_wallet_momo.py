@@ -23,6 +23,7 @@ DIALECTS = ("wallet_momo mtn", "wallet_momo gsma", "wallet_momo airtel")
 @pytest.mark.parametrize("biller", DIALECTS)
 async def test_an_amount_is_worth_the_same_where_the_provider_counts_otherwise(bench: MomoBench) -> None:
     biller = bench.a_biller(currency_exponents={"KES": 0})
+    assert biller.capabilities.currency_exponents == {"KES": 0}
     assert word(await biller.charge(charge_order(amount=Money(125_050, "KES")))) == "declined carrier_declined"
     assert not bench.simulator.book.transactions
     assert word(await biller.charge(charge_order("att_2"))) == "pending"

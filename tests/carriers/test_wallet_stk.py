@@ -28,6 +28,7 @@ def biller() -> str:
 
 @pytest.mark.parametrize("amount", [Money(125_050, "KES"), Money(1, "KES"), Money(125_000, "TZS")])
 async def test_what_is_no_whole_shilling_is_declined_before_anything_is_sent(bench: StkBench, amount: Money) -> None:
+    assert bench.biller.capabilities.currency_exponents == {"KES": 0}
     assert word(await bench.biller.charge(charge_order(amount=amount))) == "declined carrier_declined"
     charge = (await a_charge(bench, "att_2")).carrier_reference
     back = await bench.biller.reverse(reverse_order(amount=amount, reference=charge))

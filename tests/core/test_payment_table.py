@@ -238,7 +238,8 @@ VARIANTS: dict[str, tuple[Changes, Changes]] = {
     "the second of two codes where SIMs are checked": (_SAID_ONCE, {}),
     "low balance where the ask names the tax": ({}, _LOW),
     "escrow is held": (IN_ESCROW, {}),
-    "escrow is held and disputed": (IN_ESCROW | {"disputed_minor": PRICE_MINOR}, {}),
+    "escrow is held and disputed": (IN_ESCROW | {"deadline_at_ms": None, "disputed_minor": PRICE_MINOR}, {}),
+    "escrow is held and the buyer's": (IN_ESCROW | {"deadline_at_ms": None}, {}),
     "delivered into escrow": (IN_ESCROW | {"fulfilled_at_ms": NOW}, {}),
     "delivered into escrow, a part given back": (
         IN_ESCROW | {"fulfilled_at_ms": NOW, "refunded_minor": PRICE_MINOR - PART_MINOR},

@@ -59,8 +59,15 @@ async def test_a_prompted_wallet_pays_or_says_why_not(mpesa: House) -> None:
         prompts = [one for one in mpesa.evidence.records("stk", "prompt") if one["msisdn"].lstrip("+") == phone[1:]]
         assert (len(prompts), len(mpesa.evidence.charges(phone))) == (1, 1)
 
+    async def is_not_asked_for_cents() -> None:
+        body = {"amount": 125_050, "currency": "KES", "description": "2 kg sugar", "msisdn": a_number()}
+        refused = await mpesa.shop.call("POST", "/v1/payments", body)
+        assert (refused.status, refused.body["code"]) == (422, "invalid_request")
+        assert [error["field"] for error in refused.body["errors"]] == ["amount"]
+
     await together(
         *(ends(ending) for ending in OF_THE_PROMPT),
         is_pending_and_not_unknown(),
         is_not_pushed_again_and_the_callback_tells(),
+        is_not_asked_for_cents(),
     )

@@ -38,6 +38,7 @@ CODE_KEY = bytes(range(32))
 CARRIERS = {
     "acme": CarrierTerms(mode="test", prefixes=("+254",), currency="KES"),
     "apex": CarrierTerms(mode="test", prefixes=("+25411",), currency="KES"),
+    "coarse": CarrierTerms(mode="test", prefixes=("+25499",), currency="KES", step_minor=100),
     "nippon": CarrierTerms(mode="test", prefixes=("+81",), currency="JPY"),
     "real": CarrierTerms(mode="live", prefixes=("+254",), currency="KES"),
 }

@@ -1,6 +1,7 @@
 """Payout files are what the official schema wants, and say what was meant; a bank's report is read as it was meant."""
 
 from importlib import resources
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -16,6 +17,7 @@ from merchants.payout_files import FORMATS, Debtor, Format, WrongFile, decimal, 
 from simulators.bank import read_file
 
 DEBTOR = Debtor(name="Gateway Ltd", account="DE89370400440532013000", bic="COBADEFFXXX")
+ZONES = {ZoneInfo("Africa/Nairobi")}
 PAIN = [form for form in FORMATS if form != "csv"]
 
 
@@ -52,14 +54,14 @@ PAYOUTS = {
 @pytest.mark.parametrize("label", PAYOUTS)
 def test_a_file_is_valid_by_the_official_schema(form: Format, label: str) -> None:
     schema = xmlschema.XMLSchema(str(resources.files("sepaxml") / "schemas" / f"{form}.xsd"))
-    schema.validate(payout_file(PAYOUTS[label], DEBTOR, form).decode())
+    schema.validate(payout_file(PAYOUTS[label], DEBTOR, form, ZONES).decode())
 
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("label", PAYOUTS)
 def test_a_bank_reads_what_was_meant(form: Format, label: str) -> None:
     payouts = PAYOUTS[label]
-    taken = read_file(payout_file(payouts, DEBTOR, form))
+    taken = read_file(payout_file(payouts, DEBTOR, form, ZONES))
     assert taken.id == payouts[0].file_id
     found = [(one.id, one.account, str(one.amount), one.currency) for one in taken.transfers]
     assert found == [(p.id, p.account, decimal(p.amount_minor, p.currency), p.currency) for p in payouts]
@@ -67,7 +69,7 @@ def test_a_bank_reads_what_was_meant(form: Format, label: str) -> None:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_the_same_payouts_are_the_same_file(form: Format) -> None:
-    assert payout_file([a_payout()], DEBTOR, form) == payout_file([a_payout()], DEBTOR, form)
+    assert payout_file([a_payout()], DEBTOR, form, ZONES) == payout_file([a_payout()], DEBTOR, form, ZONES)
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -81,7 +83,24 @@ def test_a_file_that_says_something_else_does_not_leave(form: Format, monkeypatc
 
     monkeypatch.setattr(payout_files, "decimal", wrong_once)
     with pytest.raises(WrongFile):
-        payout_file([a_payout()], DEBTOR, form)
+        payout_file([a_payout()], DEBTOR, form, ZONES)
+
+
+@pytest.mark.parametrize("form", PAIN)
+@pytest.mark.parametrize(
+    ("zones", "day"),
+    [
+        (["Africa/Nairobi"], "2026-11-30"),
+        (["Africa/Abidjan", "Africa/Porto-Novo"], "2026-11-29"),
+        (["Africa/Abidjan", "Africa/Nairobi"], "2026-11-30"),
+        ([], "2026-11-29"),
+    ],
+)
+def test_the_day_to_pay_is_that_of_the_currencys_country(form: Format, zones: list[str], day: str) -> None:
+    at_night_ms = 1_795_991_400_000  # 22:30 UTC, 01:30 in Nairobi.
+    content = payout_file([a_payout(changed_at_ms=at_night_ms)], DEBTOR, form, {ZoneInfo(zone) for zone in zones})
+    wanted = f"<ReqdExctnDt>{day}<" if form == "pain.001.001.03" else f"<ReqdExctnDt><Dt>{day}<"
+    assert wanted.encode() in content and b"<CreDtTm>2026-11-29T22:30:00.000Z<" in content
 
 
 # A name, an account and a BIC of which each may be what a bank takes, or not.
@@ -103,7 +122,7 @@ def test_whoever_is_paid_the_file_is_valid_or_is_not_made(form: Format) -> None:
     def pay(name: str, account: str, bic: str) -> None:
         nonlocal made
         try:
-            content = payout_file([a_payout(account_name=name, account=account, bic=bic)], DEBTOR, form)
+            content = payout_file([a_payout(account_name=name, account=account, bic=bic)], DEBTOR, form, ZONES)
         except WrongFile:
             return
         schema.validate(content.decode())
@@ -119,13 +138,13 @@ def test_whoever_is_paid_the_file_is_valid_or_is_not_made(form: Format) -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_for_an_account_that_no_bank_takes_there_is_no_file(form: Format, wrong: dict[str, str]) -> None:
     with pytest.raises(WrongFile, match=a_payout().id):
-        payout_file([a_payout(2), msgspec.structs.replace(a_payout(), **wrong)], DEBTOR, form)
+        payout_file([a_payout(2), msgspec.structs.replace(a_payout(), **wrong)], DEBTOR, form, ZONES)
 
 
 @pytest.mark.parametrize("wrong", [{"name": ""}, {"account": "DE88370400440532013000"}, {"bic": "x"}], ids=repr)
 def test_from_an_account_that_no_bank_knows_there_is_no_file(wrong: dict[str, str]) -> None:
     with pytest.raises(WrongFile, match="the debtor"):
-        payout_file([a_payout()], msgspec.structs.replace(DEBTOR, **wrong), "csv")
+        payout_file([a_payout()], msgspec.structs.replace(DEBTOR, **wrong), "csv", ZONES)
 
 
 LINE = {"id": "po_1", "amount": "1250.50", "currency": "KES", "reason": "AC01", "file_id": "pof_1"}

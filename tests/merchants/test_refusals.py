@@ -100,6 +100,7 @@ ROWS = [
     wrong("text", "amount", amount="125000"),
     wrong("true", "amount", amount=True),
     wrong("no amount", "amount", amount=None),
+    wrong("a smaller part than the carrier charges", "amount", amount=125_050, carrier="coarse"),
     # Currencies.
     wrong("unknown currency", "currency", currency="KSH"),
     wrong("small letters", "currency", currency="kes"),

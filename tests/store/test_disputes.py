@@ -8,10 +8,11 @@ from sqlalchemy import text
 
 from carriers import base
 from gateway.consumer.disputes import dispute as on_dispute
-from gateway.core.dispute import ANSWER_WITHIN_MS, Act
+from gateway.core.dispute import ANSWER_WITHIN_MS, DAY_MS, Act, Dispute
 from gateway.core.fees import FeeSchedule, Rates
-from gateway.core.payment import Capture, ChargeTakenBack, Payment
+from gateway.core.payment import Capture, ChargeTakenBack, Fulfilled, Payment
 from gateway.core.reply import Meaning
+from gateway.engine.carrier_jobs import DeadlineReached
 from gateway.engine.dispute_jobs import AnswerDispute, DecideDispute, OpenDispute, answer_missed
 from gateway.engine.inbox import MoReceived
 from gateway.engine.merchant_jobs import Answer, Problem
@@ -21,7 +22,7 @@ from gateway.store.fee_schedules import add_schedule
 from gateway.store.unit import Needs, Unit
 from gateway.store.verify import verify
 from tests.store.bench import PHONE, Odd, a_captured_payment, a_store, an_engine, applied, count, rows, without_guards
-from tests.store.refund_bench import a_refund, amounts, balances, done, kinds, problem_of, refunded
+from tests.store.refund_bench import a_refund, amounts, balances, declined, done, kinds, problem_of, refunded
 from tests.stores import reading
 
 PENDING, RECEIVABLE = "merchant:mer_1:pending", "carrier:acme:receivable"
@@ -218,6 +219,38 @@ def test_a_dispute_and_a_refund_beside_each_other_when_the_carrier_takes_the_cha
     assert balances(database_url) == {} and amounts(database_url, payment) == (125_000, 0, 0, 0)
     assert [row.state for row in rows(database_url, "SELECT state FROM refund")] == ["failed"]
     assert verified(database_url) == []
+
+
+@pytest.mark.parametrize("how", ["a dispute that was lost", "no delivery in time"])
+def test_what_escrow_owes_the_buyer_is_not_the_shops_by_a_late_delivery(database_url: str, how: str) -> None:
+    with a_store(database_url) as store:
+        payment = a_captured_payment(store, capture=Capture.ESCROW)
+        if how == "no delivery in time":
+            store._clock_offset_ms = lambda: 8 * DAY_MS
+            batch = applied(store, DeadlineReached(payment.id))
+        else:
+            dispute_id = disputed(store, database_url, payment)
+            batch = applied(store, DecideDispute(dispute_id=dispute_id, done=Act.LOSE))
+        [order] = [row for row in batch.rows if row.kind == "refund"]
+        applied(store, declined(order))
+        told = applied(store, Odd(lambda unit: deliver(unit, payment), Needs(payment_ids=(payment.id,))))
+        assert templates(told) == [], "the buyer's silence counts no more"
+        store._clock_offset_ms = lambda: 30 * DAY_MS
+        applied(store, DeadlineReached(payment.id))
+        assert balances(database_url) == {RECEIVABLE: 125_000, "escrow": -125_000}
+        kept = rows(database_url, "SELECT escrow, deadline_at_ms FROM payment")[0]
+        assert tuple(kept) == ("held", None)
+        # A person who finds that the shop is right after all says so by another dispute.
+        opened = applied(store, OpenDispute(payment_id=payment.id)).applied[0].result
+        assert isinstance(opened, Dispute)
+        applied(store, DecideDispute(dispute_id=opened.id, done=Act.WIN))
+    assert balances(database_url) == {RECEIVABLE: 125_000, PENDING: -125_000}
+    assert [row.kind for row in rows(database_url, 'SELECT kind FROM "break"')] == ["not_carried_out"]
+    assert verified(database_url) == []
+
+
+def deliver(unit: Unit, payment: Payment) -> None:
+    unit.decide(payment.id, Fulfilled(at_ms=unit.now_ms))
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,11 @@ from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from gateway.core.dispute import Act, Dispute
+from gateway.core.escrow import release_escrow
 from gateway.core.fees import NO_FEES, Fees, FeeSchedule, Rates, Tier
 from gateway.core.payment import Capture, ChargeTakenBack, EntryKind, Fulfilled, GoodsReceived, Payment, State
+from gateway.engine.dispute_jobs import DecideDispute, OpenDispute
 from gateway.engine.refund_jobs import RefundDone
 from gateway.store import fee_schedules
 from gateway.store.apply import Store
@@ -19,7 +22,7 @@ from gateway.store.outbox import OutboxRow
 from gateway.store.unit import Needs, Unit
 from gateway.store.verify import verify
 from tests.store.bench import Odd, a_captured_payment, a_store, an_engine, applied, rows, without_guards
-from tests.store.refund_bench import declined, done, refunded
+from tests.store.refund_bench import balances, declined, done, refunded
 from tests.stores import reading
 
 RATES = Rates(
@@ -223,6 +226,52 @@ def test_what_went_back_before_the_release_of_escrow_brings_nothing_back(databas
         # Fees were taken of 125,000 out of 150,000: as if 25,000 had gone back before.
         more = replace(released, captured_minor=150_000, refunded_minor=25_000)
         assert total(refunds_of(store, more, [1, 62_499, 62_500])) == ON_ALL
+
+
+@pytest.mark.money
+@pytest.mark.parametrize(("ends", "merchants_minor"), [(declined, 88_774), (done, 17_305)])
+def test_a_dispute_that_is_won_releases_escrow_once_no_refund_is_under_way(
+    database_url: str, ends: Callable[[OutboxRow], RefundDone], merchants_minor: int
+) -> None:
+    with a_store(database_url) as store:
+        held = a_captured_payment(store, fee_schedule=added(database_url), capture=Capture.ESCROW)
+        order = refunded(store, held, 100_000)
+        opened = applied(store, OpenDispute(payment_id=held.id)).applied[0].result
+        assert isinstance(opened, Dispute)
+        applied(store, DecideDispute(dispute_id=opened.id, done=Act.WIN))
+        assert moved(database_url, held) == (NO_FEES, NO_FEES), "as long as the refund is under way"
+        applied(store, ends(order))
+    assert balances(database_url)["merchant:mer_1:pending"] == -merchants_minor
+    assert "escrow" not in balances(database_url)
+    events = [row.type for row in rows(database_url, "SELECT type FROM event ORDER BY seq")]
+    assert events[-3] == "dispute.won" and min(events[-2:]) == "escrow.released"
+    with reading(database_url) as conn:
+        assert verify(conn) == []
+
+
+@pytest.mark.money
+def test_fees_of_less_than_the_merchant_has_are_found(sqlite_url: str) -> None:
+    """As if escrow had been released while a refund was under way, which then failed."""
+    with a_store(sqlite_url) as store:
+        held = a_captured_payment(store, fee_schedule=added(sqlite_url), capture=Capture.ESCROW)
+        order = refunded(store, held, 100_000)
+
+        def release_early(unit: Unit) -> None:
+            decision = release_escrow(unit.current([held.id])[0])
+            released = unit.account(decision.payment, GoodsReceived(at_ms=unit.now_ms, mo_id="mo_1"))
+            for effect in decision.effects:
+                unit.effects.carry_out(released, effect)
+
+        changed(store, held, release_early)
+        with reading(sqlite_url) as conn:
+            assert verify(conn) == [], "nothing is wrong yet"
+        applied(store, declined(order))
+        with reading(sqlite_url) as conn:
+            assert verify(conn) == [f"fees taken of less than the merchant has: {held.id}"]
+        # Once that part is back with the phone after all, the fees are right.
+        applied(store, done(refunded(store, held, 100_000, "r-2")))
+    with reading(sqlite_url) as conn:
+        assert verify(conn) == []
 
 
 def test_a_schedule_is_stored_once_and_never_changed(database_url: str) -> None:

@@ -231,6 +231,7 @@ class MoneyRules(Doubts):
             self.payout_is_made(0, FINANCE, pick(FATES, self.house.fates))
         for payout in self.payouts("unknown"):
             self._hear_of(payout, comes_back=False)
+        self.bank_gets_a_file("paid")  # What was approved has waited for those that were unknown.
 
     def _all_is_told(self) -> None:
         while self.carrier.untold:

@@ -41,6 +41,7 @@ SIM_WORDS: Final = (
     *(base.SimSettled(), base.SimSettled(), base.SimFresh()),
     *(base.SimUnknown(detail="busy"), base.SimUnknown(detail="no", retryable=False)),
 )
+_OPEN_DISPUTES: Final = "SELECT id FROM dispute WHERE state IN ('open', 'under_review') AND merchant_id = :me"
 REFUSED: Final = base.Refused(code="11", detail="no such number", retryable=False)
 
 
@@ -193,8 +194,7 @@ class PaymentRules(Story):
 
     @property
     def disputes(self) -> list[str]:
-        statement = "SELECT id FROM dispute WHERE state IN ('open', 'under_review') AND merchant_id = :me ORDER BY id"
-        return [row.id for row in self.rows(statement)]
+        return [row.id for row in self.rows(_OPEN_DISPUTES + " ORDER BY id")]
 
     @precondition(lambda self: any(payment.disputed_minor for payment in self.mine))
     @rule(which=WHICH, act=st.sampled_from([Act.ANSWER, Act.ACCEPT, Act.WIN, Act.LOSE, Act.LOSE]))
@@ -224,18 +224,32 @@ class PaymentRules(Story):
     )
     def merchant_refunds(self, which: int, part: int | None, twins: int, mood: Mood | None) -> None:
         """*mood*: of the carrier, if it is told at once."""
+        payment = pick(self.those("captured"), which)
+        self._refund(payment, part, twins)
+        if mood is not None:
+            self._send_all(payment.id, mood)
+
+    def _refund(self, payment: Payment, part: int | None, twins: int = 1) -> None:
         job = CreateRefund(
             merchant_id=self.merchant,
             mode="test",
-            payment_id=pick(self.those("captured"), which).id,
+            payment_id=payment.id,
             amount_minor=None if part is None else pick(self.world.parts_minor, part),
             reason="",
             key=self._key(),
             body_hash="a hash",
         )
         self._ask_once(job, twins)
-        if mood is not None:
-            self._send_all(job.payment_id, mood)
+
+    @precondition(lambda self: self.those("captured"))
+    @rule(which=WHICH, part=WHICH, act=st.sampled_from([Act.WIN, Act.LOSE]), mood=st.sampled_from(["no", "yes"]))
+    def dispute_ends_before_a_refund(self, which: int, part: int, act: Act, mood: Mood) -> None:
+        payment = pick(self.those("captured"), which)
+        self._refund(payment, part)
+        self._text(payment, f"DISPUTE {payment.ref}")
+        for row in self.rows(_OPEN_DISPUTES + " AND payment_id = :payment", payment=payment.id):
+            self.do(DecideDispute(dispute_id=row.id, done=act))
+        self._send_all(payment.id, mood)
 
     def _send_all(self, payment_id: str, mood: Mood) -> None:
         for row in [row for row in self.orders if row.payment_id == payment_id]:
