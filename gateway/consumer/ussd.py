@@ -18,6 +18,7 @@ from gateway.consumer.ussd_push import was_answered, was_closed
 from gateway.consumer.ussd_screens import Shown, show
 from gateway.consumer.ussd_visit import Desk, Visit
 from gateway.core.ussd import (
+    DELIBERATE,
     MENU,
     SECRET,
     Act,
@@ -134,6 +135,8 @@ def walk(visit: Visit, typed: list[str], *, is_shown: bool) -> Shown:
         if not shown.goes_on or (place.screen in SECRET and not is_shown):
             break
         turned = turn(place, text, visit.facts())
+        if isinstance(turned, DELIBERATE) and not is_shown:
+            break
         shown = show(visit, perform(visit, place, turned) if isinstance(turned, Act) else turned)
         is_shown = False
     return shown

@@ -74,6 +74,27 @@ def test_nobody_pays_by_dialling(store: Store, database_url: str, again: str) ->
     assert caller.type(PIN).startswith("Thank you."), "typed on the screen that was seen, it counts"
 
 
+PROTECTIONS: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "the PIN": ("", ("6", "2"), "SELECT 1 FROM consumer_pin WHERE ends_at_ms IS NULL"),
+    "a stop of all": ("STOP", ("8", "3"), "SELECT 1 FROM consumer WHERE stopped_at_ms IS NOT NULL"),
+    "a stop of one": ("STOP ASHA", ("2", "ASHA", "1"), "SELECT 1 FROM consumer_stop"),
+}
+"""What protects a phone: the text that brings it, what would have to be dialled to end it, what says it is there."""
+
+
+@pytest.mark.parametrize(("text", "dialled", "statement"), PROTECTIONS.values(), ids=PROTECTIONS.keys())
+def test_nobody_ends_a_protection_by_dialling(
+    store: Store, database_url: str, text: str, dialled: tuple[str, ...], statement: str
+) -> None:
+    caller = with_pin(store)
+    if text:
+        applied(store, texted(text))
+    shown = caller.dial(*dialled)
+    assert "0 Back" in shown and rows(database_url, statement)
+    caller.type(dialled[-1])
+    assert caller.text != shown and not rows(database_url, statement), "chosen on the screen that was seen, it counts"
+
+
 def test_a_step_that_comes_again_late_or_with_a_gap_does_nothing(store: Store, database_url: str) -> None:
     caller = with_pin(store)
     asked(store)
@@ -158,7 +179,8 @@ def test_the_third_wrong_secret_closes_the_request(store: Store, database_url: s
 
 def test_a_forgotten_pin_ends_a_day_later_unless_it_is_typed(store: Store, clock: Clock) -> None:
     caller = with_pin(store)
-    caller.dial("6", "2")
+    caller.dial("6")
+    caller.type("2")
     assert caller.text.startswith("Your PIN ends 02/01 00:3") and caller.sent() == ["pin_forgotten"]
     clock.advance(3600)
     caller.dial("6", "1")
@@ -286,7 +308,8 @@ def test_requests_are_stopped_and_allowed_again(store: Store, database_url: str)
     assert "no shop can ask you" in caller.text
     caller.dial("2")
     assert caller.type("asha").startswith("You have stopped requests of all shops."), "which one shop cannot lift"
-    assert "can ask you for money again" in caller.dial("8", "3")
+    caller.dial("8")
+    assert "can ask you for money again" in caller.type("3")
     assert count(database_url, "consumer_stop") == 0
 
 
