@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from gateway.core.pay_codes import DIGITS_MAX, DIGITS_MIN
 from gateway.core.pins import is_pin
+from gateway.core.words import fold
 
 RESUME_WITHIN_MS: Final = 600_000
 """Whoever dials again within this time finds the place again."""
@@ -304,7 +305,8 @@ _Rule = Callable[[Place, str, Facts], Turn]
 
 def turn(place: Place, typed: str, facts: Facts) -> Turn:
     """What *typed* at *place* means. What means nothing leads to the same place, whose screen is shown again."""
-    text = typed.strip()[:INPUT_CHARACTERS_MAX]
+    # Read like a text, digits of every script among it. Who is used to dialling ends with # what is typed here, too.
+    text = fold(typed).strip().removesuffix("#").rstrip()[:INPUT_CHARACTERS_MAX]
     if text == EXIT:
         return BYE
     return _RULES[place.screen](place, text, facts)
