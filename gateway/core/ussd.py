@@ -506,6 +506,8 @@ def _resume(place: Place, text: str, facts: Facts) -> Turn:
     back_to = place.back_to
     assert back_to is not None
     match text:
+        case "1" if back_to.screen is Screen.PIN_NEW and facts.has_pin:
+            return Place(screen=Screen.PIN_OLD)  # Somebody else may have dialled.
         case "1":
             return back_to
         case "2":

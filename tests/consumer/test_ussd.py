@@ -194,6 +194,19 @@ def test_a_forgotten_pin_ends_a_day_later_unless_it_is_typed(store: Store, clock
     assert "Your new PIN holds" in caller.type("582914") and caller.sent() == ["pin_changed"]
 
 
+def test_a_pin_is_changed_after_a_cut_only_by_who_types_the_old_one_again(store: Store) -> None:
+    caller = with_pin(store)
+    caller.dial("6", "1")
+    assert "Choose a PIN" in caller.type(PIN)
+    caller.dial()
+    assert "Enter your present PIN" in caller.type("1")
+    assert "Wrong PIN. It is as before." in caller.type("582914")
+    caller.type(PIN)
+    caller.type("582914")
+    caller.dial()
+    assert "Enter your present PIN" in caller.type("1"), "cut off later, too"
+
+
 @pytest.mark.parametrize("weak", ["1111", "1234", "98765", "1999", "1212", PHONE[-4:]])
 def test_a_pin_that_others_guess_is_not_taken(store: Store, weak: str) -> None:
     caller = Caller(store)

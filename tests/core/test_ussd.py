@@ -164,6 +164,13 @@ def test_whoever_dials_again_goes_on_where_it_stopped(earlier: Session | None, w
         assert turn(begun, "1", Facts((), False)) == place and turn(begun, "2", Facts((), False)) == MENU
 
 
+@pytest.mark.parametrize("screen", [Screen.PIN_NEW, Screen.PIN_AGAIN])
+def test_whoever_dials_again_changes_a_pin_by_the_old_one(screen: Screen) -> None:
+    begun = resumed(a_session(Place(screen=screen, is_proven=True)), 0)
+    assert turn(begun, "1", Facts((), has_pin=True)) == Place(screen=Screen.PIN_OLD)
+    assert turn(begun, "1", Facts((), has_pin=False)) == Place(screen=Screen.PIN_NEW, is_proven=True)
+
+
 def test_a_page_turns_there_and_back() -> None:
     first = Place(screen=Screen.HISTORY, choices=("a", "b"), more="b")
     second = turn(first, "98", Facts((), False))
