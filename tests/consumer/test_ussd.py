@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from gateway.consumer.ussd import UssdStepped
 from gateway.core.gsm import segment
 from gateway.core.ussd import REPEATED_WITHIN_MS
 from gateway.engine import housekeeping
@@ -141,6 +142,44 @@ def test_one_session_of_a_phone_lives_at_a_time(store: Store, database_url: str)
     assert first.type(PIN) == "This session is over. Please dial again." and not first.goes_on
     assert [row.n for row in rows(database_url, "SELECT count(*) AS n FROM ussd_session WHERE is_live = 1")] == [1]
     assert count(database_url, "consent") == 0
+
+
+LEFT_AT: dict[str, tuple[tuple[str, ...], bool, str]] = {
+    "the menu": ((), False, "Paygate\n1 Waiting to pay (1)"),
+    "the screen of the price": (("1",), False, "Paygate\n1 Waiting to pay (1)"),
+    "the screen of the price, just now": (("1",), True, "Your last screen closed early. Nothing was charged.\nMama"),
+    "its end": (("1", "0"), True, "Paygate\n1 Waiting to pay (0)"),
+}
+"""What was typed in the session before, whether it was just now, and what is shown then."""
+
+
+@pytest.mark.parametrize(("typed", "is_just_now", "shown"), LEFT_AT.values(), ids=LEFT_AT.keys())
+def test_a_session_that_begins_under_the_id_of_an_earlier_one_is_another(
+    store: Store, database_url: str, clock: Clock, typed: tuple[str, ...], is_just_now: bool, shown: str
+) -> None:
+    """As after a restart, which leaves the channel without a memory of the id."""
+
+    def begun() -> UssdStepped:
+        now_ms = applied(store, Odd(lambda unit: unit.now_ms)).applied[0].result
+        assert isinstance(now_ms, int)
+        return a_step("s-again", "begin", first=0, begun_at_ms=now_ms)
+
+    def seen(step: UssdStepped) -> str:
+        return str(applied(store, step).applied[0].result.text)  # type: ignore[attr-defined]
+
+    caller = with_pin(store)
+    asked(store, expires_in_ms=1_800_000)
+    seen(begun())
+    for number, text in enumerate(typed):
+        seen(a_step("s-again", "input", text, first=number))
+    if not typed:
+        caller.dial("2")  # Which leaves the other one behind.
+    clock.advance(1 if is_just_now else 601)
+    again = begun()
+    assert seen(again).startswith(shown) and seen(again).startswith(shown), "and handed over twice it is the same"
+    sessions = rows(database_url, "SELECT session_id FROM ussd_session WHERE is_live = 1")
+    assert [row.session_id for row in sessions] == ["s-again"]
+    assert seen(a_step("s-again", "input", "00", first=0)).startswith("Goodbye."), "its first input is not the other's"
 
 
 def test_several_requests_are_chosen_from_and_the_choice_is_what_was_shown(store: Store, database_url: str) -> None:
