@@ -176,6 +176,9 @@ class UssdStep(msgspec.Struct, frozen=True, kw_only=True):
     """Which input of the session `inputs[0]` is, counted from 0; None where the channel does not number them: then they
     are the next ones, unless the same comes again at once. A channel that sends everything typed so far each time has 0
     here, and `input` as the kind also of the first step if something was dialled behind the service code."""
+    begun_at_ms: int | None = None
+    """With `begin`, where the network uses the ids of its sessions again: when this one was first seen to begin. What
+    is stored under its id from before is another session."""
     read_at_ms: int
 
 

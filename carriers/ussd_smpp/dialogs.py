@@ -24,10 +24,11 @@ Outcome = asyncio.Future[SubmitResult]
 class _State:
     """Of one dialog."""
 
-    __slots__ = ("count", "generation", "is_over", "last", "name", "screen", "touched")
+    __slots__ = ("begun_at_ms", "count", "generation", "is_over", "last", "name", "screen", "touched")
 
-    def __init__(self, count: int, generation: int, now: float, name: str = "") -> None:
+    def __init__(self, count: int, generation: int, now: float, name: str = "", begun_at_ms: int = 0) -> None:
         self.count = count
+        self.begun_at_ms = begun_at_ms
         self.generation = generation
         """How many sessions this phone had under this id before."""
         self.name = name
@@ -65,13 +66,18 @@ class Dialogs:
         self._keep_s = keep_s
         self._known: OrderedDict[Dialog, _State] = OrderedDict()
 
-    def begin(self, dialog: Dialog, inputs: int, now: float) -> None:
-        """A session begins, with so many inputs that were dialled."""
+    def begin(self, dialog: Dialog, inputs: int, now: float, at_ms: int) -> int:
+        """A session begins, with so many inputs that were dialled. Return when: *at_ms*, unless it is known already.
+
+        That tells it apart from one which began under its id before this process did.
+        """
         self._forget(now)
         state = self._known.get(dialog)
         if state is None or not state.begins_again(inputs):
-            self._known[dialog] = _State(inputs, 0 if state is None else state.generation + 1, now)
+            generation = 0 if state is None else state.generation + 1
+            state = self._known[dialog] = _State(inputs, generation, now, begun_at_ms=at_ms)
         self._known.move_to_end(dialog)
+        return state.begun_at_ms
 
     def session_id(self, dialog: Dialog) -> str:
         """Of the session that this dialog is now."""

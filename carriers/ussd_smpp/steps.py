@@ -85,8 +85,9 @@ class Steps:
     def _step(self, received: Received, now: float) -> base.UssdStep:
         dialog, inputs = received.dialog, typed(received.inputs)
         first: int | None = None
+        begun_at_ms: int | None = None
         if received.kind == "begin":
-            self._dialogs.begin(dialog, len(inputs), now)
+            begun_at_ms = self._dialogs.begin(dialog, len(inputs), now, self._now_ms())
             first = 0
         elif received.kind == "input":
             first = self._dialogs.numbered(dialog, inputs[0], now)
@@ -100,6 +101,7 @@ class Steps:
             kind=received.kind,
             inputs=inputs,
             first=first,
+            begun_at_ms=begun_at_ms,
             read_at_ms=self._now_ms(),
         )
 

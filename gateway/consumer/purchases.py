@@ -73,10 +73,12 @@ class Purchases:
         if minor is None or minor <= 0:
             inbound.answer("pay_format")
             return
+        if not inbound.may_answer():
+            return  # Or a phone could flood a shop.
         amount = Money(minor, currency)
         is_new = order(inbound.unit, inbound.consumer, inbound.mo.carrier, merchant.id, amount)
         template = "order_passed" if is_new else "duplicate_order"
-        inbound.answer(template, shop=merchant.shop, amount=format_money(amount, inbound.language))
+        inbound.send(template, shop=merchant.shop, amount=format_money(amount, inbound.language))
 
     def item(self, inbound: Inbound) -> None:
         """`shop item`, and nothing that could be an amount."""

@@ -18,6 +18,7 @@ from gateway.consumer.ussd_push import was_answered, was_closed
 from gateway.consumer.ussd_screens import Shown, show
 from gateway.consumer.ussd_visit import Desk, Visit
 from gateway.core.ussd import (
+    DELIBERATE,
     MENU,
     SECRET,
     Act,
@@ -62,7 +63,7 @@ class UssdStepped:
             was_closed(unit, consumer, step.carrier, step.session_id)
             return GONE  # Whoever dials again finds the place.
         session = unit.ussd.session(step.carrier, step.session_id, consumer.id)
-        if session is None:
+        if session is None or self._is_earlier(session):
             return self._begin(unit, consumer)
         if not session.goes_on:
             return _answer(session)
@@ -78,6 +79,12 @@ class UssdStepped:
         if consumed > INPUTS_PER_SESSION_MAX:
             return self._keep(visit, consumed, show(visit, _OVER))
         return self._keep(visit, consumed, walk(visit, list(typed), is_shown=True))
+
+    def _is_earlier(self, session: Session) -> bool:
+        """Whether *session* had its id before the one that begins."""
+        begun_at_ms = self.step.begun_at_ms
+        # The database's clock may be behind. Then a begin that comes twice begins twice, before anything was typed.
+        return begun_at_ms is not None and session.began_at_ms < begun_at_ms
 
     def _begin(self, unit: Unit, consumer: Consumer) -> base.UssdAnswer:
         """A session that we do not know. What was dialled with its code is taken; what is typed in one we forgot is
@@ -134,6 +141,8 @@ def walk(visit: Visit, typed: list[str], *, is_shown: bool) -> Shown:
         if not shown.goes_on or (place.screen in SECRET and not is_shown):
             break
         turned = turn(place, text, visit.facts())
+        if isinstance(turned, DELIBERATE) and not is_shown:
+            break
         shown = show(visit, perform(visit, place, turned) if isinstance(turned, Act) else turned)
         is_shown = False
     return shown

@@ -88,6 +88,8 @@ def order_amount(visit: Visit, place: Place, act: ussd.Order) -> Place:
         found = catalogue.pay_code(unit.conn, Owner(place.merchant_id, consumer.mode), place.pay_code_id)
         assert found is not None, "a pay code stays"
         return _outcome(visit, pay_for(_buyer(visit), found, _of_currency(amount)))
+    if not visit.may_text():
+        return told("order_not_now", shop=place.shop)  # As by text, or a phone could flood a shop.
     is_new = order(unit, consumer, visit.carrier, place.merchant_id, amount)
     text = "order_passed" if is_new else "duplicate_order"
     return Place(screen=Screen.OVER, text=text, shop=place.shop, minor=amount.amount_minor)

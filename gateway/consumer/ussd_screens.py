@@ -8,14 +8,14 @@ from msgspec.structs import replace
 from gateway.consumer import ussd_pay
 from gateway.consumer.limits import limit_elsewhere, present_limit, used_today
 from gateway.consumer.record import statement_line
-from gateway.consumer.status import open_payments, standing_of
+from gateway.consumer.status import Standing, open_payments, standing_of
 from gateway.consumer.ussd_visit import Visit
 from gateway.core.description import clean_description
 from gateway.core.money import Money
 from gateway.core.payment import Payment
 from gateway.core.screens import page, units
 from gateway.core.statement import SHOP_CHARACTERS, receipt_fields
-from gateway.core.ussd import MENU, Place, Screen
+from gateway.core.ussd import IN_ESCROW, MENU, Place, Screen
 from gateway.store.catalogue import sold_items
 from gateway.store.merchant_reads import Owner
 from gateway.store.queries import consumer_charges
@@ -153,10 +153,23 @@ def _payment(visit: Visit, place: Place) -> Shown:
     if standing is None:
         line = statement_line(payment, visit.desk.zone)
         return _filled(visit, replace(place, text=""), "payment", **receipt_fields(line, visit.language))
-    minor = standing.minor or payment.captured_minor or payment.amount.amount_minor
-    amount = visit.printed_money(Money(minor, payment.amount.currency))
     time = visit.time(standing.until_ms or 0)
+    amount = _amount(visit, payment, standing)
     return _filled(visit, replace(place, text=standing.template), standing.template, amount=amount, time=time)
+
+
+def _amount(visit: Visit, payment: Payment, standing: Standing) -> str:
+    minor = standing.minor or payment.captured_minor or payment.amount.amount_minor
+    return visit.printed_money(Money(minor, payment.amount.currency))
+
+
+def _goods(visit: Visit, place: Place) -> Shown:
+    """What waits in escrow no more is shown as it stands by now."""
+    payment = visit.own(place.payment_id)
+    standing = None if payment is None else standing_of(visit.unit, payment)
+    if payment is None or standing is None or standing.template not in IN_ESCROW:
+        return show(visit, replace(place, screen=Screen.PAYMENT))
+    return _filled(visit, place, "goods", amount=_amount(visit, payment, standing))
 
 
 def _limit(visit: Visit, place: Place) -> Shown:
@@ -217,6 +230,7 @@ _BUILDERS: Final[Mapping[Screen, Callable[[Visit, Place], Shown]]] = {
     Screen.ITEMS: _items,
     Screen.HISTORY: _history,
     Screen.PAYMENT: _payment,
+    Screen.GOODS: _goods,
     Screen.LIMIT: _limit,
     Screen.LIMIT_PIN: _secret,
     Screen.PIN_OLD: _secret,

@@ -59,6 +59,7 @@ SCREENS: Final[Mapping[str, frozenset[str]]] = {
     "status_agreed": _PAYMENT | {"time", "ref"},
     "status_escrow": _PAYMENT | {"time", "ref"},
     "goods_sent": _PAYMENT | {"time", "ref"},
+    "goods": _PAYMENT | {"ref"},
     "escrow_released": _PAYMENT | {"ref"},
     "status_refunding": _PAYMENT | {"ref"},
     "refunded": _PAYMENT | {"ref"},

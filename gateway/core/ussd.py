@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from gateway.core.pay_codes import DIGITS_MAX, DIGITS_MIN
 from gateway.core.pins import is_pin
+from gateway.core.words import fold
 
 RESUME_WITHIN_MS: Final = 600_000
 """Whoever dials again within this time finds the place again."""
@@ -29,6 +30,8 @@ BACK: Final = "0"
 MORE: Final = "98"
 REFUSE_ALL: Final = "7"
 OTHER_AMOUNT: Final = "7"
+PAY_THE_SHOP: Final = "8"
+"""Nothing on the way to where it counts is chosen by it, so that no input of that way which comes again pays."""
 NOT_ME: Final = "9"
 AGREED: Final = "status_agreed"
 """The text of a payment that was agreed to and can still be refused."""
@@ -48,6 +51,8 @@ class Screen(StrEnum):
     AMOUNT = "amount"
     HISTORY = "history"
     PAYMENT = "payment"
+    GOODS = "goods"
+    """Asks once more before the shop is paid out of escrow."""
     REASONS = "reasons"
     LIMIT = "limit"
     LIMIT_AMOUNT = "limit_amount"
@@ -287,6 +292,9 @@ class StartShop(Act):
     merchant_id: str
 
 
+DELIBERATE: Final = (GotGoods, ForgetPin, StartAll, StartShop)
+"""What gives money away or takes a protection off. It counts only if the screen on which it is chosen was shown before:
+nobody does it by dialling what somebody has told them to dial."""
 REASONS: Final = ("not_agreed", "charged_twice", "not_received", "wrong_amount", "other")
 """Why a payment is disputed, by the number on the screen."""
 
@@ -297,7 +305,8 @@ _Rule = Callable[[Place, str, Facts], Turn]
 
 def turn(place: Place, typed: str, facts: Facts) -> Turn:
     """What *typed* at *place* means. What means nothing leads to the same place, whose screen is shown again."""
-    text = typed.strip()[:INPUT_CHARACTERS_MAX]
+    # Read like a text, digits of every script among it. Who is used to dialling ends with # what is typed here, too.
+    text = fold(typed).strip().removesuffix("#").rstrip()[:INPUT_CHARACTERS_MAX]
     if text == EXIT:
         return BYE
     return _RULES[place.screen](place, text, facts)
@@ -403,11 +412,21 @@ def _payment(place: Place, text: str, facts: Facts) -> Turn:
         case "2":
             return replace(place, screen=Screen.REASONS, text="")
         case "3" if place.text in IN_ESCROW:
-            return GotGoods(place.payment_id)
+            return replace(place, screen=Screen.GOODS, text="")
         case "7" if place.text == AGREED:
             return Refuse((place.payment_id,))
         case "9":
             return Report(place.payment_id)
+        case _:
+            return place
+
+
+def _goods(place: Place, text: str, facts: Facts) -> Turn:
+    match text:
+        case "0":
+            return replace(place, screen=Screen.PAYMENT)
+        case _ if text == PAY_THE_SHOP:
+            return GotGoods(place.payment_id)
         case _:
             return place
 
@@ -487,6 +506,8 @@ def _resume(place: Place, text: str, facts: Facts) -> Turn:
     back_to = place.back_to
     assert back_to is not None
     match text:
+        case "1" if back_to.screen is Screen.PIN_NEW and facts.has_pin:
+            return Place(screen=Screen.PIN_OLD)  # Somebody else may have dialled.
         case "1":
             return back_to
         case "2":
@@ -531,6 +552,7 @@ _RULES: Final[Mapping[Screen, _Rule]] = {
     Screen.AMOUNT: _amount,
     Screen.HISTORY: _history,
     Screen.PAYMENT: _payment,
+    Screen.GOODS: _goods,
     Screen.REASONS: _reasons,
     Screen.LIMIT: _limit,
     Screen.LIMIT_AMOUNT: _limit_amount,

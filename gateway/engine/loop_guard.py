@@ -1,7 +1,7 @@
 """How often a phone is answered at all, so that two machines which answer each other soon fall silent.
 
-What a text says is done in any case; only the answer stays away. What becomes of a payment is no answer and is told
-always.
+What a text says is done in any case; only the answer stays away. Orders alone are not made without one: a shop acts on
+them, and the phone waits for what it reads. What becomes of a payment is no answer and is told always.
 """
 
 from gateway.store.rows import Consumer

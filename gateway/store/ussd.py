@@ -28,6 +28,7 @@ class Ussd:
         self._sessions: dict[tuple[str, str, str], Session] = {}
         self._new: dict[tuple[str, str, str], None] = {}
         self._changed: dict[tuple[str, str, str], None] = {}
+        self._replaced: dict[tuple[str, str, str], None] = {}
         self._live: dict[tuple[str, str], Session] = {}
         """By (carrier, consumer)."""
         self._carriers: set[str] = set()
@@ -68,11 +69,15 @@ class Ussd:
                 self._live[session.carrier, session.consumer_id] = session
 
     def begin(self, session: Session) -> None:
-        """Store a new session; the one that was live is so no longer."""
+        """Store a new session; the one that was live is so no longer, and one that had its id is gone."""
         earlier = self.live(session.carrier, session.consumer_id)
         if earlier is not None:
             self.keep(replace(earlier, is_live=False))
-        self._new[_key(session)] = None
+        key = _key(session)
+        if key in self._sessions and key not in self._new:
+            self._replaced[key] = None
+            self._changed.pop(key, None)
+        self._new[key] = None
         self._put(session)
 
     def keep(self, session: Session) -> None:
@@ -113,6 +118,7 @@ class Ussd:
     def write(self) -> None:
         """Write what has changed; called by the unit's flush."""
         conn = self._unit.conn
+        bulk.delete_same(conn, tables.ussd_session, [dict(zip(_KEY, one, strict=True)) for one in self._replaced])
         # Changed before new: only one session of a phone may be live.
         bulk.update_rows(conn, tables.ussd_session, _KEY, [_columns(self._sessions[one]) for one in self._changed])
         new = [_columns(self._sessions[one]) for one in self._new]

@@ -121,6 +121,7 @@ async def test_the_acknowledgement_then_the_screen_under_the_same_dialog(dialog:
         assert [await smsc.frame(), await smsc.frame()] == [resp(8), pdus["ask"]]
         [step] = sessions.steps
         assert (step.kind, step.msisdn, step.service_code, step.first) == ("begin", PHONE, "*385#", 0)
+        assert step.begun_at_ms == NOW_MS
 
 
 @GOLDEN
@@ -263,7 +264,7 @@ NEXT = [
 @pytest.mark.parametrize(("outcome", "text", "number"), [row[1:] for row in NEXT], ids=[row[0] for row in NEXT])
 async def test_which_input_it_is(outcome: base.SubmitResult | None, text: str, number: int) -> None:
     dialogs = Dialogs(kind="its_session_info", keep_s=300.0, first_number=0)
-    dialogs.begin(DIALOG, 1, now=0.0)
+    dialogs.begin(DIALOG, 1, now=0.0, at_ms=0)
     assert dialogs.numbered(DIALOG, base.Typed("5"), now=1.0) == 1
     assert dialogs.numbered(DIALOG, base.Typed("5"), now=1.0) == 1  # Nothing was shown in between.
     screen: asyncio.Future[base.SubmitResult] = asyncio.get_running_loop().create_future()
@@ -276,26 +277,34 @@ async def test_which_input_it_is(outcome: base.SubmitResult | None, text: str, n
 def test_of_a_dialog_that_nobody_remembers_no_input_has_a_number() -> None:
     dialogs = Dialogs(kind="its_session_info", keep_s=300.0, first_number=0)
     assert dialogs.numbered(DIALOG, base.Typed("5"), now=0.0) is None
-    dialogs.begin(DIALOG, 0, now=0.0)
+    dialogs.begin(DIALOG, 0, now=0.0, at_ms=0)
     assert dialogs.numbered(DIALOG, base.Typed("5"), now=301.0) is None
+
+
+async def test_when_a_session_began_tells_it_apart_from_one_before_a_restart() -> None:
+    dialogs = Dialogs(kind="its_session_info", keep_s=300.0, first_number=0)
+    assert dialogs.begin(DIALOG, 0, now=0.0, at_ms=1_000) == 1_000
+    assert dialogs.begin(DIALOG, 0, now=1.0, at_ms=2_000) == 1_000, "handed over again"
+    dialogs.numbered(DIALOG, base.Typed("5"), now=2.0)
+    assert dialogs.begin(DIALOG, 0, now=3.0, at_ms=4_000) == 4_000
 
 
 async def test_an_id_that_the_network_uses_again_is_another_session() -> None:
     dialogs = Dialogs(kind="its_session_info", keep_s=300.0, first_number=0)
-    dialogs.begin(DIALOG, 0, now=0.0)
+    dialogs.begin(DIALOG, 0, now=0.0, at_ms=0)
     first = dialogs.session_id(DIALOG)
-    dialogs.begin(DIALOG, 0, now=1.0)  # Handed over again: nothing was shown yet.
+    dialogs.begin(DIALOG, 0, now=1.0, at_ms=1000)  # Handed over again: nothing was shown yet.
     assert dialogs.session_id(DIALOG) == first == DIALOG.session_id
     assert dialogs.numbered(DIALOG, base.Typed("5"), now=2.0) == 0
-    dialogs.begin(DIALOG, 0, now=3.0)
+    dialogs.begin(DIALOG, 0, now=3.0, at_ms=3000)
     second = dialogs.session_id(DIALOG)
     dialogs.end(DIALOG)
-    dialogs.begin(DIALOG, 0, now=4.0)
+    dialogs.begin(DIALOG, 0, now=4.0, at_ms=4000)
     third = dialogs.session_id(DIALOG)
     screen: asyncio.Future[base.SubmitResult] = asyncio.get_running_loop().create_future()
     screen.set_result(TAKEN)
     dialogs.sent(DIALOG, screen)
-    dialogs.begin(DIALOG, 0, now=5.0)
+    dialogs.begin(DIALOG, 0, now=5.0, at_ms=5000)
     assert len({first, second, third, dialogs.session_id(DIALOG)}) == 4
     assert dialogs.numbered(DIALOG, base.Typed("6"), now=6.0) == 0
 
@@ -303,7 +312,7 @@ async def test_an_id_that_the_network_uses_again_is_another_session() -> None:
 @pytest.mark.parametrize(("kind", "numbers"), [("its_session_info", 1 << 15), ("user_message_reference", 1 << 16)])
 def test_ids_of_ours_go_round_and_pass_those_that_the_phone_has(kind: str, numbers: int) -> None:
     dialogs = Dialogs(kind=kind, keep_s=300.0, first_number=numbers - 2)
-    dialogs.begin(Dialog(number=1, msisdn=PHONE), 0, now=0.0)
+    dialogs.begin(Dialog(number=1, msisdn=PHONE), 0, now=0.0, at_ms=0)
     assert [dialogs.new(PHONE, "1", 0.0).number for _ in range(3)] == [numbers - 1, 2, 3]
 
 

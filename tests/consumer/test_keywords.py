@@ -4,8 +4,9 @@ import pytest
 
 from carriers import base
 from gateway.engine.inbox import MoReceived
+from gateway.engine.loop_guard import ANSWERS_PER_MINUTE
 from gateway.store.apply import Store
-from tests.consumer.bench import KEYWORDS, changed, said, texted
+from tests.consumer.bench import KEYWORDS, Clock, changed, said, texted
 from tests.store.bench import PHONE, a_captured_payment, a_create, applied, count, rows
 
 
@@ -39,6 +40,15 @@ def test_a_locked_phone_that_wants_to_buy_is_told_of_the_lock_and_not_to_wait_fo
 def test_the_same_wish_of_two_phones_is_two_orders(store: Store, database_url: str) -> None:
     applied(store, texted("PAY ASHA 10"), texted("PAY ASHA 10", "+254700000002"))
     assert count(database_url, "order_request") == 2
+
+
+def test_a_phone_orders_no_more_often_than_it_is_answered(store: Store, database_url: str, clock: Clock) -> None:
+    wishes = [f"PAY ASHA {amount}" for amount in range(301, 341)]
+    answers = said(store, *wishes)
+    assert [row.body["template"] for row in answers] == ["order_passed"] * ANSWERS_PER_MINUTE
+    assert count(database_url, "order_request") == ANSWERS_PER_MINUTE
+    clock.advance(60)
+    assert [row.body["template"] for row in said(store, wishes[-1])] == ["order_passed"]
 
 
 def test_stop_and_a_request_in_one_batch_go_by_their_order(store: Store, database_url: str) -> None:

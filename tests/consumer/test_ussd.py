@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from gateway.consumer.ussd import UssdStepped
 from gateway.core.gsm import segment
 from gateway.core.ussd import REPEATED_WITHIN_MS
 from gateway.engine import housekeeping
@@ -74,6 +75,27 @@ def test_nobody_pays_by_dialling(store: Store, database_url: str, again: str) ->
     assert caller.type(PIN).startswith("Thank you."), "typed on the screen that was seen, it counts"
 
 
+PROTECTIONS: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "the PIN": ("", ("6", "2"), "SELECT 1 FROM consumer_pin WHERE ends_at_ms IS NULL"),
+    "a stop of all": ("STOP", ("8", "3"), "SELECT 1 FROM consumer WHERE stopped_at_ms IS NOT NULL"),
+    "a stop of one": ("STOP ASHA", ("2", "ASHA", "1"), "SELECT 1 FROM consumer_stop"),
+}
+"""What protects a phone: the text that brings it, what would have to be dialled to end it, what says it is there."""
+
+
+@pytest.mark.parametrize(("text", "dialled", "statement"), PROTECTIONS.values(), ids=PROTECTIONS.keys())
+def test_nobody_ends_a_protection_by_dialling(
+    store: Store, database_url: str, text: str, dialled: tuple[str, ...], statement: str
+) -> None:
+    caller = with_pin(store)
+    if text:
+        applied(store, texted(text))
+    shown = caller.dial(*dialled)
+    assert "0 Back" in shown and rows(database_url, statement)
+    caller.type(dialled[-1])
+    assert caller.text != shown and not rows(database_url, statement), "chosen on the screen that was seen, it counts"
+
+
 def test_a_step_that_comes_again_late_or_with_a_gap_does_nothing(store: Store, database_url: str) -> None:
     caller = with_pin(store)
     asked(store)
@@ -122,6 +144,44 @@ def test_one_session_of_a_phone_lives_at_a_time(store: Store, database_url: str)
     assert count(database_url, "consent") == 0
 
 
+LEFT_AT: dict[str, tuple[tuple[str, ...], bool, str]] = {
+    "the menu": ((), False, "Paygate\n1 Waiting to pay (1)"),
+    "the screen of the price": (("1",), False, "Paygate\n1 Waiting to pay (1)"),
+    "the screen of the price, just now": (("1",), True, "Your last screen closed early. Nothing was charged.\nMama"),
+    "its end": (("1", "0"), True, "Paygate\n1 Waiting to pay (0)"),
+}
+"""What was typed in the session before, whether it was just now, and what is shown then."""
+
+
+@pytest.mark.parametrize(("typed", "is_just_now", "shown"), LEFT_AT.values(), ids=LEFT_AT.keys())
+def test_a_session_that_begins_under_the_id_of_an_earlier_one_is_another(
+    store: Store, database_url: str, clock: Clock, typed: tuple[str, ...], is_just_now: bool, shown: str
+) -> None:
+    """As after a restart, which leaves the channel without a memory of the id."""
+
+    def begun() -> UssdStepped:
+        now_ms = applied(store, Odd(lambda unit: unit.now_ms)).applied[0].result
+        assert isinstance(now_ms, int)
+        return a_step("s-again", "begin", first=0, begun_at_ms=now_ms)
+
+    def seen(step: UssdStepped) -> str:
+        return str(applied(store, step).applied[0].result.text)  # type: ignore[attr-defined]
+
+    caller = with_pin(store)
+    asked(store, expires_in_ms=1_800_000)
+    seen(begun())
+    for number, text in enumerate(typed):
+        seen(a_step("s-again", "input", text, first=number))
+    if not typed:
+        caller.dial("2")  # Which leaves the other one behind.
+    clock.advance(1 if is_just_now else 601)
+    again = begun()
+    assert seen(again).startswith(shown) and seen(again).startswith(shown), "and handed over twice it is the same"
+    sessions = rows(database_url, "SELECT session_id FROM ussd_session WHERE is_live = 1")
+    assert [row.session_id for row in sessions] == ["s-again"]
+    assert seen(a_step("s-again", "input", "00", first=0)).startswith("Goodbye."), "its first input is not the other's"
+
+
 def test_several_requests_are_chosen_from_and_the_choice_is_what_was_shown(store: Store, database_url: str) -> None:
     caller = with_pin(store)
     for number in range(4):
@@ -158,7 +218,8 @@ def test_the_third_wrong_secret_closes_the_request(store: Store, database_url: s
 
 def test_a_forgotten_pin_ends_a_day_later_unless_it_is_typed(store: Store, clock: Clock) -> None:
     caller = with_pin(store)
-    caller.dial("6", "2")
+    caller.dial("6")
+    caller.type("2")
     assert caller.text.startswith("Your PIN ends 02/01 00:3") and caller.sent() == ["pin_forgotten"]
     clock.advance(3600)
     caller.dial("6", "1")
@@ -170,6 +231,19 @@ def test_a_forgotten_pin_ends_a_day_later_unless_it_is_typed(store: Store, clock
     assert "Choose a PIN of 4 to 6 digits" in caller.dial("6")
     caller.type("582914")
     assert "Your new PIN holds" in caller.type("582914") and caller.sent() == ["pin_changed"]
+
+
+def test_a_pin_is_changed_after_a_cut_only_by_who_types_the_old_one_again(store: Store) -> None:
+    caller = with_pin(store)
+    caller.dial("6", "1")
+    assert "Choose a PIN" in caller.type(PIN)
+    caller.dial()
+    assert "Enter your present PIN" in caller.type("1")
+    assert "Wrong PIN. It is as before." in caller.type("582914")
+    caller.type(PIN)
+    caller.type("582914")
+    caller.dial()
+    assert "Enter your present PIN" in caller.type("1"), "cut off later, too"
 
 
 @pytest.mark.parametrize("weak", ["1111", "1234", "98765", "1999", "1212", PHONE[-4:]])
@@ -286,7 +360,8 @@ def test_requests_are_stopped_and_allowed_again(store: Store, database_url: str)
     assert "no shop can ask you" in caller.text
     caller.dial("2")
     assert caller.type("asha").startswith("You have stopped requests of all shops."), "which one shop cannot lift"
-    assert "can ask you for money again" in caller.dial("8", "3")
+    caller.dial("8")
+    assert "can ask you for money again" in caller.type("3")
     assert count(database_url, "consumer_stop") == 0
 
 

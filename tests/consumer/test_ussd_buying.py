@@ -10,6 +10,7 @@ from gateway.core.gsm import segment
 from gateway.core.money import Money
 from gateway.core.pay_codes import made
 from gateway.core.screens import UNITS_MAX, units
+from gateway.engine.loop_guard import ANSWERS_PER_MINUTE
 from gateway.store import tables
 from gateway.store.apply import Store
 from tests.consumer import ussd_bench
@@ -61,6 +62,19 @@ def test_refused_on_its_screen_the_goods_are_back(store: Store) -> None:
     caller.type("ASHA")
     caller.type("1")
     assert caller.type("0").startswith("Refused: 1.") and stock(store, sugar) == 5
+
+
+@ON_SQLITE
+def test_a_shop_is_told_of_no_more_amounts_than_by_text(store: Store, database_url: str, clock: Clock) -> None:
+    caller = Caller(store)
+    for amount in range(301, 301 + 2 * ANSWERS_PER_MINUTE):
+        caller.dial("2", "ASHA")
+        caller.type(str(amount))
+    assert count(database_url, "order_request") == ANSWERS_PER_MINUTE
+    assert caller.text.startswith("Mama Asha can take no order from this phone just now. Nothing was charged.")
+    clock.advance(60)
+    caller.dial("2", "ASHA")
+    assert caller.type("301.50").startswith("We told Mama Asha that you want to pay KES 301.50.")
 
 
 @ON_SQLITE

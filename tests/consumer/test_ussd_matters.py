@@ -195,12 +195,16 @@ def test_what_was_agreed_to_is_refused_where_it_stands(store: Store, database_ur
 
 @pytest.mark.money
 @pytest.mark.parametrize("matter", [in_escrow, goods_sent])
-def test_3_gives_the_shop_what_waits_in_escrow_once(store: Store, database_url: str, matter: Matter) -> None:
+def test_3_and_then_8_give_the_shop_what_waits_in_escrow_once(store: Store, database_url: str, matter: Matter) -> None:
     matter(store)
     caller = Caller(store)
-    caller.dial("3", "1")
-    assert "\n3 " in caller.text
-    assert caller.type("3").startswith("Thank you. Mama Asha now gets the KES 1,250.00") and not caller.goes_on
+    shown = caller.dial("3", "1")
+    assert "\n3 " in shown
+    asks = caller.type("3")
+    assert asks.startswith("Mama Asha\nKES 1,250.00\nDo you have the goods?") and told(caller) == []
+    assert caller.type("3") == asks and caller.type("1") == asks, "nothing of the way there pays"
+    assert caller.type("0") == shown and caller.type("3") == asks
+    assert caller.type("8").startswith("Thank you. Mama Asha now gets the KES 1,250.00") and not caller.goes_on
     assert [row.body["template"] for row in told(caller)] == ["escrow_released"]
     assert caller.again().startswith("Thank you.")
     entries = "SELECT kind FROM entry WHERE kind = 'escrow_released'"
@@ -210,13 +214,23 @@ def test_3_gives_the_shop_what_waits_in_escrow_once(store: Store, database_url: 
 
 
 @pytest.mark.money
-def test_3_pays_nobody_where_a_dispute_came_first(store: Store, database_url: str) -> None:
+@pytest.mark.parametrize("typed", [(), ("3",)])
+def test_8_pays_nobody_where_a_dispute_came_first(store: Store, database_url: str, typed: tuple[str, ...]) -> None:
     in_escrow(store)
     caller = Caller(store)
-    caller.dial("3", "1")
+    caller.dial("3", "1", *typed)
     said(store, f"DISPUTE {ref_of(store)}")
-    assert "DISPUTE: set aside." in caller.type("3") and told(caller) == []
+    assert "DISPUTE: set aside." in caller.type("8" if typed else "3") and told(caller) == []
     assert [row.escrow for row in rows(database_url, "SELECT escrow FROM payment")] == ["held"]
+
+
+@pytest.mark.money
+def test_nobody_pays_a_shop_out_of_escrow_by_dialling(store: Store, database_url: str) -> None:
+    in_escrow(store)
+    caller = Caller(store)
+    assert "Do you have the goods?" in caller.dial("3", "1", "3", "8")
+    assert [row.escrow for row in rows(database_url, "SELECT escrow FROM payment")] == ["held"]
+    assert caller.type("8").startswith("Thank you."), "chosen on the screen that was seen, it counts"
 
 
 def test_7_means_nothing_where_nothing_can_be_refused(store: Store) -> None:

@@ -27,6 +27,8 @@ BASES = {
     **{"shop_unknown": "shop", "pay_code_wrong": "shop", "stop_shop_unknown": "stop_shop"},
 }
 """Where whoever was cut off finds the place again, if not on the very screen: what was wrong is not said twice."""
+AGAIN = {"pay": ("pay_pin", "pay_code"), "pin_new": ("pin_new", "pin_old")}
+"""What that place may be: by whether the phone has a PIN."""
 ENDS = ("paying", "bye", "refused", "dispute_opened", "order_passed", "duplicate_order", "payment_locked", "pin_locked")
 LEFT_BEHIND = ("consent", "attempt", "order_request", "dispute", "consumer_stop", "consumer_pin", "entry")
 """Tables in which a step leaves what must not be there twice."""
@@ -93,7 +95,7 @@ class Tried:
         self.cuts += 1
         back = self.caller.type("1")
         base = BASES.get(key, key)
-        keys = ("pay_pin", "pay_code") if base == "pay" else (base,)
+        keys = AGAIN.get(base, (base,))
         assert any(self.sees(one, back, **fields) for one in keys), (step, back)
         if key == "pin_again":  # Typed twice in one session, or it is not made.
             self.caller.type(PIN)

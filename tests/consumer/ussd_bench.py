@@ -29,7 +29,14 @@ PIN: Final = "3947"
 _numbers = count(1)
 
 
-def a_step(session_id: str, kind: str, *typed: str, first: int | None = None, msisdn: str = PHONE) -> UssdStepped:
+def a_step(
+    session_id: str,
+    kind: str,
+    *typed: str,
+    first: int | None = None,
+    msisdn: str = PHONE,
+    begun_at_ms: int | None = None,
+) -> UssdStepped:
     step = base.UssdStep(
         carrier="acme",
         session_id=session_id,
@@ -38,6 +45,7 @@ def a_step(session_id: str, kind: str, *typed: str, first: int | None = None, ms
         kind=kind,  # type: ignore[arg-type]  # One of the port's three.
         inputs=tuple(map(base.Typed, typed)),
         first=first,
+        begun_at_ms=begun_at_ms,
         read_at_ms=1,
     )
     return UssdStepped(step, DESK)

@@ -88,6 +88,21 @@ def test_00_ends_everywhere_and_what_means_nothing_changes_nothing(screen: Scree
         assert turn(place, "x", facts) == place
 
 
+@pytest.mark.parametrize("typed", ["３９４７", "٣٩٤٧", "३९४७", "3947#", " 3947 # ", "３９４７＃", "\u200e3947\u200f"])
+def test_digits_count_as_what_they_are_in_every_script_and_with_a_hash(typed: str) -> None:
+    pay = Place(screen=Screen.PAY, payment_id="pay_1", wants="pin")
+    facts = Facts((), has_pin=True)
+    assert turn(pay, typed, facts) == Consent("pay_1", "pin", "3947")
+    assert turn(Place(screen=Screen.PIN_OLD), typed, facts) == ussd.PinAct(Screen.PIN_OLD, "3947")
+
+
+@pytest.mark.parametrize("typed", ["０", "٠", "0#"])
+def test_so_do_the_choices(typed: str) -> None:
+    facts = Facts((), has_pin=True)
+    assert turn(Place(screen=Screen.PAY, payment_id="pay_1", wants="pin"), typed, facts) == ussd.Refuse(("pay_1",))
+    assert turn(Place(screen=Screen.SHOP), typed, facts) == MENU
+
+
 @given(FACTS, INPUTS)
 def test_what_is_shown_about_another_kind_of_secret_takes_none(facts: Facts, text: str) -> None:
     other = Place(screen=Screen.PAY, payment_id="pay_1", wants="code" if facts.has_pin else "pin")
@@ -147,6 +162,13 @@ def test_whoever_dials_again_goes_on_where_it_stopped(earlier: Session | None, w
     assert begun == (MENU if place is MENU else Place(screen=Screen.RESUME, back_to=place))
     if place is not MENU:
         assert turn(begun, "1", Facts((), False)) == place and turn(begun, "2", Facts((), False)) == MENU
+
+
+@pytest.mark.parametrize("screen", [Screen.PIN_NEW, Screen.PIN_AGAIN])
+def test_whoever_dials_again_changes_a_pin_by_the_old_one(screen: Screen) -> None:
+    begun = resumed(a_session(Place(screen=screen, is_proven=True)), 0)
+    assert turn(begun, "1", Facts((), has_pin=True)) == Place(screen=Screen.PIN_OLD)
+    assert turn(begun, "1", Facts((), has_pin=False)) == Place(screen=Screen.PIN_NEW, is_proven=True)
 
 
 def test_a_page_turns_there_and_back() -> None:

@@ -248,7 +248,7 @@ WITHOUT_A_PIN: Final = (
             *looked_at("status_escrow"),
             shop_ships,
             *the_newest("goods_sent"),
-            on("3", "escrow_released"),
+            *(on("3", "goods"), on("8", "escrow_released")),
             waits_for(escrow="released"),
             *looked_at("payment"),
         ],
