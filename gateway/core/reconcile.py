@@ -47,7 +47,7 @@ class Ours(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(NamedTuple):
-    """`kind` None: both agree, or (`is_evidence`) the row ends what we do not know."""
+    """`kind` None: both agree. `is_evidence`: the row is a fact for the payment, even where a person has to look."""
 
     kind: BreakKind | None = None
     words: str = ""
@@ -189,17 +189,17 @@ def another(row: Row, ours: Ours, siblings: Collection[Ours], msisdn: str) -> Ve
     return Verdict(BreakKind.MISMATCH, words, ours.owed_minor) if words else None
 
 
-def judge(row: Row, ours: Ours) -> Verdict:
-    """*ours*: the order that the row is about."""
+def judge(row: Row, ours: Ours, refunded_minor: int = 0) -> Verdict:
+    """*ours*: the order that the row is about. *refunded_minor*: what refunds have given back of that charge."""
     if row.currency != ours.currency:
         words = f"the file says {row.currency} and we say {ours.currency}"
         return Verdict(BreakKind.CURRENCY, words, ours.amount_minor)
+    if is_taken_back(row, ours):
+        return _judge_taken_back(row, ours, refunded_minor)
     if row.amount_minor != ours.amount_minor and row.said is not Said.FAILED:
         words = f"the file says {row.amount_minor} and we say {ours.amount_minor} (minor units)"
         told_minor = -row.amount_minor if ours.gives_back else row.amount_minor
         return Verdict(BreakKind.AMOUNT, words, ours.owed_minor - told_minor)
-    if is_taken_back(row, ours) and ours.status == "succeeded":
-        return EVIDENCE
     if row.said is Said.CHARGED and ours.kind == "reserve":
         # No capture of it was ordered, or that is what the row would be about: it was taken unasked, and goes back.
         return AGREED if ours.status == "late" else EVIDENCE
@@ -211,6 +211,20 @@ def judge(row: Row, ours: Ours) -> Verdict:
     if ours.kind in FED and not ours.has_succeeded:
         return EVIDENCE
     return _status(row, ours)
+
+
+def _judge_taken_back(row: Row, ours: Ours, refunded_minor: int) -> Verdict:
+    left_minor = ours.amount_minor - refunded_minor
+    words = f"the carrier took {row.amount_minor} back, and {left_minor} was left of it (minor units)"
+    if row.amount_minor != ours.amount_minor and not 0 < row.amount_minor == left_minor:
+        # No state of a payment is that a part of it was taken back: nothing of the row is booked.
+        return Verdict(BreakKind.AMOUNT, words, row.amount_minor)
+    if ours.status != "succeeded":
+        return _status(row, ours)
+    if row.amount_minor == left_minor:
+        return EVIDENCE
+    # All is gone, and the carrier owes us what the phone's owner has twice.
+    return Verdict(BreakKind.AMOUNT, words, refunded_minor, is_evidence=True)
 
 
 def _status(row: Row, ours: Ours) -> Verdict:

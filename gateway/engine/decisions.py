@@ -2,12 +2,13 @@
 
 Only once a person was called: while a break `unknown_outcome` about the order is open, and never against what a file of
 the carrier tells; or while a break `reversal_declined` is, for what the carrier would not give back has to go back.
+Never while the order goes out once more: it may be carried out yet.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, Row, select
@@ -27,6 +28,7 @@ from gateway.core.payment import (
     Reason,
     Reversed,
     ReverseDeclined,
+    Rules,
 )
 from gateway.store import carrier_files, tables
 from gateway.store.cases import Case, open_case, order_of, put_on_record
@@ -88,7 +90,10 @@ class EndOrder:
             self._expect_given_back(case, order)
         else:
             self._expect_no_other_word(unit.conn, case, order)
-        _ask_no_more(unit, order)
+        waiting = _outbox_of(unit.conn, order)
+        _expect_nothing_to_come(case, waiting, operation, unit.policy.rules[payment.carrier])
+        for row in waiting:  # Or a carrier that then does not know the order gets it once more.
+            unit.complete(row.id)
         self._tell(unit, payment, order, operation)
         note = f"{order.id} {self.outcome}, as the carrier told {self.by}: {self.note}"
         return put_on_record(unit.conn, "break", case.id, by=self.by, note=note, now_ms=unit.now_ms)
@@ -128,13 +133,36 @@ class EndOrder:
             unit.decide(payment.id, fact)
 
 
-def _ask_no_more(unit: Unit, order: Row[Any]) -> None:  # Any: a row of the table `attempt`.
-    """Or a carrier that then does not know the order makes a reversal go out once more, of which it was told no."""
+class Waiting(NamedTuple):
+    """A row of the outbox about an order."""
+
+    id: str
+    is_inquiry: bool
+    is_aside: bool
+    """It asks because the carrier called, beside the order's own inquiries."""
+
+
+def _outbox_of(conn: Connection, order: Row[Any]) -> list[Waiting]:  # Any: a row of the table `attempt`.
     outbox = tables.outbox.c
-    asked = select(outbox.id, outbox.body).where(outbox.payment_id == order.payment_id, outbox.kind == "inquire")
-    for row in unit.conn.execute(asked):
-        if msgspec.json.decode(row.body)["attempt_id"] == order.id:
-            unit.complete(row.id)
+    kinds = (*OperationKind, OF_REFUND, "inquire")
+    of_payment = select(tables.outbox).where(outbox.payment_id == order.payment_id, outbox.kind.in_(kinds))
+    found = [(row, msgspec.json.decode(row.body)) for row in conn.execute(of_payment)]
+    return [
+        Waiting(row.id, row.kind == "inquire", "asked" in body) for row, body in found if body["attempt_id"] == order.id
+    ]
+
+
+def _expect_nothing_to_come(case: Case, waiting: Collection[Waiting], operation: Operation, rules: Rules) -> None:
+    """Raise ValueError if the order goes out once more, or has since and its inquiries begin anew.
+
+    A lane may have read its row already, so that nobody can keep it from leaving.
+    """
+    order_id, asked, last = operation.attempt_id, operation.inquiries, len(rules.inquiry_ladder_ms)
+    if not all(row.is_inquiry for row in waiting):
+        raise ValueError(f"{case.id}: {order_id} is on its way to the carrier once more: wait for the answer")
+    asks = any(not row.is_aside for row in waiting)
+    if asks and not operation.declined and asked <= last:
+        raise ValueError(f"{case.id}: inquiry {asked} of {last} about {order_id} is still to come: wait for the last")
 
 
 _GIVES_BACK: Final[Collection[str]] = (OperationKind.REVERSE, OF_REFUND)

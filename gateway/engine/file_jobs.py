@@ -110,8 +110,9 @@ class MatchRows:
             return False
         was_told = order.id in _told([order], before)
         before[order.id, row.said.value] = here
-        verdict = judge(row, order)
-        if verdict.kind is None:
+        taken_from = unit.payment(order.payment_id) if is_taken_back(row, order) else None
+        verdict = judge(row, order, 0 if taken_from is None else taken_from.refunded_minor)
+        if verdict.kind is None or verdict.is_evidence:
             verdict = doubt or verdict
         before_fed = len(unit.fresh(tables.open_break))
         if verdict.is_evidence and not self._feed(unit, row, order):

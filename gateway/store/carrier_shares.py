@@ -91,5 +91,7 @@ _TOLD_ESCROW = text(
     " JOIN carrier_match m ON m.attempt_id = a.id AND m.said <> 'failed' AND m.carrier_file_id <= :file_id"
     " WHERE p.capture = 'escrow' AND p.captured_minor > 0 AND a.charge_attempt_id = p.attempt_id"
     " AND p.id IN (SELECT b.payment_id FROM carrier_match n JOIN attempt b ON b.id = n.attempt_id"
-    " WHERE n.carrier_file_id = :file_id) ORDER BY p.id"
+    " WHERE n.carrier_file_id = :file_id)"
+    # What came back of the charge unasked is booked only if that was all that was left of it.
+    " AND (m.said = 'charged' OR a.kind = 'refund' OR p.state = 'reversed') ORDER BY p.id"
 )

@@ -76,6 +76,27 @@ def test_of_a_smaller_amount_the_carrier_owes_us_only_what_it_took(kind: str, sa
         assert (found.kind, found.at_risk_minor) == ("amount", sign * at_risk)
 
 
+TAKEN_BACK = [
+    pytest.param(1_000, 0, None, 0, True, id="all of it"),
+    pytest.param(700, 300, None, 0, True, id="what a refund left of it"),
+    pytest.param(1_000, 300, "amount", 300, True, id="all, and a part had gone back before"),
+    pytest.param(1_000, 1_000, "amount", 1_000, True, id="all, and all had gone back before"),
+    pytest.param(400, 0, "amount", 400, False, id="a part"),
+    pytest.param(400, 300, "amount", 400, False, id="a part of what a refund left"),
+    pytest.param(900, 300, "amount", 900, False, id="more than a refund left"),
+    pytest.param(0, 1_000, "amount", 0, False, id="nothing of nothing"),
+]
+
+
+@pytest.mark.parametrize(("told", "refunded", "kind", "at_risk", "is_evidence"), TAKEN_BACK)
+@pytest.mark.parametrize("of", ["charge", "capture"])
+def test_what_the_carrier_took_back_unasked_is_all_that_was_left_or_a_break(
+    of: str, told: int, refunded: int, kind: str | None, at_risk: int, is_evidence: bool
+) -> None:
+    found = judge(row("reversed", amount_minor=told), ours(kind=of), refunded)
+    assert (found.kind, found.at_risk_minor, found.is_evidence) == (kind, at_risk, is_evidence)
+
+
 @pytest.mark.parametrize(
     ("told", "posted", "at_risk"), [(30, 30, None), (-30, 30, None), (30, None, None), (None, 30, None), (50, 30, 20)]
 )
@@ -154,12 +175,14 @@ def test_what_is_told_under_the_charge_means_the_order_that_we_made(
     st.sampled_from(["charge", "reserve", "capture", "release", "reverse", "refund"]),
     st.sampled_from(["running", "succeeded", "failed", "late"]),
     st.sampled_from([("KES", 1_000), ("KES", 999), ("UGX", 1_000)]),
+    st.sampled_from([0, 1]),
 )
 def test_no_row_is_evidence_for_what_we_did_not_order_so(
-    said: Said, kind: str, status: str, sum_: tuple[str, int]
+    said: Said, kind: str, status: str, sum_: tuple[str, int], refunded_minor: int
 ) -> None:
-    found = judge(row(said, currency=sum_[0], amount_minor=sum_[1]), ours(kind=kind, status=status))
-    assert not (found.kind is not None and found.is_evidence)
+    found = judge(row(said, currency=sum_[0], amount_minor=sum_[1]), ours(kind=kind, status=status), refunded_minor)
     if found.is_evidence:
-        assert sum_ == ("KES", 1_000) or (said is Said.FAILED and sum_[0] == "KES")
+        is_rest = said is Said.REVERSED and not found.kind and sum_ == ("KES", 1_000 - refunded_minor)
+        assert is_rest or sum_ == ("KES", 1_000) or (said is Said.FAILED and sum_[0] == "KES")
+        assert found.kind is None or (said is Said.REVERSED and refunded_minor)
         assert kind in FED or said is Said.REVERSED

@@ -9,8 +9,10 @@ import pytest
 from carriers import base
 from gateway.core.money import Money
 from gateway.core.payment import Capture, Rules
+from gateway.engine.carrier_facts import OrderResult
 from gateway.engine.carrier_jobs import OrderDone
 from gateway.engine.decisions import EndOrder, Outcome, needs_of
+from gateway.engine.given_up import RowGivenUp
 from gateway.engine.merchant_jobs import CancelPayment, CapturePayment
 from gateway.engine.refund_jobs import RefundDone
 from gateway.store import merchant_reads
@@ -24,8 +26,15 @@ from tests.engine.file_bench import Bench, a_bench
 from tests.store.bench import CARRIERS, Odd, an_order, applied, rows
 from tests.store.refund_bench import a_refund, balances
 
-# A short ladder: two questions, and a person is called.
-RULES: Final = Rules(holds=True, partial_capture=True, inquiry_ladder_ms=(1, 1))
+# A short ladder: two questions, and a person is called. That it does not know an order is believed at once.
+RULES: Final = Rules(
+    holds=True,
+    partial_capture=True,
+    inquiry_ladder_ms=(1, 1),
+    max_processing_ms=0,
+    not_found_answers=1,
+    not_found_gap_ms=0,
+)
 PRICE: Final = Money(125_000, "KES")
 HELD: Final = base.Held(carrier_reference="SR1", amount=PRICE)
 CHARGED: Final = base.Charged(carrier_reference="SR1", amount=PRICE)
@@ -72,6 +81,18 @@ class Doubt:
         """The carrier is asked once more, and says nothing."""
         self._tell(self.inquiry, base.Unknown(detail="silence"))
 
+    def send_again(self) -> OutboxRow:
+        """The carrier says that it never got the order, and is believed."""
+        is_hold = self.order_id.startswith(("cap_", "rel_"))
+        [order] = self._tell(self.inquiry, HELD if is_hold else base.NotFound())
+        assert order.kind != "inquire" and order.body["attempt_id"] == self.order_id
+        return order
+
+    def asked_again(self, order: OutboxRow, result: OrderResult) -> OutboxRow:
+        """The inquiry that follows, as nobody knows what became of *order*."""
+        [inquiry] = [one for one in self._tell(order, result) if one.kind == "inquire"]
+        return inquiry
+
     def _ordered(self, kind: str, first: OutboxRow) -> OutboxRow:
         words: dict[str, Any] = {"merchant_id": "mer_1", "mode": "test", "key": None, "body_hash": ""}  # Any: fields.
         words["payment_id"] = self.payment_id
@@ -87,7 +108,7 @@ class Doubt:
         [order] = [one for one in made if one.kind == kind]
         return order
 
-    def _tell(self, order: OutboxRow, result: base.Unknown | base.Charged | base.Held) -> list[OutboxRow]:
+    def _tell(self, order: OutboxRow, result: OrderResult) -> list[OutboxRow]:
         done = RefundDone if order.kind == "refund" or order.body.get("of") == "refund" else OrderDone
         return list(applied(self.bench.store, done(order, result)).rows)
 
@@ -177,6 +198,69 @@ def test_what_became_known_meanwhile_is_not_decided(bench: Bench) -> None:
     with pytest.raises(ValueError, match="is known, it has succeeded; resolve the break"):
         doubt.decide("did-not-happen")
     assert doubt.became() == ("captured", None, "capture", ("unknown_outcome",))
+
+
+SENT_AGAIN: Final = [(kind, outcome) for kind, outcome in ENDS if kind in ("capture", "release", "refund", "reverse")]
+
+
+@pytest.mark.money
+@pytest.mark.parametrize(("kind", "outcome"), SENT_AGAIN)
+@pytest.mark.parametrize("answer", [base.Pending(detail="accepted"), base.Unknown(detail="silence")])
+def test_nobody_decides_about_an_order_that_the_carrier_gets_once_more(
+    sqlite_url: str, tmp_path: Path, kind: str, outcome: str, answer: OrderResult
+) -> None:
+    """What a person was told was about the first time. Once nobody knows again, a person decides."""
+    with a_bench(sqlite_url, tmp_path, rules=dict.fromkeys(CARRIERS, RULES)) as bench:
+        doubt = Doubt(bench, kind, 10)
+        order, before = doubt.send_again(), doubt.became()
+        with pytest.raises(ValueError, match=f"{doubt.order_id} is on its way to the carrier once more: wait for the"):
+            doubt.decide(outcome)
+        for n in range(1, len(RULES.inquiry_ladder_ms) + 1):
+            order = doubt.asked_again(order, answer)
+            with pytest.raises(ValueError, match=f"inquiry {n} of 2 about {doubt.order_id} is still to come"):
+                doubt.decide(outcome)
+        assert doubt.became() == before and doubt.asks() == 1
+        doubt.asked_again(order, answer)
+        doubt.decide(outcome)
+        assert doubt.became() == ENDS[kind, outcome]
+        assert doubt.asks() == ((kind, outcome) == ("release", "did-not-happen"))
+
+
+@pytest.mark.money
+def test_an_order_that_is_lost_again_and_again_is_not_decided_while_it_is_on_its_way(bench: Bench) -> None:
+    """Whose inquiries do not begin anew any more."""
+    doubt = Doubt(bench, "refund", 10)
+    for _ in RULES.resend_ladder_ms:
+        doubt.inquiry = doubt.asked_again(doubt.send_again(), base.Unknown(detail="silence"))
+    for _ in RULES.inquiry_ladder_ms:
+        doubt.inquiry = doubt.asked_again(doubt.inquiry, base.Unknown(detail="silence"))
+    doubt.send_again()
+    with pytest.raises(ValueError, match="is on its way to the carrier once more"):
+        doubt.decide("did-not-happen")
+
+
+@pytest.mark.money
+def test_an_order_that_no_lane_could_carry_out_once_more_is_decided(bench: Bench) -> None:
+    """Nothing of it is to come, or it would wait for ever."""
+    doubt = Doubt(bench, "refund", 10)
+    applied(bench.store, RowGivenUp(doubt.send_again(), "KeyError"))
+    doubt.decide("did-not-happen")
+    assert doubt.became() == ("captured", None, "refund_failed", ("not_carried_out",))
+
+
+@pytest.mark.money
+def test_a_reversal_that_was_declined_and_goes_out_once_more_is_not_paid_by_hand(bench: Bench) -> None:
+    """A file told that it was declined; an inquiry that was under way then found nothing."""
+    doubt = Doubt(bench, "reverse", 10)
+    bench.take(bench.file(f"{doubt.order_id},,-1250.00,KES,KO,"))
+    [kept] = rows(bench.url, "SELECT id FROM \"break\" WHERE kind = 'reversal_declined'")
+    doubt.break_id = kept.id
+    order = doubt.send_again()
+    with pytest.raises(ValueError, match="is on its way to the carrier once more"):
+        doubt.decide("happened")
+    applied(bench.store, OrderDone(order, base.Declined(reason="carrier_declined", detail="no receipt")))
+    doubt.decide("happened")
+    assert doubt.became()[:3] == ("ended", "cancelled", "reversal")
 
 
 @pytest.mark.parametrize("kind", ["charge", "refund"])

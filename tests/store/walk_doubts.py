@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
@@ -47,18 +48,31 @@ class Doubts(PaymentRules):
     def _decide(self, case: Any) -> None:  # Any: a row of `doubts`.
         if case.charge_attempt_id in self.carrier.lost:
             return  # The carrier itself does not know.
+        if self._goes_out_again(case):
+            with pytest.raises(ValueError, match="on its way to the carrier once more"):
+                self._say(case, Outcome.DID_NOT_HAPPEN)
+            return
         happened = self.carrier.tells_a_person(case.id, case.kind, case.charge_attempt_id)
-        with self.house.reads.connect() as conn:
-            wanted = needs_of(conn, case.break_id)
-        outcome = Outcome.HAPPENED if happened else Outcome.DID_NOT_HAPPEN
-        # What a hold is called has to be told with it; nothing else need be.
-        reference = f"SR{case.id}" if case.kind == "reserve" else ""
         try:
-            self.do(EndOrder(case.break_id, outcome, "amina", "by telephone", reference, wanted))
+            self._say(case, Outcome.HAPPENED if happened else Outcome.DID_NOT_HAPPEN)
         except ValueError as error:
+            if "is still to come" in str(error):
+                return  # It went out again, and its questions have begun anew.
             if case.status == "running" or "is known" not in str(error):
                 raise
             self.settle_break(case.break_id, "it is known by now")
+
+    def _goes_out_again(self, case: Any) -> bool:  # Any: as above.
+        """Whether the lane has, or will have, more of the order than questions about it."""
+        statement = "SELECT body FROM outbox WHERE payment_id = :id AND kind NOT IN ('inquire', 'sim')"
+        return any(f'"attempt_id":"{case.id}"' in row.body for row in self.rows(statement, id=case.payment_id))
+
+    def _say(self, case: Any, outcome: Outcome) -> None:  # Any: as above.
+        with self.house.reads.connect() as conn:
+            wanted = needs_of(conn, case.break_id)
+        # What a hold is called has to be told with it; nothing else need be.
+        reference = f"SR{case.id}" if case.kind == "reserve" else ""
+        self.do(EndOrder(case.break_id, outcome, "amina", "by telephone", reference, wanted))
 
     def settle_break(self, break_id: str, words: str) -> None:
         self.odd(lambda unit: resolve(unit.conn, "break", break_id, by="amina", note=words, now_ms=unit.now_ms))
