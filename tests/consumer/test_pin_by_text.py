@@ -82,6 +82,16 @@ def test_whatever_a_text_says_the_pin_in_it_is_kept_nowhere(
     assert kept(database_url) == [words.format(HIDDEN, HIDDEN)]
 
 
+def test_a_pin_once_more_in_other_digits_counts_as_any_wrong_code_does(store: Store, database_url: str) -> None:
+    """Both are kept as `****`: if they were the same text for that, whoever sends both would learn the PIN."""
+    for typed, phone in ((PIN, PHONE), (WRONG, OTHER)):
+        with_pin(store, msisdn=phone)
+        applied(store, a_create(f"k-{phone[-1]}", msisdn=phone))
+        full_width = "".join(chr(ord(digit) + 0xFEE0) for digit in typed)
+        assert [len(answers(store, words, phone)) for words in (typed, full_width)] == [1, 1]
+    assert [row.wrong_codes for row in rows(database_url, "SELECT wrong_codes FROM payment")] == [2, 2]
+
+
 def test_a_code_stays_in_the_words_of_its_consent(store: Store, database_url: str) -> None:
     with_pin(store)
     [ask] = texts_of(applied(store, a_create("k-1")))
