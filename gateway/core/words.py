@@ -143,8 +143,10 @@ NEGATIVE_ALONE: Final = _table("la, laa, n, na, cha, oya, maya, mba, ei, hindi, 
 
 STOP: Final = _table(
     "stop, stopall, unsubscribe, optout, sitisha, komesha, simamisha, arreter, arretez, desabonner",
-    "停止, 退订, 退訂, 停",
+    "停止, 退订, 退訂, 取消订阅, 取消訂閱, 停",
 )
+STOP_WITHIN: Final = _table("停止, 退订, 退訂, 取消订阅, 取消訂閱")
+"""Those that also count inside a run of Han, where no space parts them from their neighbours; 停 begins 停車."""
 STOP_ALONE: Final = _table("end, quit, revoke, opt out, arret, stopp, simama")
 """Opt-out words of the carriers that also begin ordinary sentences. CANCEL is no opt-out to us: it refuses."""
 ALL: Final = _table("all, everything, zote, yote, wote, tout, tous, toutes, 全部, 所有")
@@ -198,6 +200,9 @@ def words_of(tables: Iterable[frozenset[str]]) -> frozenset[str]:
 
 CONSENT_WORDS: Final = words_of(AFFIRMATIVE.values())
 
+
+HAN_BEFORE: Final = _table("请, 請, 我要, 我想, 我想要, 我的, 看, 查")
+"""What people write before a command in one run with it: 请帮助, 我的明细."""
 
 COMMAND_WORDS: Final = words_of(
     (STOP, STOP_ALONE, START, HELP, HISTORY, MORE, LANGUAGE, LIMIT, BALANCE, RECEIPT, DISPUTE, REPORT, STATUS, PAY)
