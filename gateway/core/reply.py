@@ -83,31 +83,39 @@ def read_reply(text: str, waiting: Sequence[str], *, bare_yes_allowed: bool = Fa
     if bare in waiting:  # Most replies by far are the code and nothing else.
         return Reply(Meaning.CONFIRM, bare)
     command = read_command(text)
-    if command is not None and not _is_for_a_code(command, waiting):
-        return Reply(_COMMANDS[type(command)], command=command)
     folded = fold(text)
+    lengths = {len(code) for code in waiting} or {code_digits, 4, 6}
+    tokens = _numbered(folded, lengths)
+    if command is not None and not _is_for_a_code(command, tokens, waiting):
+        return Reply(_COMMANDS[type(command)], command=command)
     ref = _forwarded_ref(folded)
     if ref is not None:
         return Reply(Meaning.DISPUTE, command=keywords.Dispute(ref))
-    lengths = {len(code) for code in waiting} or {code_digits, 4, 6}
-    tokens = _numbered(folded, lengths)
     said = _refusal(tokens, waiting) or _consent(tokens, waiting, lengths, bare_yes_allowed)
     return said or _item(text, tokens, waiting) or UNCLEAR
 
 
-def _is_for_a_code(command: Command, waiting: Sequence[str]) -> bool:
-    """`PAY 482193` answers an ask with that code, or mistypes it; no one-time code has the shape of a pay code."""
-    if not isinstance(command, keywords.PayCode):
+def _is_for_a_code(command: Command, tokens: list[str], waiting: Sequence[str]) -> bool:
+    """`PAY 482193` answers an ask with that code, or mistypes it; no one-time code has the shape of a pay code.
+
+    Nor is `PAY ASHA 4821` an order beside that code: the shop would be told it as an amount.
+    """
+    if not isinstance(command, keywords.Pay | keywords.PayCode):
         return False
-    if command.code in waiting:
+    if _holds_a_code(tokens, waiting):
         return True
-    is_as_long = any(len(code) == len(command.code) for code in waiting)
-    return is_as_long and not command.amount_text and not is_well_formed(command.code)
+    if isinstance(command, keywords.Pay) or command.amount_text or is_well_formed(command.code):
+        return False
+    return any(len(code) == len(command.code) for code in waiting)
+
+
+def _holds_a_code(tokens: list[str], waiting: Sequence[str]) -> bool:
+    return any(token in waiting for token in tokens)
 
 
 def _item(text: str, tokens: list[str], waiting: Sequence[str]) -> Reply | None:
     """Beside a live code nothing is an order: who writes it means the code, in whatever words."""
-    command = None if any(token in waiting for token in tokens) else keywords.read_item(text)
+    command = None if _holds_a_code(tokens, waiting) else keywords.read_item(text)
     return None if command is None else Reply(Meaning.BUY_ITEM, command=command)
 
 

@@ -131,12 +131,25 @@ def test_a_bare_yes_counts_only_by_policy_and_for_one_waiting_request() -> None:
         ("HIST", Meaning.HISTORY, History()),
         ("RISITI h8jtsgrc", Meaning.RECEIPT, Receipt("H8JTSGRC")),
         ("DISPUTE H8JTSGRC", Meaning.DISPUTE, Dispute("H8JTSGRC")),
-        ("PAY ASHA 4821", Meaning.PAY, Pay("asha", "4821")),
+        ("PAY ASHA 4822", Meaning.PAY, Pay("asha", "4822")),
     ],
 )
 def test_commands_are_read_before_codes(text: str, meaning: Meaning, command: object) -> None:
     reply = read_reply(text, ["4821"])
     assert (reply.meaning, reply.command, reply.code) == (meaning, command, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("PAY ASHA 4821", "PAY 4821 TO ASHA", "lipa asha 48 21", "PAY ASHA KES 4821", "付款 ASHA ４８２１"),
+        *("PAY 48217 4821", "PAY 48217 KES 4821"),
+    ],
+)
+def test_beside_a_live_code_nothing_is_an_order(text: str) -> None:
+    """The shop would be told the code as an amount."""
+    assert read_reply(text, ["4821"]) == Reply(Meaning.UNCLEAR)
+    assert read_reply(text, ["7390"]).meaning in (Meaning.PAY, Meaning.PAY_CODE)
 
 
 def test_a_forwarded_receipt_is_a_dispute_and_no_refusal() -> None:
