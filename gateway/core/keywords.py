@@ -95,6 +95,8 @@ class Status:
     """`STATUS H8JTSGRC`: how does it stand with that payment? "" is whatever is open."""
 
     ref: str = ""
+    in_a_sentence: bool = False
+    """Nobody wrote STATUS: the ref stands among other words, which may be a complaint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +353,12 @@ def ref_within(folded: str) -> str | None:
     """The first ref among the words of a folded text."""
     refs = (normalise_ref(found) for found in _REF_LIKE.findall(folded))
     return next((ref for ref in refs if ref is not None), None)
+
+
+def last_ref(folded: str) -> int:
+    """Where the last ref of a folded text ends; 0 if there is none."""
+    ends = (found.end() for found in _REF_LIKE.finditer(folded) if normalise_ref(found[0]) is not None)
+    return max(ends, default=0)
 
 
 def _alternatives(table: frozenset[str]) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 from gateway.core import keywords, words
 from gateway.core.keywords import Command, is_negative, is_word, read_command, tokens_of
 from gateway.core.pay_codes import is_well_formed
+from gateway.core.sentences import read_sentence
 from gateway.core.words import fold
 
 WORDS_MAX: Final = 6
@@ -88,9 +89,9 @@ def read_reply(text: str, waiting: Sequence[str], *, bare_yes_allowed: bool = Fa
     tokens = _numbered(folded, lengths)
     if command is not None and not _is_for_a_code(command, tokens, waiting):
         return Reply(_COMMANDS[type(command)], command=command)
-    ref = _forwarded_ref(folded)
-    if ref is not None:
-        return Reply(Meaning.DISPUTE, command=keywords.Dispute(ref))
+    about = read_sentence(folded)
+    if about is not None:
+        return Reply(_COMMANDS[type(about)], command=about)
     said = _refusal(tokens, waiting) or _consent(tokens, waiting, lengths, bare_yes_allowed)
     return said or _item(text, tokens, waiting) or UNCLEAR
 
@@ -117,15 +118,6 @@ def _item(text: str, tokens: list[str], waiting: Sequence[str]) -> Reply | None:
     """Beside a live code nothing is an order: who writes it means the code, in whatever words."""
     command = None if _holds_a_code(tokens, waiting) else keywords.read_item(text)
     return None if command is None else Reply(Meaning.BUY_ITEM, command=command)
-
-
-# Two characters of Han are about a word; they need no blank, neither between them nor before a ref.
-_WRITTEN: Final = re.compile(r"[\u3400-\u9fff]{1,2}|[^\s\u3400-\u9fff]+")
-
-
-def _forwarded_ref(folded: str) -> str | None:
-    """The ref in a whole sentence or a forwarded receipt: whoever sends one asks about that payment."""
-    return keywords.ref_within(folded) if len(_WRITTEN.findall(folded)) > WORDS_MAX else None
 
 
 _CHUNK: Final = re.compile(r"[^\W_]+|[^\w\s]|_|\s+")
