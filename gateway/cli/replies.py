@@ -20,7 +20,7 @@ WHY: Final[dict[Meaning, str]] = {
     Meaning.STOP: "the command STOP: no more requests, and what waits is refused",
     Meaning.PAY: "the command PAY and a shop: the phone orders, and is asked before anything is charged",
     Meaning.RECEIVED: "the goods of a payment came: what waits in escrow goes to the shop; nothing is charged",
-    Meaning.DISPUTE: "a dispute about a payment, or a text of ours sent back with its ref: nothing is charged",
+    Meaning.DISPUTE: "a dispute about a payment, or its receipt sent back whole: nothing is charged",
     Meaning.UNCLEAR: "no rule holds without doubt: nothing is charged, and the phone is told how to answer",
 }
 COMMAND: Final = "a command: the phone gets its answer, and nothing is charged"

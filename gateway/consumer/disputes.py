@@ -41,20 +41,21 @@ def _tell_how(inbound: Inbound) -> None:
     unit = inbound.unit
     charges = consumer_charges(unit.conn, inbound.consumer.id, limit=LOOKED_AT)
     stored = (unit.payment(one.id) for one in charges)
-    newest = next((one for one in stored if one is not None and _may_dispute(unit, one)), None)
+    newest = next((one for one in stored if one is not None and may_dispute(unit, one)), None)
     if newest is None:
         inbound.answer("dispute_none")
     elif inbound.may_answer():
         unit.effects.text_about(newest, "dispute_how", language=inbound.language)
 
 
-def _may_dispute(unit: Unit, payment: Payment) -> bool:
+def may_dispute(unit: Unit, payment: Payment) -> bool:
+    """Whether *payment* can be disputed now, which it can once."""
     return not unit.disputes.had(payment.id) and is_disputable(payment, unit.now_ms)
 
 
 def is_disputed(unit: Unit, payment: Payment, reason: str = "") -> bool:
     """Whether *payment* is disputed from now on; a dispute that runs stays as it is, and there is no second one."""
-    if _may_dispute(unit, payment):
+    if may_dispute(unit, payment):
         unit.disputes.open(payment, "consumer", reason=reason)
         return True
     return bool(payment.disputed_minor)

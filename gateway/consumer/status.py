@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
+from gateway.consumer.disputes import may_dispute
 from gateway.consumer.goods import may_receive
 from gateway.consumer.record import statement_line
 from gateway.core.asks import Catalogues
@@ -66,6 +67,11 @@ class Statuses:
         payment = None if found is None else unit.payment(found.id)
         if payment is None:
             inbound.answer("receipt_not_found", ref=command.ref[:12].upper())
+            return
+        if command.in_a_sentence and standing_of(unit, payment) is None and may_dispute(unit, payment):
+            # It may be a complaint, and does not say so plainly: nothing is set aside, and the text says how.
+            if inbound.may_answer():
+                unit.effects.text_about(payment, "dispute_how", language=inbound.language)
             return
         self._tell(inbound, payment)
 

@@ -17,7 +17,7 @@ from gateway.engine import wrong_codes
 from gateway.engine.admission import over_at_consent
 from gateway.engine.merchant_jobs import derived
 from gateway.engine.pushes import ask_by_text
-from gateway.engine.second_consent import first_code_n, is_first_code, step_of
+from gateway.engine.second_consent import first_code_n, is_earlier_code, step_of
 from gateway.engine.sim_checks import known_pin
 from gateway.store.bars import is_locked
 from gateway.store.identity import new_id
@@ -136,9 +136,10 @@ def _judge_code(visit: Visit, typed: str, payment: Payment) -> Place | None:
     right = derived(visit.unit.policy.code_key_of(payment), payment)
     if hmac.compare_digest(right, typed):
         return None
-    if is_first_code(visit.unit, payment, typed):
+    is_earlier = is_earlier_code(visit.unit, payment, typed)
+    if is_earlier and first_code_n(payment) is not None:
         return Place(screen=Screen.OVER, text="pay_second", payment_id=payment.id)
-    locked = _counted(visit, payment)
+    locked = None if is_earlier else _counted(visit, payment)
     if locked is not None:
         return locked
     left = visit.unit.policy.rules[payment.carrier].wrong_codes_max

@@ -6,6 +6,7 @@ whether its shop, its ref or its amount exists.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,12 @@ REF_CHARACTERS_MAX: Final = 12
 PAY_CHARACTERS_MAX: Final = 80
 """Behind PAY or LIMIT. A longer text is no command, and the grammar's patterns would spend their time on it."""
 PAGES_MAX: Final = 99
+STOP_CHARACTERS_MAX: Final = 30
+STOP_BESIDE_MAX: Final = 8
+"""In so long a text, and beside so many characters, STOP may stand in a run of Han.
+
+What is longer is a copy of a text of ours that names it, or a sentence about something else.
+"""
 AMOUNT_CHARACTERS_MAX: Final = 40
 
 
@@ -88,6 +95,8 @@ class Status:
     """`STATUS H8JTSGRC`: how does it stand with that payment? "" is whatever is open."""
 
     ref: str = ""
+    in_a_sentence: bool = False
+    """Nobody wrote STATUS: the ref stands among other words, which may be a complaint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +159,14 @@ def is_word(token: str) -> bool:
     return token[0].isalnum()
 
 
+# Not before 付款: who wants to pay answers an ask, unless the command stands alone.
+_HAN_COMMANDS: Final = sorted(word for word in words.COMMAND_WORDS - words.PAY if not word.isascii())
+_HAN_BEFORE: Final = re.compile(rf"^\W*(?:{'|'.join(sorted(words.HAN_BEFORE))})+(?={'|'.join(_HAN_COMMANDS)})")
+
+
 def read_command(text: str) -> Command | None:
     """The command that *text* gives, None if it gives none."""
-    folded = fold(text)
+    folded = _HAN_BEFORE.sub("", fold(text))
     tokens = [token for token in tokens_of(folded) if is_word(token)]
     while tokens and tokens[0] in words.POLITE:
         del tokens[0]
@@ -188,7 +202,18 @@ def _read_stop(tokens: list[str], folded: str) -> Stop | None:
     negated = any(is_negative(token) and token not in words.STOP for token in tokens)
     if len(tokens) <= 3 and not negated and any(token in words.STOP for token in tokens):
         return Stop()
-    return None
+    return next(_stops_within(tokens, folded), None)
+
+
+def _stops_within(tokens: list[str], folded: str) -> Iterator[Stop]:
+    """`请停止`, `全部停止`, `停止付款`: in a short run of Han, unless a no in the same run turns it round."""
+    for token in tokens if len(folded) <= STOP_CHARACTERS_MAX else ():
+        verb = next((verb for verb in words.STOP_WITHIN if verb in token), None)
+        others = token if verb is None else token.replace(verb, "")
+        if verb is None or is_negative(others) or len(others) > STOP_BESIDE_MAX:
+            continue
+        is_all = any(word in others for word in words.ALL if not word.isascii()) or _is_all(_meant(tokens[1:]))
+        yield Stop("ALL" if is_all else _shop_named(folded) if token == tokens[0] else "")
 
 
 def _is_all(rest: list[str]) -> bool:
@@ -328,6 +353,12 @@ def ref_within(folded: str) -> str | None:
     """The first ref among the words of a folded text."""
     refs = (normalise_ref(found) for found in _REF_LIKE.findall(folded))
     return next((ref for ref in refs if ref is not None), None)
+
+
+def last_ref(folded: str) -> int:
+    """Where the last ref of a folded text ends; 0 if there is none."""
+    ends = (found.end() for found in _REF_LIKE.finditer(folded) if normalise_ref(found[0]) is not None)
+    return max(ends, default=0)
 
 
 def _alternatives(table: frozenset[str]) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 from gateway.core import keywords, words
 from gateway.core.keywords import Command, is_negative, is_word, read_command, tokens_of
 from gateway.core.pay_codes import is_well_formed
+from gateway.core.sentences import read_sentence
 from gateway.core.words import fold
 
 WORDS_MAX: Final = 6
@@ -83,41 +84,40 @@ def read_reply(text: str, waiting: Sequence[str], *, bare_yes_allowed: bool = Fa
     if bare in waiting:  # Most replies by far are the code and nothing else.
         return Reply(Meaning.CONFIRM, bare)
     command = read_command(text)
-    if command is not None and not _is_for_a_code(command, waiting):
-        return Reply(_COMMANDS[type(command)], command=command)
     folded = fold(text)
-    ref = _forwarded_ref(folded)
-    if ref is not None:
-        return Reply(Meaning.DISPUTE, command=keywords.Dispute(ref))
     lengths = {len(code) for code in waiting} or {code_digits, 4, 6}
     tokens = _numbered(folded, lengths)
+    if command is not None and not _is_for_a_code(command, tokens, waiting):
+        return Reply(_COMMANDS[type(command)], command=command)
+    about = read_sentence(folded)
+    if about is not None:
+        return Reply(_COMMANDS[type(about)], command=about)
     said = _refusal(tokens, waiting) or _consent(tokens, waiting, lengths, bare_yes_allowed)
     return said or _item(text, tokens, waiting) or UNCLEAR
 
 
-def _is_for_a_code(command: Command, waiting: Sequence[str]) -> bool:
-    """`PAY 482193` answers an ask with that code, or mistypes it; no one-time code has the shape of a pay code."""
-    if not isinstance(command, keywords.PayCode):
+def _is_for_a_code(command: Command, tokens: list[str], waiting: Sequence[str]) -> bool:
+    """`PAY 482193` answers an ask with that code, or mistypes it; no one-time code has the shape of a pay code.
+
+    Nor is `PAY ASHA 4821` an order beside that code: the shop would be told it as an amount.
+    """
+    if not isinstance(command, keywords.Pay | keywords.PayCode):
         return False
-    if command.code in waiting:
+    if _holds_a_code(tokens, waiting):
         return True
-    is_as_long = any(len(code) == len(command.code) for code in waiting)
-    return is_as_long and not command.amount_text and not is_well_formed(command.code)
+    if isinstance(command, keywords.Pay) or command.amount_text or is_well_formed(command.code):
+        return False
+    return any(len(code) == len(command.code) for code in waiting)
+
+
+def _holds_a_code(tokens: list[str], waiting: Sequence[str]) -> bool:
+    return any(token in waiting for token in tokens)
 
 
 def _item(text: str, tokens: list[str], waiting: Sequence[str]) -> Reply | None:
     """Beside a live code nothing is an order: who writes it means the code, in whatever words."""
-    command = None if any(token in waiting for token in tokens) else keywords.read_item(text)
+    command = None if _holds_a_code(tokens, waiting) else keywords.read_item(text)
     return None if command is None else Reply(Meaning.BUY_ITEM, command=command)
-
-
-# Two characters of Han are about a word; they need no blank, neither between them nor before a ref.
-_WRITTEN: Final = re.compile(r"[\u3400-\u9fff]{1,2}|[^\s\u3400-\u9fff]+")
-
-
-def _forwarded_ref(folded: str) -> str | None:
-    """The ref in a whole sentence or a forwarded receipt: whoever sends one asks about that payment."""
-    return keywords.ref_within(folded) if len(_WRITTEN.findall(folded)) > WORDS_MAX else None
 
 
 _CHUNK: Final = re.compile(r"[^\W_]+|[^\w\s]|_|\s+")

@@ -143,8 +143,10 @@ NEGATIVE_ALONE: Final = _table("la, laa, n, na, cha, oya, maya, mba, ei, hindi, 
 
 STOP: Final = _table(
     "stop, stopall, unsubscribe, optout, sitisha, komesha, simamisha, arreter, arretez, desabonner",
-    "停止, 退订, 退訂, 停",
+    "停止, 退订, 退訂, 取消订阅, 取消訂閱, 停",
 )
+STOP_WITHIN: Final = _table("停止, 退订, 退訂, 取消订阅, 取消訂閱")
+"""Those that also count inside a run of Han, where no space parts them from their neighbours; 停 begins 停車."""
 STOP_ALONE: Final = _table("end, quit, revoke, opt out, arret, stopp, simama")
 """Opt-out words of the carriers that also begin ordinary sentences. CANCEL is no opt-out to us: it refuses."""
 ALL: Final = _table("all, everything, zote, yote, wote, tout, tous, toutes, 全部, 所有")
@@ -157,6 +159,20 @@ HISTORY: Final = _table(
 RECEIPT: Final = _table("receipt, reciept, rcpt, risiti, stakabadhi, recu, justificatif, 收据, 收據, 收条, 小票")
 RECEIVED: Final = _table("ok, okay, received, nimepokea, sawa, 收到")
 DISPUTE: Final = _table("dispute, mgogoro, litige, 争议, 爭議")
+CLAUSE_BEGINS: Final = _table("., !, ;, ?, i, but, so, and, je, mais, donc, lakini, na, 但, 所以") | {","}
+"""A no before one of these is about something else: `it never came, I dispute`."""
+TEXT_IT: Final = _table("text, tuma, envoyez, 回")
+"""By these our own texts tell how to dispute; a copy of one disputes nothing."""
+FORWARDED: Final = _table("fwd, fw, tr")
+PAID: Final = _table("paid, umelipa, imelipwa, paye, 已付")
+"""The first word of a receipt."""
+RECEIPT_ENDS: Final = _table(
+    "we, never, ask, for, your, pin, by, text, goods, the, shop, money, call",
+    "hatuombi, pin, yako, kwa, sms, kamwe, kuhusu, bidhaa, uliza, duka, pesa, piga",
+    "nous, ne, demandons, jamais, votre, pin, par, sms, articles, voyez, la, boutique, argent, appelez",
+    "我們不以簡訊問, 客服",
+)
+"""What stands behind the last ref of a receipt."""
 REPORT: Final = _table("report, ripoti, signaler, 举报, 舉報")
 STATUS: Final = _table("status, hali, suivi, statut, etat, 进度, 進度, 状态, 狀態")
 MORE: Final = _table("more, zaidi, suite, 更多")
@@ -198,6 +214,9 @@ def words_of(tables: Iterable[frozenset[str]]) -> frozenset[str]:
 
 CONSENT_WORDS: Final = words_of(AFFIRMATIVE.values())
 
+
+HAN_BEFORE: Final = _table("请, 請, 我要, 我想, 我想要, 我的, 看, 查")
+"""What people write before a command in one run with it: 请帮助, 我的明细."""
 
 COMMAND_WORDS: Final = words_of(
     (STOP, STOP_ALONE, START, HELP, HISTORY, MORE, LANGUAGE, LIMIT, BALANCE, RECEIPT, DISPUTE, REPORT, STATUS, PAY)

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from msgspec.structs import replace
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from carriers import base
 from gateway.core import pins
 from gateway.core.asks import FALLBACK_LANGUAGE
 from gateway.core.caps import NO_TERMS
+from gateway.core.decide import present_ask
 from gateway.core.keywords import Help, PayCode, Stop
 from gateway.core.pay_codes import is_well_formed
 from gateway.core.payment import AGREED_STATES, Payment, ReplyConfirmed, ReplyRefused, State, WrongCodeReplied
@@ -26,11 +27,12 @@ from gateway.core.sim_swap import how_to_pay
 from gateway.engine import wrong_codes
 from gateway.engine.admission import over_at_consent
 from gateway.engine.loop_guard import may_answer
-from gateway.engine.merchant_jobs import derived, live_codes
-from gateway.engine.second_consent import is_first_code, step_of
+from gateway.engine.merchant_jobs import codes_so_far, live_codes
+from gateway.engine.second_consent import is_earlier_code, step_of
 from gateway.engine.traces import keep_trace_of_payment
 from gateway.store import tables
 from gateway.store.bars import is_locked
+from gateway.store.bulk import without_nul
 from gateway.store.effects import Effects, ask_message_id
 from gateway.store.identity import new_id
 from gateway.store.load import ask_template
@@ -42,6 +44,8 @@ UNCLEAR_DAY_MS = 24 * 3600 * 1000
 UNCLEAR_PER_DAY = 5
 # A code that came late or twice is looked for among this many of the phone's newest payments.
 RECENT_PAYMENTS = 10
+# An SMSC that got no answer hands over a text once more within this time; SMPP gives it no id.
+SAME_TEXT_MS = 120_000
 # A «no» that finds nothing waiting is about the newest payment for this long.
 STILL_ABOUT_MS = 3600 * 1000
 
@@ -279,13 +283,19 @@ def _wrong_code(inbound: Inbound, code: str) -> Payment | None:
     late = _answer_late(inbound, code)
     if late is not None:
         return late
+    said_at_ms = _said_at_ms(inbound)
     for payment in inbound.waiting:
-        if is_first_code(unit, payment, code):
-            return payment  # The second ask is on its way, or there already.
+        if is_earlier_code(unit, payment, code):
+            if said_at_ms is None and _may_answer(inbound):
+                rules = unit.policy.rules[payment.carrier]
+                unit.effects.text_about(payment, rules.asking(how_to_pay(payment, present_ask(payment, rules))))
+            return payment
     if inbound.waiting:
         if is_locked(unit, inbound.consumer):
             _still_locked(inbound)
             return None
+        if said_at_ms is not None and all(_was_tried(payment, said_at_ms) for payment in inbound.waiting):
+            return inbound.waiting[-1]
         terms = unit.policy.terms.get(inbound.mo.carrier, NO_TERMS)
         if wrong_codes.is_one_too_many(unit, inbound.consumer, terms.caps):
             return _lock(inbound)
@@ -302,6 +312,30 @@ def _wrong_code(inbound: Inbound, code: str) -> Payment | None:
     return None
 
 
+def _said_at_ms(inbound: Inbound) -> int | None:
+    """When the phone has sent the very same text, if just now: it asks for no answer and is no further guess.
+
+    It may be the SMSC's repeat. What may be a PIN is never the same: where the PIN itself is kept as `****`, that two
+    spellings of it look alike would tell it.
+    """
+    if inbound.may_hold_pin:
+        return None
+    unit, mo = inbound.unit, inbound.mo
+    same = {"consumer_id": inbound.consumer.id, "carrier": mo.carrier, "text": mo.text}
+    if any(same.items() <= row.items() for row in unit.fresh(tables.mo)):
+        return unit.now_ms
+    columns = tables.mo.c
+    is_same = (columns.consumer_id == inbound.consumer.id) & (columns.carrier == mo.carrier)
+    is_same &= (columns.text == without_nul(mo.text)) & (columns.at_ms > unit.now_ms - SAME_TEXT_MS)
+    at_ms: int | None = unit.conn.execute(select(func.max(columns.at_ms)).where(is_same)).scalar_one()
+    return at_ms
+
+
+def _was_tried(payment: Payment, said_at_ms: int) -> bool:
+    """Whether a wrong code of then was tried against the very code that *payment* waits for: it has not moved since."""
+    return payment.wrong_codes > 0 and payment.updated_at_ms <= said_at_ms
+
+
 def _answer_late(inbound: Inbound, code: str) -> Payment | None:
     """The payment that is over or under way whose code it is, once its phone is told so."""
     unit = inbound.unit
@@ -309,7 +343,7 @@ def _answer_late(inbound: Inbound, code: str) -> Payment | None:
         current = unit.payment(payment.id)
         if current is None or current.is_waiting or current.carrier != inbound.mo.carrier:
             continue
-        if derived(unit.policy.code_key_of(current), current) == code:
+        if code in codes_so_far(unit, current):
             template = _late_template(current)
             if template is not None and inbound.may_answer():
                 unit.effects.text_about(current, template)

@@ -30,6 +30,7 @@ from gateway.engine.admission import Admission, Request, admit, has_ordered, is_
 from gateway.store import tables
 from gateway.store.counters import Spender
 from gateway.store.effects import new_payment_names
+from gateway.store.phone_records import Coded
 from gateway.store.queries import former_payments
 from gateway.store.rows import Consumer
 from gateway.store.unit import Key, KeyRecord, Needs, Phone, Unit
@@ -95,12 +96,21 @@ def derived(code_key: bytes, payment: Payment) -> str:
     return derive_code(code_key, payment.id, payment.code_n, payment.code_digits)
 
 
-def taken_codes(unit: Unit, consumer_id: str, carrier: str, amount: Money) -> set[str]:
-    """What a new code of this phone must not equal: live codes, amounts in sight, the number that it answers to.
+def codes_so_far(unit: Unit, payment: Payment | Coded) -> set[str]:
+    """Every code that *payment* has had, and those that were passed over."""
+    key, digits = unit.policy.code_key_of(payment), payment.code_digits
+    return {derive_code(key, payment.id, n, digits) for n in range(payment.code_n + 1)}
 
-    Pay codes and numbers of items have other shapes.
+
+def taken_codes(unit: Unit, consumer_id: str, carrier: str, amount: Money) -> set[str]:
+    """What a new code of this phone must not equal: codes of two days, amounts in sight, the number that it answers to.
+
+    A reply to a request that is over may still be under way, or be handed over twice; it must not pay another one. Pay
+    codes and numbers of items have other shapes.
     """
     taken = {*live_codes(unit, consumer_id), unit.policy.short_codes.get(carrier, "")}
+    for coded in unit.records.coded(consumer_id):
+        taken |= codes_so_far(unit, coded)
     for known in [amount, *(payment.amount for payment in unit.waiting(consumer_id))]:
         taken |= amount_spellings(known)
     return taken | _former_codes(unit, unit.consumer_by_id(consumer_id))
@@ -111,11 +121,11 @@ def _former_codes(unit: Unit, owner: Consumer) -> set[str]:
     if owner.generation == 1 or unit.now_ms - owner.created_at_ms > FORMER_CODES_MS:
         return set()
     former = former_payments(unit.conn, owner.phone, limit=FORMER_CODES_MAX)
-    return {derived(unit.policy.code_key_of(payment), payment) for payment in former}
+    return {code for payment in former for code in codes_so_far(unit, payment)}
 
 
 def next_code_n(unit: Unit, payment: Payment) -> int:
-    """Chosen under the consumer's lock: a code that no other waiting payment of this phone has."""
+    """Chosen under the consumer's lock: a code that no payment of this phone has had of late, this one included."""
     taken = taken_codes(unit, payment.consumer_id, payment.carrier, payment.amount)
     key = unit.policy.code_key_of(payment)
     return choose_code(key, payment.id, payment.code_digits, taken, payment.code_n + 1)[1]

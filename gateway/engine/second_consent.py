@@ -2,11 +2,10 @@
 
 from typing import NamedTuple
 
-from msgspec.structs import replace
 from sqlalchemy import select
 
 from gateway.core.payment import Payment, State
-from gateway.engine.merchant_jobs import derived, next_code_n
+from gateway.engine.merchant_jobs import codes_so_far, next_code_n
 from gateway.store import tables
 from gateway.store.unit import Unit
 
@@ -34,10 +33,13 @@ def first_code_n(payment: Payment) -> int | None:
     return None if payment.stage is None else payment.stage.first_code_n
 
 
-def is_first_code(unit: Unit, payment: Payment, code: str) -> bool:
-    """Whether *code* has confirmed *payment* already: said twice, it is neither the second code nor a wrong one."""
-    n = first_code_n(payment)
-    return n is not None and derived(unit.policy.code_key_of(payment), replace(payment, code_n=n)) == code
+def is_earlier_code(unit: Unit, payment: Payment, code: str) -> bool:
+    """Whether *code*, which is not the present one, is one by which *payment* was agreed to before.
+
+    Said once more, it is neither the code that is asked for now nor a guess.
+    """
+    is_asked_again = payment.attempts > 0 or first_code_n(payment) is not None
+    return is_asked_again and code in codes_so_far(unit, payment)
 
 
 def _knows_shop(unit: Unit, payment: Payment) -> bool:

@@ -71,16 +71,16 @@ def select_same(
 def _rows(rows: Sequence[Values]) -> str:
     encoded = _json(rows)
     if "\\u0000" in encoded:  # PostgreSQL's text has no NUL, and no phone's owner means one.
-        encoded = _json([{name: _without_nul(value) for name, value in row.items()} for row in rows])
+        encoded = _json([{name: without_nul(value) for name, value in row.items()} for row in rows])
     return encoded
 
 
 def _texts(values: Sequence[str]) -> str:
     encoded = _json(list(values))
-    return _json([_without_nul(value) for value in values]) if "\\u0000" in encoded else encoded
+    return _json([without_nul(value) for value in values]) if "\\u0000" in encoded else encoded
 
 
-def _without_nul(value: object) -> object:
+def without_nul(value: object) -> object:
     return value.replace("\0", "\ufffd") if isinstance(value, str) else value
 
 

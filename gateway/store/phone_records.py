@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # An id tells the time of the process that made it, a row the database's: two days cover a clock that is a day wrong.
 CLOCKS_APART_MS: Final = 2 * DAY_MS
+CODED_MAX: Final = 200
+"""Of a phone that is asked more often, the older codes may come again: four digits must not run out."""
 TOLD: Final = "the phone's limit; the phone was told"
 """The detail of the transition of a payment that was over a limit and about which the phone got a text."""
 
@@ -49,6 +51,15 @@ class Asked(NamedTuple):
     """The text, if any, says that a limit was passed."""
 
 
+class Coded(NamedTuple):
+    """Of what the codes of a payment are derived; `code_n` is the last one's counter."""
+
+    id: str
+    code_key: str
+    code_n: int
+    code_digits: int
+
+
 class PhoneRecords:
     """What is on record about the phones of one batch."""
 
@@ -57,6 +68,7 @@ class PhoneRecords:
         self._uses: dict[str, dict[str, dict[Period, Use]]] = {}
         self._asks: Mapping[str, list[Asked]] | None = None
         self._pauses: Mapping[str, int] | None = None
+        self._coded: dict[str, list[Coded]] = {}
 
     def used(self, consumer_id: str, carrier: str, period: Period, begins_ms: Mapping[Period, int]) -> Use:
         """What the phone has used at *carrier* since the day or month began."""
@@ -115,6 +127,16 @@ class PhoneRecords:
             is_text and payment.reason is Reason.LIMIT_EXCEEDED,
         )
 
+    def coded(self, consumer_id: str) -> list[Coded]:
+        """The payments of the phone whose codes it may still have in hand: the newest of the last two days.
+
+        Without those that this batch has made: of them a phone knows no code yet.
+        """
+        if consumer_id not in self._coded:
+            found = _coded(self._unit.conn, {consumer_id, *self._unit.phones}, self._unit.now_ms - 2 * DAY_MS)
+            self._coded |= {phone: found.get(phone, []) for phone in (consumer_id, *self._unit.phones)}
+        return self._coded[consumer_id]
+
     def paused_until_ms(self, subject: str) -> int | None:
         """Until when no ask about *subject* is taken, if there is an alarm."""
         if self._pauses is None:
@@ -149,6 +171,14 @@ def _asks(conn: Connection, consumer_ids: Collection[str], now_ms: int) -> Mappi
         found[row.consumer_id].append(
             Asked(row.merchant_id, row.mode, row.created_at_ms, refused_at_ms, is_text, is_over)
         )
+    return found
+
+
+def _coded(conn: Connection, consumer_ids: Collection[str], since_ms: int) -> Mapping[str, list[Coded]]:
+    values = (_json(consumer_ids), first_payment_id(since_ms), since_ms, CODED_MAX)
+    found: defaultdict[str, list[Coded]] = defaultdict(list)
+    for row in conn.exec_driver_sql(_CODED[conn.dialect.name], values):
+        found[row.consumer_id].append(Coded(row.id, row.code_key, row.code_n, row.code_digits))
     return found
 
 
@@ -188,4 +218,9 @@ _ASKS: Final = _both(
     " (SELECT count(*) FROM transition t WHERE t.payment_id = payment.id AND t.detail = @) ELSE 1 END AS is_text"
     " FROM payment WHERE consumer_id @phones AND id >= @ AND created_at_ms >= @) AS recent"
     " WHERE (is_text > 0 AND created_at_ms > @) OR reason = 'refused'"
+)
+_CODED: Final = _both(
+    "SELECT consumer_id, id, code_key, code_n, code_digits FROM (SELECT consumer_id, id, code_key, code_n, code_digits,"
+    " row_number() OVER (PARTITION BY consumer_id ORDER BY id DESC) AS place"
+    " FROM payment WHERE consumer_id @phones AND id >= @ AND created_at_ms >= @) AS recent WHERE place <= @"
 )

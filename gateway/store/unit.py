@@ -25,7 +25,7 @@ from gateway.store.disputes import Disputes
 from gateway.store.effects import Effects, ask_message_id
 from gateway.store.identity import new_id
 from gateway.store.outbox import LanePlan, OutboxRow
-from gateway.store.phone_records import PhoneRecords
+from gateway.store.phone_records import Coded, PhoneRecords
 from gateway.store.pushes import Pushes
 from gateway.store.refunds import Refunds
 from gateway.store.rows import Consumer, Key, KeyRecord, MessageRow, Phone
@@ -80,7 +80,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     names_in_files: Mapping[str, Callable[[str], tuple[str, ...]]] = {}
     """By carrier whose files call an order otherwise than our books: what they may call it."""
 
-    def code_key_of(self, payment: Payment) -> bytes:
+    def code_key_of(self, payment: Payment | Coded) -> bytes:
         return key_of((self.code_key, *self.former_code_keys), payment.code_key)
 
 

@@ -1,4 +1,4 @@
-"""A PIN that is texted: it is kept nowhere, its owner is warned, and nobody learns by text whether it was right."""
+"""A PIN that is texted: it is not kept, its owner is warned, and nobody learns by text whether it was right."""
 
 from collections.abc import Iterator
 
@@ -40,7 +40,7 @@ def answers(store: Store, words: str, msisdn: str = PHONE) -> list[OutboxRow]:
         ("here you are, asha: {} for the bread", "pin_texted"),
     ],
 )
-def test_where_a_code_is_awaited_the_pin_is_a_wrong_code_and_kept_nowhere(
+def test_where_a_code_is_awaited_the_pin_is_a_wrong_code_and_not_kept(
     store: Store, database_url: str, form: str, template: str
 ) -> None:
     found = []
@@ -55,7 +55,7 @@ def test_where_a_code_is_awaited_the_pin_is_a_wrong_code_and_kept_nowhere(
 
 
 @pytest.mark.parametrize("words", ["{}", "PIN {}", "3 9 4 7", "my pin: ٣٩٤٧"])
-def test_where_nothing_waits_the_phone_is_warned_and_the_pin_is_kept_nowhere(
+def test_where_nothing_waits_the_phone_is_warned_and_the_pin_is_not_kept(
     store: Store, database_url: str, words: str
 ) -> None:
     with_pin(store)
@@ -74,12 +74,40 @@ def test_where_nothing_waits_the_phone_is_warned_and_the_pin_is_kept_nowhere(
     ],
 )
 @pytest.mark.parametrize("pin", [PIN, "73095", "730916"])
-def test_whatever_a_text_says_the_pin_in_it_is_kept_nowhere(
+def test_whatever_a_text_says_it_is_kept_without_the_pin_in_it(
     store: Store, database_url: str, words: str, pin: str
 ) -> None:
     with_pin(store, pin)
     answers(store, words.format(pin, pin))
     assert kept(database_url) == [words.format(HIDDEN, HIDDEN)]
+
+
+@pytest.mark.parametrize("typed", [PIN, WRONG])
+def test_as_an_amount_the_pin_is_an_amount_like_any_other(store: Store, database_url: str, typed: str) -> None:
+    """Were it held back, the order that does not come would tell whoever tries PINs that this is the one."""
+    with_pin(store)
+    [told] = answers(store, f"PAY ASHA {typed}")
+    assert told.body["template"] == "order_passed"
+    assert [row.amount_minor for row in rows(database_url, "SELECT amount_minor FROM order_request")] == [
+        int(typed) * 100
+    ]
+
+
+def test_a_live_code_is_told_to_no_shop_as_an_amount(store: Store, database_url: str) -> None:
+    [ask] = texts_of(applied(store, a_create("k-1")))
+    [told] = answers(store, f"PAY ASHA {code_of(ask)}")
+    assert told.body["template"] == "not_understood"
+    assert rows(database_url, "SELECT id FROM order_request") == []
+
+
+def test_a_pin_once_more_in_other_digits_counts_as_any_wrong_code_does(store: Store, database_url: str) -> None:
+    """Both are kept as `****`: if they were the same text for that, whoever sends both would learn the PIN."""
+    for typed, phone in ((PIN, PHONE), (WRONG, OTHER)):
+        with_pin(store, msisdn=phone)
+        applied(store, a_create(f"k-{phone[-1]}", msisdn=phone))
+        full_width = "".join(chr(ord(digit) + 0xFEE0) for digit in typed)
+        assert [len(answers(store, words, phone)) for words in (typed, full_width)] == [1, 1]
+    assert [row.wrong_codes for row in rows(database_url, "SELECT wrong_codes FROM payment")] == [2, 2]
 
 
 def test_a_code_stays_in_the_words_of_its_consent(store: Store, database_url: str) -> None:

@@ -163,3 +163,21 @@ def test_looking_changes_nothing(store: Store, database_url: str) -> None:
     before = [tuple(row) for row in rows(database_url, "SELECT id, version, state FROM payment ORDER BY id")]
     said(store, "STATUS", f"STATUS {ref_of(store)}")
     assert [tuple(row) for row in rows(database_url, "SELECT id, version, state FROM payment ORDER BY id")] == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("I am happy with {} please do not dispute it", "OK {} thanks, all goods came today and all good"),
+        "Thank you! > PAID KES 1,250.00 to Mama Asha, 25/11 02:39. Ref {}. Wrong? Text DISPUTE {}. We never ask",
+    ],
+)
+def test_no_thanks_open_a_dispute_and_a_complaint_is_told_how(store: Store, database_url: str, words: str) -> None:
+    ref = a_captured_payment(store).ref
+    assert told(store, words.replace("{}", ref)).startswith(
+        "Which payment was wrong? Text DISPUTE and its ref. For KES"
+    )
+    assert rows(database_url, "SELECT id FROM dispute") == []
+    assert [row.disputed_minor for row in rows(database_url, "SELECT disputed_minor FROM payment")] == [0]
+    assert template(store, f"the goods never came so I dispute {ref} now") == "dispute_opened"
+    assert template(store, words.replace("{}", ref)) == "status_dispute_open"

@@ -269,3 +269,14 @@ def test_a_payment_that_is_asked_for_once_more_is_shown_with_its_price(store: St
     applied(store, OrderDone(order, base.Declined(reason="insufficient_funds", detail="51")))
     assert "Enter the 4 digits of our SMS to PAY" in caller.type("x")
     applied(store, charged(order))
+
+
+def test_the_code_before_a_low_balance_is_no_wrong_one_on_the_screen(store: Store, database_url: str) -> None:
+    ask = asked(store)
+    first = code_of(ask)
+    [order] = [row for row in applied(store, texted(first)).rows if row.kind == "charge"]
+    applied(store, OrderDone(order, base.Declined(reason="insufficient_funds", detail="51")))
+    caller = Caller(store)
+    caller.dial("1")
+    assert "Tries left: 3" in caller.type(first)
+    assert rows(database_url, "SELECT wrong_codes FROM payment")[0].wrong_codes == 0

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -199,16 +200,48 @@ def test_an_ask_that_is_sent_back_refuses_nothing(catalogues: Catalogues, langua
     assert read_reply(catalogues.render(language, key, **FIELDS), ["4821"]).meaning is Meaning.UNCLEAR
 
 
+FORWARDED = ("", "Fwd: ", "> ")
+
+
+def sent_back(catalogues: Catalogues, language: str, key: str) -> Iterator[str]:
+    for shop in ("Asha", "Supermarket Kariakoo"):
+        outcome = catalogues.language(language).outcomes["succeeded"]
+        yield catalogues.render(language, key, **{**FIELDS, "shop": shop, "outcome": outcome})
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("key", ["paid", "receipt"])
+def test_a_receipt_that_is_forwarded_whole_disputes_its_payment(
+    catalogues: Catalogues, language: str, key: str
+) -> None:
+    forwarded = Reply(Meaning.DISPUTE, command=Dispute("H8JTSGRC"))
+    for text in sent_back(catalogues, language, key):
+        for waiting in ([], CODES):
+            assert [read_reply(before + text, waiting) for before in FORWARDED] == [forwarded] * 3
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("key", ["paid", "receipt"])
+@pytest.mark.parametrize(
+    "words", ["Thank you! {}", "Asante sana, bidhaa zimefika > {}", "Merci ! {}", "謝謝，收到了 {}", "{} Thanks"]
+)
+def test_with_other_words_beside_it_a_receipt_asks_about_its_payment(
+    catalogues: Catalogues, language: str, key: str, words: str
+) -> None:
+    asks = Reply(Meaning.STATUS, command=Status("H8JTSGRC", in_a_sentence=True))
+    for text in sent_back(catalogues, language, key):
+        assert [read_reply(words.format(text), waiting) for waiting in ([], CODES)] == [asks] * 2
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("key", sorted(key for key, fields in KEYS.items() if "ref" in fields))
 def test_whoever_forwards_a_text_with_a_ref_asks_about_that_payment(
     catalogues: Catalogues, language: str, key: str
 ) -> None:
-    forwarded = Reply(Meaning.DISPUTE, command=Dispute("H8JTSGRC"))
-    for shop in ("Asha", "Supermarket Kariakoo"):
-        text = catalogues.render(language, key, **{**FIELDS, "shop": shop})
-        sent = [before + text for before in ("", "Fwd: ", "> ") if "H8JTSGRC" in text]
-        assert [read_reply(one, waiting) for one in sent for waiting in ([], CODES)] == [forwarded] * 2 * len(sent)
+    for text in sent_back(catalogues, language, key):
+        sent = [before + text for before in FORWARDED if "H8JTSGRC" in text]
+        for reply in (read_reply(one, waiting) for one in sent for waiting in ([], CODES)):
+            assert isinstance(reply.command, Dispute | Status) and reply.command.ref == "H8JTSGRC"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -20,6 +20,7 @@ from gateway.core.keywords import (
     Pay,
     Receipt,
     Start,
+    Status,
     Stop,
 )
 from gateway.core.reply import Meaning, Reply, read_reply
@@ -131,7 +132,7 @@ def test_a_bare_yes_counts_only_by_policy_and_for_one_waiting_request() -> None:
         ("HIST", Meaning.HISTORY, History()),
         ("RISITI h8jtsgrc", Meaning.RECEIPT, Receipt("H8JTSGRC")),
         ("DISPUTE H8JTSGRC", Meaning.DISPUTE, Dispute("H8JTSGRC")),
-        ("PAY ASHA 4821", Meaning.PAY, Pay("asha", "4821")),
+        ("PAY ASHA 4822", Meaning.PAY, Pay("asha", "4822")),
     ],
 )
 def test_commands_are_read_before_codes(text: str, meaning: Meaning, command: object) -> None:
@@ -139,9 +140,53 @@ def test_commands_are_read_before_codes(text: str, meaning: Meaning, command: ob
     assert (reply.meaning, reply.command, reply.code) == (meaning, command, None)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("PAY ASHA 4821", "PAY 4821 TO ASHA", "lipa asha 48 21", "PAY ASHA KES 4821", "付款 ASHA ４８２１"),
+        *("PAY 48217 4821", "PAY 48217 KES 4821"),
+    ],
+)
+def test_beside_a_live_code_nothing_is_an_order(text: str) -> None:
+    """The shop would be told the code as an amount."""
+    assert read_reply(text, ["4821"]) == Reply(Meaning.UNCLEAR)
+    assert read_reply(text, ["7390"]).meaning in (Meaning.PAY, Meaning.PAY_CODE)
+
+
 def test_a_forwarded_receipt_is_a_dispute_and_no_refusal() -> None:
     text = "PAID KES 80.00 to Mama Asha, 23/11 14:35. Ref H8JTSGRC. We never ask for your PIN."
     assert read_reply(text, ["4821"]) == Reply(Meaning.DISPUTE, command=Dispute("H8JTSGRC"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("I want to dispute H8JTSGRC", "the goods never came so I dispute H8JTSGRC now", "4821 dispute H8JTSGRC"),
+        "It was never delivered. I open a dispute about H8JTSGRC",
+        *("nataka mgogoro H8JTSGRC", "sikupata bidhaa nataka kufungua mgogoro H8JTSGRC"),
+        *("je veux ouvrir un litige pour H8JTSGRC", "je n'ai rien eu, je demande un litige H8JTSGRC"),
+        *("我要爭議H8JTSGRC", "我沒收到貨要爭議H8JTSGRC"),
+    ],
+)
+def test_a_sentence_that_says_dispute_is_one(text: str) -> None:
+    assert read_reply(text, ["4821"]) == Reply(Meaning.DISPUTE, command=Dispute("H8JTSGRC"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("I am happy with H8JTSGRC please do not dispute it", "I do not want to open a dispute about H8JTSGRC"),
+        *("OK H8JTSGRC thanks, all goods came today and all good", "what about H8JTSGRC, when do I get it delivered"),
+        "there is nothing to dispute with H8JTSGRC dear friends",
+        "sitaki mgogoro H8JTSGRC asante sana nimepata bidhaa zote",
+        "je ne veux pas de litige H8JTSGRC merci tout est bon",
+        *("不要爭議H8JTSGRC 謝謝 東西都收到了很好", "貨都收到了非常滿意謝謝你們H8JTSGRC"),
+    ],
+)
+def test_a_sentence_with_a_ref_and_no_dispute_asks_about_the_payment(text: str) -> None:
+    """A payment has one dispute, and its money is set aside: no thanks may open it."""
+    asks = Reply(Meaning.STATUS, command=Status("H8JTSGRC", in_a_sentence=True))
+    assert read_reply(text, ["4821"]) == asks
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ class Here:
         self.retry_after_s = 0
         store._clock_offset_ms = lambda: self.passed_ms
         self._keys = itertools.count(1)
+        self._wrong_codes = itertools.count(1)
 
     def do(self, *jobs: Job) -> Batch:
         return applied(self.store, *jobs)
@@ -114,11 +115,8 @@ class Here:
         return derived(CODE_KEY, self.waiting()[-1])
 
     def wrong_code(self) -> str:
-        """No code of anything that waits, and never was one."""
-        return next(code for code in map("{:04d}".format, range(1, 9999)) if code not in self._codes())
-
-    def _codes(self) -> set[str]:
-        return {derived(CODE_KEY, payment) for payment in self.waiting()}
+        """Another one each time, since the same text at once is no further guess. No code begins with 0."""
+        return f"{next(self._wrong_codes):04d}"
 
 
 def _waiting(unit: Unit) -> list[Payment]:

@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.core.payment import Reason, State
+from tests.consumer.bench import texts_of
 from tests.engine.caps_bench import Here, here, just
 from tests.store.bench import a_text, rows
 
@@ -109,3 +110,58 @@ def test_where_wrong_codes_are_not_counted_a_phone_is_never_locked(database_url:
     with here(database_url, just(asks_per_day=0)) as home:
         assert guess(home, 12) == ["locked"]
         assert home.ask() == "asked"
+
+
+TWO_MINUTES_S = 120
+
+
+def test_the_same_wrong_text_at_once_is_no_further_guess(database_url: str) -> None:
+    """An SMSC that got no answer hands a text over once more, and SMPP gives it no id."""
+    with here(database_url, just(wrong_codes_per_day=10)) as home:
+        home.ask()
+        paying, wrong = home.waiting()[-1].id, home.wrong_code()
+        assert [home.text(wrong) for _ in range(4)] == [["wrong_code"], [], [], []]
+        batch = home.do(a_text(wrong), a_text(wrong))
+        assert texts_of(batch) == [] and home.payment(paying).wrong_codes == 1
+        [row] = rows(database_url, "SELECT wrong_count FROM consumer")
+        assert row.wrong_count == 1
+        home.pass_s(TWO_MINUTES_S)
+        assert home.text(wrong) == ["wrong_code"] and home.payment(paying).wrong_codes == 2
+        assert home.text(home.wrong_code()) == ["locked"], "another one is counted at once"
+
+
+def test_what_was_tried_before_a_request_was_made_is_a_guess_at_that_one(database_url: str) -> None:
+    with here(database_url, just()) as home:
+        wrong = home.wrong_code()
+        home.text(wrong)
+        home.ask()
+        assert home.text(wrong) == ["wrong_code"]
+        home.ask("mer_2")
+        assert home.text(wrong) == ["wrong_code"]
+        assert [payment.wrong_codes for payment in home.waiting()] == [2, 1]
+
+
+def test_what_was_tried_against_the_first_code_is_a_guess_at_the_next_one(database_url: str) -> None:
+    with here(database_url, just()) as home:
+        home.ask()
+        wrong = home.wrong_code()
+        home.text(wrong)
+        home.decline_for_funds(home.charge(home.code()))
+        assert home.text(wrong) == ["wrong_code"]
+        assert [payment.wrong_codes for payment in home.waiting()] == [2]
+
+
+def test_the_first_code_after_a_low_balance_is_no_wrong_one(database_url: str) -> None:
+    with here(database_url, just()) as home:
+        home.ask()
+        first, paying = home.code(), home.waiting()[-1].id
+        home.decline_for_funds(home.charge(first))
+        assert [home.text(first) for _ in range(4)] == [[]] * 4, "an SMSC's repeat, or the answer is on its way"
+        home.pass_s(TWO_MINUTES_S)
+        assert [home.text(first) for _ in range(4)] == [["low_balance"], [], [], []]
+        assert (home.payment(paying).wrong_codes, home.payment(paying).is_waiting) == (0, True)
+        home.charge(home.code())
+        home.pass_s(TWO_MINUTES_S)
+        home.ask("mer_2")
+        home.text(first)
+        assert home.waiting()[-1].wrong_codes == 0, "nor is it one for the request after it"
