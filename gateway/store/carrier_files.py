@@ -268,14 +268,17 @@ ORDER_PREFIXES = ("att_", "cap_", "rev_", "ref_")
 
 # Of attempt `a` and match `m`: the row tells that the order happened. What came back of a charge is not the charge.
 _TELLS = "m.said <> 'failed' AND (m.said = 'charged') = (a.kind NOT IN ('reverse', 'refund'))"
-# Reservations move no money unless the carrier took it unasked, and of a release there is nothing to tell.
+# Reservations move no money unless the carrier took it unasked: what was ordered stands under the capture. Of a release
+# there is nothing to tell.
 _UNTOLD = text(
     "SELECT a.*, (SELECT b.amount_minor FROM attempt b WHERE b.payment_id = a.payment_id"
     " AND b.charge_attempt_id = a.id AND b.kind = 'reverse' AND a.kind = 'reserve') AS unasked_minor"
     " FROM attempt a JOIN payment p ON p.id = a.payment_id AND p.carrier = :carrier"
     " WHERE a.id > :after AND a.id < :last AND a.ended_at_ms >= :from_ms AND a.ended_at_ms < :until_ms"
     " AND a.status IN ('succeeded', 'late') AND a.kind <> 'release' AND (a.kind <> 'reserve' OR EXISTS"
-    " (SELECT 1 FROM entry e WHERE e.source_type = 'attempt' AND e.source_id = a.id AND e.kind = 'late_charge'))"
+    " (SELECT 1 FROM entry e WHERE e.source_type = 'attempt' AND e.source_id = a.id AND e.kind = 'late_charge')"
+    " AND NOT EXISTS (SELECT 1 FROM attempt c WHERE c.payment_id = a.payment_id AND c.charge_attempt_id = a.id"
+    " AND c.kind = 'capture' AND c.status IN ('succeeded', 'late')))"
     f" AND NOT EXISTS (SELECT 1 FROM carrier_match m WHERE m.attempt_id = a.id AND {_TELLS})"
     " ORDER BY a.id LIMIT :n"
 )

@@ -10,7 +10,7 @@ from gateway.core.money import Money
 from gateway.core.payment import Capture, Rules
 from gateway.engine import reconciliation
 from gateway.engine.carrier_jobs import OrderDone
-from gateway.engine.merchant_jobs import CapturePayment
+from gateway.engine.merchant_jobs import CancelPayment, CapturePayment
 from gateway.engine.refund_jobs import RefundDone
 from gateway.store.outbox import OutboxRow
 from gateway.store.verify import verify
@@ -159,6 +159,19 @@ def test_a_part_that_was_taken_unasked_is_missed_as_that_part(holding: Bench) ->
     assert holding.breaks() == {"missing_at_carrier": 40_000}
     holding.take(holding.file(f"{attempt_id},SR1,400.00,KES,OK,", name=named(1, 2)))
     assert holding.breaks() == {"late": 0}
+
+
+def test_what_was_captured_too_late_is_missed_as_the_capture_alone(holding: Bench) -> None:
+    hold = held(holding)
+    order = capture(holding, hold, 40_000, LOST)
+    cancel = CancelPayment(merchant_id="mer_1", mode="test", payment_id=str(hold.payment_id), key=None, body_hash="h")
+    applied(holding.store, cancel)
+    [back] = [row for row in applied(holding.store, OrderDone(order, yes(40_000))).rows if row.kind == "reverse"]
+    holding.answer(back, base.Charged(carrier_reference="SR9"))
+    holding.take(holding.file(name=named(0, 1)))
+    found = rows(holding.url, "SELECT detail FROM \"break\" WHERE kind = 'missing_at_carrier'")
+    missed = [str(order.body["attempt_id"]), str(back.body["attempt_id"])]
+    assert sorted(row.detail.split()[1] for row in found) == sorted(missed)
 
 
 BATCHES = pytest.mark.parametrize("rows_max", [500, 1], ids=["one batch", "a batch each"])
