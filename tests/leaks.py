@@ -119,8 +119,11 @@ NATIONAL_DIGITS: Final = 9
 AROUND: Final = 40
 # Time and chance, in an alphabet with all digits.
 _ID: Final = re.compile(rf"\b[a-z]{{2,4}}_[{ALPHABET.lower()}]{{{ID_CHARACTERS}}}\b")
-# A code and a PIN are text in every JSON of ours, so a number there is an amount, a count or a time.
-_NUMBER_OF_JSON: Final = re.compile(r'"(?![a-z_]*(?:code|pin)[a-z_]*")[a-z_]+": ?-?[0-9]+(?=[,}\]\s]|\Z)')
+# A code and a PIN are text in every JSON of ours, so a number there is an amount, a count or a time. Text, too, is how
+# a merchant's bank account ends.
+_NUMBER_OF_JSON: Final = re.compile(
+    r'"(?![a-z_]*(?:code|pin)[a-z_]*")[a-z_]+": ?-?[0-9]+(?=[,}\]\s]|\Z)' r'|"account_last4": ?"[0-9]{4}"'
+)
 # PostgreSQL names its own by number where two transactions wait for each other; commands say what they have counted.
 _NAMED: Final = re.compile(
     r"\b(?i:transaction|process|relation|database|line|port|pid|HTTP) [0-9]+"

@@ -54,6 +54,7 @@ INNOCENT = [
     "48210",
     '{"amount":4821,"currency":"KES"}',
     '{"seq": 4821}',
+    '{"currency":"KES","account_last4":"4821","detail":""}',
     "4821 entries in 3 chains",
     "took 4821 ms",
     "Process 4821 waits for ShareLock on transaction 739104",
