@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from typing import Final
+from urllib.parse import unquote_plus
 
 import msgspec
 from sqlalchemy import Connection, String, Text, literal_column, select
@@ -119,19 +120,23 @@ NATIONAL_DIGITS: Final = 9
 AROUND: Final = 40
 # Time and chance, in an alphabet with all digits.
 _ID: Final = re.compile(rf"\b[a-z]{{2,4}}_[{ALPHABET.lower()}]{{{ID_CHARACTERS}}}\b")
-# A code and a PIN are text in every JSON of ours, so a number there is an amount, a count or a time. Text, too, is how
-# a merchant's bank account ends.
+# A code and a PIN are text in every JSON of ours, so a number there is an amount, a count or a time.
 _NUMBER_OF_JSON: Final = re.compile(
-    r'"(?![a-z_]*(?:code|pin)[a-z_]*")[a-z_]+": ?-?[0-9]+(?=[,}\]\s]|\Z)' r'|"account_last4": ?"[0-9]{4}"'
+    r'"(?![a-z_]*(?:code|pin)[a-z_]*")[a-z_]+": ?-?[0-9]+(?=[,}\]\s]|\Z)'
+    r"|(?<=[\[,])-?[0-9]+(?=[,\]])"
+    # Four digits of text: how a merchant's bank account ends, the schema's number, what M-Pesa calls an outcome.
+    r'|"(?:account_last4|schema|ResultCode)": ?"[0-9]{4}"'
 )
 # PostgreSQL names its own by number where two transactions wait for each other; commands say what they have counted.
 _NAMED: Final = re.compile(
-    r"\b(?i:transaction|process|relation|database|line|port|pid|HTTP) [0-9]+"
-    r"|\blimit=[0-9]+\b|[<>]=? [0-9]+\b"
+    r"\b(?i:transaction|process|relation|database|line|port|pid|HTTP|schema|seal|ResultCode|RFC|ISO) [0-9]+"
+    r"|\b(?:limit|amount_min|amount_max|after_seq)=[0-9]+\b|[<>]=? [0-9]+\b"
     r"|\b[0-9]+ (?:entries|seals|published heads|payments|rows|lines|orders|bytes|MiB|ms|s)\b"
+    # The helpline of tests, in every language.
+    r"|0800 22345"
 )
-# Octets stand in these in hexadecimal, and are searched as what they are.
-IN_HEXADECIMAL: Final = frozenset({"trace"})
+# Octets stand here in hexadecimal, and texts as a form has them; both are searched as what they are.
+TRACES: Final = "trace"
 _OCTETS: Final = re.compile(r"(?:[0-9a-f]{2}){4,}")
 
 
@@ -150,7 +155,7 @@ def leaks(
             continue
         allowed = ALLOWED.get((table, column), set())
         stands = _CARRIERS_NAME.sub("ws_CO_*", value) if (table, column) in CARRIERS_NAMES else value
-        shown = [stands, *_shown(stands)] if table in IN_HEXADECIMAL else [stands]
+        shown = [*_shown(stands)] if table == TRACES else [stands]
         found += [leak for text in shown for leak in _in(text, f"{table}.{column}", finders, allowed)]
     for name, text in printed:
         found += _in(text, name, finders, TOLD_BY_COMMANDS.get(name, set()))
@@ -158,7 +163,8 @@ def leaks(
 
 
 def _shown(text: str) -> Iterator[str]:
-    """The octets that stand in *text* in hexadecimal, as letters of one octet and of two."""
+    """*text* in plain letters; and the octets that stand in it in hexadecimal, as letters of one octet and of two."""
+    yield unquote_plus(text) if "%" in text else text
     for octets in _OCTETS.findall(text):
         letters = bytes.fromhex(octets).decode("latin-1")
         yield from (letters, letters.replace("\0", ""))

@@ -27,6 +27,8 @@ PRINTED: Final = (".log", ".out")
 """What processes, and houses in place of them, wrote beside the journals."""
 SAID: Final[list[tuple[str, str]]] = []
 """What commands printed in this test: their words, and what came."""
+EASY_PINS: Final = frozenset({"1111", "1234"})
+"""Those that a screen advises against, by name."""
 _TYPED: Final = re.compile(r"[0-9]{4,}")
 
 
@@ -72,11 +74,11 @@ def codes_of(payment: Any) -> set[str]:  # Any: a row.
 
 
 def _innocent(conn: Connection) -> set[str]:
-    """Amounts and years, which are printed where codes must not be: a code that is one, too, proves nothing."""
+    """What is printed where codes must not be, as amounts and years are: a code that is one, too, proves nothing."""
     minor = {int(row) for row in _column(conn, "SELECT amount_minor FROM leg UNION SELECT amount_minor FROM payment")}
     amounts = {str(abs(one)) for one in minor} | {str(abs(one) // 100) for one in minor}
     this_year = datetime.now(UTC).year
-    return amounts | {str(year) for year in range(this_year - 1, this_year + 2)}
+    return amounts | {str(year) for year in range(this_year - 1, this_year + 2)} | EASY_PINS
 
 
 def printed_into(folder: Path) -> list[tuple[str, str]]:

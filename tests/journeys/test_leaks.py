@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Engine, insert, update
 from typer.testing import CliRunner
 
@@ -39,6 +40,7 @@ PLANTED = [
     ("a code at a sentence's end", "Reply 4821.", CODE),
     ("a code that is a number of JSON", '{"pay_code": 4821}', CODE),
     ("a code beside a word", "4821 yes", CODE),
+    ("a code in a list of texts", '["4821"]', CODE),
     ("a PIN", "1*739104", PIN),
     ("a PIN in JSON", '{"text":"739104"}', PIN),
     ("a key", "key " + "0123abcd" * 8, KEY),
@@ -55,6 +57,11 @@ INNOCENT = [
     '{"amount":4821,"currency":"KES"}',
     '{"seq": 4821}',
     '{"currency":"KES","account_last4":"4821","detail":""}',
+    "[4821,{}]",
+    "ISO 4821",
+    "ResultCode 4821",
+    "newest seal 4821 a88ddb",
+    "?amount_max=4821&starting_after=pay_1",
     "4821 entries in 3 chains",
     "took 4821 ms",
     "Process 4821 waits for ShareLock on transaction 739104",
@@ -88,6 +95,13 @@ def test_what_is_planted_in_a_log_or_a_table_is_found(database_url: str, label: 
 def test_what_is_planted_as_octets_of_a_trace_is_found(sqlite_url: str, secret: str, alphabet: str) -> None:
     engine = engine_with(sqlite_url, body=f'{{"sent":"00ff{secret.encode(alphabet).hex()}00"}}')
     assert {leak.where for leak in found_by(engine)} == {"trace.body"}
+    engine.dispose()
+
+
+@pytest.mark.parametrize(("body", "is_found"), [("Body=%E7%A2%BC4821+", True), ("Body=%E3%80%8248%3A21", False)])
+def test_what_a_trace_has_as_a_form_is_read_as_its_text(sqlite_url: str, body: str, is_found: bool) -> None:
+    engine = engine_with(sqlite_url, body=body)
+    assert bool(found_by(engine, replace(SECRETS, codes=["4821", "8248"]))) == is_found
     engine.dispose()
 
 
