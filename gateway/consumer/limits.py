@@ -1,14 +1,14 @@
 """LIMIT and BAL: what the phone's owner lets be charged a day.
 
-By text a limit is only set or lowered: whoever has the phone in hand could raise it. A higher one needs the PIN, on
-USSD, or a person at the care line. That it is kept to is the business of each new request, not of this page.
+By text, and on the statement page, a limit is only set or lowered: whoever has the phone in hand could raise it. A
+higher one needs the PIN, on USSD, or a person at the care line. That it is kept to is the business of each new request.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from carriers import base
@@ -216,11 +216,18 @@ class LimitByCare:
             ask_about_sim(unit, consumer, self.carrier, minor, currency, language)
             return LimitOutcome.CHECKED
         at_ms = set_limit(unit, consumer, minor, currency)
-        used = Money(used_today(unit, consumer, currency, self.zone), currency)
-        fields = {"limit": format_money(self.limit, language), "used": format_money(used, language)}
-        template = "limit_set" if at_ms is None else "limit_later"
-        unit.effects.send_text(consumer.id, self.carrier, template, language, fields, until_ms=at_ms)
+        tell_limit(unit, consumer, self.limit, carrier=self.carrier, zone=self.zone, language=language, at_ms=at_ms)
         return LimitOutcome.SET if at_ms is None else LimitOutcome.LATER
+
+
+def tell_limit(
+    unit: Unit, consumer: Consumer, limit: Money, *, carrier: str, zone: ZoneInfo, language: str, at_ms: int | None
+) -> None:
+    """Queue the text that tells the phone which limit was set elsewhere than by text, and from when it counts."""
+    used = Money(used_today(unit, consumer, limit.currency, zone), limit.currency)
+    fields = {"limit": format_money(limit, language), "used": format_money(used, language)}
+    template = "limit_set" if at_ms is None else "limit_later"
+    unit.effects.send_text(consumer.id, carrier, template, language, fields, until_ms=at_ms)
 
 
 def used_today(unit: Unit, consumer: Consumer, currency: str, zone: ZoneInfo) -> int:
@@ -229,17 +236,32 @@ def used_today(unit: Unit, consumer: Consumer, currency: str, zone: ZoneInfo) ->
 
 def present_limit(consumer: Consumer, currency: str, now_ms: int) -> int | None:
     """The limit that counts now. One in another currency limits nothing here."""
-    return _limit_now(consumer, now_ms) if consumer.limit_currency == currency else None
+    now = standing_limit(consumer, now_ms).now
+    return now.amount_minor if now is not None and now.currency == currency else None
 
 
 def limit_elsewhere(consumer: Consumer, currency: str, now_ms: int) -> Money | None:
     """The limit that the phone has in another currency. None in *currency* may take its place, which would end it."""
-    minor = _limit_now(consumer, now_ms)
-    return None if minor is None or consumer.limit_currency == currency else Money(minor, consumer.limit_currency)
+    now = standing_limit(consumer, now_ms).now
+    return now if now is not None and now.currency != currency else None
 
 
-def _limit_now(consumer: Consumer, now_ms: int) -> int | None:
-    return own_limit(consumer.limit_minor, consumer.limit_next_minor, consumer.limit_next_at_ms, now_ms)
+class Standing(NamedTuple):
+    """A phone's own limit. `now` None: there is none; `later`: a higher one that waits for its time."""
+
+    now: Money | None
+    later: Money | None = None
+    later_at_ms: int = 0
+
+
+def standing_limit(consumer: Consumer, now_ms: int) -> Standing:
+    """In whatever currency it is."""
+    later_minor, at_ms, currency = consumer.limit_next_minor, consumer.limit_next_at_ms, consumer.limit_currency
+    minor = own_limit(consumer.limit_minor, later_minor, at_ms, now_ms)
+    now = None if minor is None else Money(minor, currency)
+    if later_minor is None or at_ms is None or now_ms >= at_ms:
+        return Standing(now)
+    return Standing(now, Money(later_minor, currency), at_ms)
 
 
 def _raised_at_ms(consumer: Consumer, minor: int, now_ms: int) -> int:
