@@ -32,14 +32,14 @@ def typed(browser: Browser, minor: int, currency: str = "KES") -> tuple[str, lis
     return browser.do(job), [filled(row) for row in browser.sent]
 
 
-def shown(browser: Browser) -> tuple[list[str], list[str]]:
+def shown(browser: Browser, language: str = "en") -> tuple[list[str], list[str]]:
     """What the page tells, and what may be done there."""
     session = browser.session()
     assert session is not None
     [row] = rows(browser.url, "SELECT max(updated_at_ms) AS at_ms FROM payment")
-    words = DESK.catalogues.page("en")
+    words = DESK.catalogues.page(language)
     with reading(browser.url) as conn:
-        limit = views.Reader(conn, DESK, session, DESK.catalogues.language("en"), row.at_ms).limit()
+        limit = views.Reader(conn, DESK, session, DESK.catalogues.language(language), row.at_ms).limit()
     return [words[told.key].format_map(told.fields) for told in limit.told], list(limit.may)
 
 
@@ -115,6 +115,10 @@ def test_the_page_shows_what_counts_what_waits_and_what_was_used(browser: Browse
     raised(store, 100_000)
     told, may = shown(browser)
     assert told[0] == "You have blocked all charges." and "rises to KES 1,000.00" in told[1] and may == ["block"]
+
+
+def test_no_line_ends_within_a_number(browser: Browser) -> None:
+    assert shown(browser, "fr")[0][1] == "Utilisé aujourd'hui : KES 1\N{NO-BREAK SPACE}250,00."
 
 
 def test_the_page_shows_a_limit_in_another_currency_and_offers_nothing(browser: Browser, store: Store) -> None:

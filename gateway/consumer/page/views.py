@@ -50,6 +50,7 @@ TOLD: Final[Mapping[str, str]] = {
 """What tells on the page where a payment stands that is not over, by the text that tells it by SMS."""
 ASKED: Final = TOLD["status_waiting"]
 _MONTH: Final = re.compile(r"(20[0-9]{2})-(0[1-9]|1[0-2])", re.ASCII)
+_PARTS_THOUSANDS: Final = re.compile("(?<=[0-9]) (?=[0-9])")
 
 
 class Month(NamedTuple):
@@ -371,7 +372,8 @@ class Reader:
         return Told("limit_used", {"used": self._printed(Money(used, currency))})
 
     def _printed(self, amount: Money) -> str:
-        return format_money(amount, self._language.code)
+        """With its number in one piece: where the line ends behind the 1 of `1 250,00` it would read as another one."""
+        return _PARTS_THOUSANDS.sub("\N{NO-BREAK SPACE}", format_money(amount, self._language.code))
 
     def _price(self, payment: Payment) -> str:
         """What was taken, else what was asked."""
