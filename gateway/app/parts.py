@@ -280,6 +280,7 @@ def page_desk(config: Config, secrets: Secrets) -> PageDesk | None:
         codes_per_address=page.codes_per_address,
         catalogues=catalogues().spoken(page.mode, unreviewed=config.gateway.unreviewed_languages),
         zones={name: ZoneInfo(carrier.time_zone) for name, carrier in mine.items()},
+        currencies={name: carrier.currency for name, carrier in mine.items()},
         words={name: words[name] for name in mine},
         languages={name: carrier.language for name, carrier in mine.items()},
         code_keys=(secrets.code_key, *secrets.former_code_keys),

@@ -8,9 +8,8 @@ from gateway.cli.database import applied, with_store
 from gateway.cli.errors import CommandError
 from gateway.cli.typed import typed_msisdn
 from gateway.config import CarrierSection, read
-from gateway.consumer.limits import LimitByCare, LimitOutcome
-from gateway.core.asks import WORST_CASE
-from gateway.core.money import Money, format_money, parse_amount
+from gateway.consumer.limits import LimitByCare, LimitOutcome, typed_limit
+from gateway.core.money import Money, format_money
 from gateway.core.msisdn import mask
 from gateway.store.rows import Phone
 
@@ -42,8 +41,7 @@ def set_by_care(path: Path, *, msisdn: str, amount: str, carrier: str) -> None:
 
 
 def _limit(amount: str, section: CarrierSection) -> Money:
-    minor = parse_amount(amount, section.currency, least_minor=0)
-    limit = None if minor is None else Money(minor, section.currency)
-    if limit is None or len(format_money(limit, "en")) > WORST_CASE["limit"]:
+    minor = typed_limit(amount, section.currency)
+    if minor is None:
         raise CommandError(f"expected an amount in {section.currency}, such as 500, got {amount!r}", exit_code=2)
-    return limit
+    return Money(minor, section.currency)

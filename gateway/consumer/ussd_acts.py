@@ -8,14 +8,12 @@ from gateway.consumer import ussd_buy, ussd_pay
 from gateway.consumer.disputes import is_disputed, tell_opened
 from gateway.consumer.goods import is_received
 from gateway.consumer.language import speak
-from gateway.consumer.limits import ask_about_sim, limit_elsewhere, present_limit, set_limit, waits_for_sim
+from gateway.consumer.limits import ask_about_sim, lower_limit, set_limit, typed_limit, waits_for_sim
 from gateway.consumer.record import statement_line
 from gateway.consumer.reports import Reporter, report_payment
 from gateway.consumer.stops import start_shop
 from gateway.consumer.ussd_visit import Visit, told
 from gateway.core import pins, ussd
-from gateway.core.asks import WORST_CASE
-from gateway.core.money import parse_amount
 from gateway.core.statement import receipt_fields
 from gateway.core.ussd import Act, Place, Screen
 from gateway.engine.opt_outs import Stopped, end_asks, start_all, stop_all, stop_shop
@@ -80,16 +78,13 @@ def _got_goods(visit: Visit, place: Place, act: ussd.GotGoods) -> Place:
 
 
 def _set_limit(visit: Visit, place: Place, act: ussd.SetLimit) -> Place:
-    minor = parse_amount(act.amount_text, visit.desk.currency, least_minor=0)
-    if minor is None or len(visit.printed(minor)) > WORST_CASE["limit"]:
+    minor = typed_limit(act.amount_text, visit.desk.currency)
+    if minor is None:
         return Place(screen=Screen.LIMIT_AMOUNT, text="limit_amount_wrong")
-    if limit_elsewhere(visit.unit, visit.consumer, visit.desk.currency) is not None:
-        return told("limit_elsewhere")
-    present = present_limit(visit.unit, visit.consumer, visit.desk.currency)
-    if present is None or minor <= present:
-        set_limit(visit.unit, visit.consumer, minor, visit.desk.currency)
-        return told("limit_set", minor=minor)
-    return told("limit_no_pin") if visit.pin() is None else Place(screen=Screen.LIMIT_PIN, minor=minor)
+    became = lower_limit(visit.unit, visit.consumer, minor, visit.desk.currency)
+    if became == "limit_higher":
+        return told("limit_no_pin") if visit.pin() is None else Place(screen=Screen.LIMIT_PIN, minor=minor)
+    return told(became, minor=minor)
 
 
 def _raise_limit(visit: Visit, place: Place, act: ussd.RaiseLimit) -> Place:

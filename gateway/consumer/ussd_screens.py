@@ -174,9 +174,9 @@ def _goods(visit: Visit, place: Place) -> Shown:
 
 def _limit(visit: Visit, place: Place) -> Shown:
     currency = visit.desk.currency
-    if limit_elsewhere(visit.unit, visit.consumer, currency) is not None:
+    if limit_elsewhere(visit.consumer, currency, visit.unit.now_ms) is not None:
         return _filled(visit, place, "limit_elsewhere")
-    limit = present_limit(visit.unit, visit.consumer, currency)
+    limit = present_limit(visit.consumer, currency, visit.unit.now_ms)
     used = visit.printed(used_today(visit.unit, visit.consumer, currency, visit.desk.zone))
     if limit is None:
         return _filled(visit, place, "limit_none", used=used)

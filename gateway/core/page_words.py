@@ -6,13 +6,16 @@ from typing import Final
 
 MONTHS: Final = 12
 _NONE: Final[frozenset[str]] = frozenset()
+_CARE: Final = frozenset({"care"})
 _MONTH: Final = frozenset({"month"})
 _AMOUNT: Final = frozenset({"amount"})
 _TIME: Final = frozenset({"time"})
 
 PAGE: Final[Mapping[str, frozenset[str]]] = {
-    **dict.fromkeys(("title", "nav", "nav_payments", "nav_shops", "log_out", "language", "back", "never_ask"), _NONE),
-    "questions": frozenset({"care"}),
+    **dict.fromkeys(
+        ("title", "nav", "nav_payments", "nav_shops", "nav_limit", "log_out", "language", "back", "never_ask"), _NONE
+    ),
+    "questions": _CARE,
     "months": _NONE,
     "month_year": frozenset({"name", "year"}),
     **dict.fromkeys(("login", "login_intro", "phone", "phone_hint", "phone_wrong", "send_code"), _NONE),
@@ -47,6 +50,14 @@ PAGE: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(("reason_wrong_amount", "reason_other"), _NONE),
     **dict.fromkeys(("shops", "shops_intro", "shops_none", "shops_stopped", "stop_all", "allow_all"), _NONE),
     **dict.fromkeys(("stopped", "stop_shop", "allow_shop", "is_stopped", "is_allowed", "language_set"), _NONE),
+    **dict.fromkeys(("limit", "limit_none", "limit_blocked", "limit_send", "limit_block", "limit_set"), _NONE),
+    **dict.fromkeys(("limit_intro", "limit_elsewhere", "limit_higher"), _CARE),
+    "limit_is": frozenset({"limit"}),
+    "limit_rises": frozenset({"limit", "time"}),
+    "limit_used": frozenset({"used"}),
+    "limit_amount": frozenset({"currency"}),
+    "limit_hint": frozenset({"most"}),
+    "limit_format": frozenset({"currency", "most"}),
     **dict.fromkeys(("error", "error_missing", "error_form", "error_busy", "error_often"), _NONE),
     **dict.fromkeys(("error_large", "error_failed"), _NONE),
 }

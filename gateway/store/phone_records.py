@@ -60,6 +60,12 @@ class Coded(NamedTuple):
     code_digits: int
 
 
+def spent_before(conn: Connection, consumer_id: str, currency: str, *, since_ms: int) -> int:
+    """The same as `PhoneRecords.spent`, as the database has it."""
+    values = (consumer_id, first_payment_id(since_ms), since_ms, currency)
+    return int(conn.exec_driver_sql(_SPENT[conn.dialect.name], values).scalar_one())
+
+
 class PhoneRecords:
     """What is on record about the phones of one batch."""
 
@@ -83,9 +89,7 @@ class PhoneRecords:
 
     def spent(self, consumer_id: str, currency: str, *, since_ms: int) -> int:
         """What payments made since then took of the phone's money or may still take, at all carriers; minor units."""
-        conn = self._unit.conn
-        values = (consumer_id, first_payment_id(since_ms), since_ms, currency)
-        spent = int(conn.exec_driver_sql(_SPENT[conn.dialect.name], values).scalar_one())
+        spent = spent_before(self._unit.conn, consumer_id, currency, since_ms=since_ms)
         for one, is_more in self.changes(consumer_id):
             if one.amount.currency == currency and one.created_at_ms >= since_ms:
                 spent += one.amount.amount_minor if is_more else -one.amount.amount_minor

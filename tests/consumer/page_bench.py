@@ -24,6 +24,7 @@ DESK: Final = PageDesk(
     codes_per_address=0,
     catalogues=catalogues(),
     zones={"acme": NAIROBI},
+    currencies={"acme": "KES"},
     words={"acme": WORDS},
     languages={"acme": "en"},
     code_keys=(CODE_KEY,),

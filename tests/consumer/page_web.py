@@ -30,6 +30,7 @@ def a_desk(**changes: Any) -> PageDesk:  # Any: fields of the desk.
     whole = replace(
         DESK,
         zones=dict.fromkeys(TESTED, NAIROBI),
+        currencies=dict.fromkeys(TESTED, "KES"),
         words=dict.fromkeys(TESTED, WORDS),
         languages=dict.fromkeys(TESTED, "en"),
     )

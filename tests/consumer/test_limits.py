@@ -4,9 +4,9 @@ from datetime import datetime, time, timedelta
 
 import pytest
 
-from gateway.consumer.limits import LimitByCare, LimitOutcome, set_limit
+from gateway.consumer.limits import LimitByCare, LimitOutcome, limit_most, set_limit, typed_limit
 from gateway.core.codes import choose_code
-from gateway.core.money import Money
+from gateway.core.money import EXPONENTS, Money, format_money
 from gateway.store.apply import Store
 from gateway.store.outbox import OutboxRow
 from gateway.store.unit import Needs
@@ -90,6 +90,16 @@ def test_what_is_no_amount_changes_no_limit(store: Store, amount: str) -> None:
     said(store, "LIMIT 500")
     assert answer(store, f"LIMIT {amount}") == "limit_format"
     assert limit_of(store) == (50_000, "KES", None)
+
+
+@pytest.mark.parametrize(
+    ("currency", "most"), [("KES", "KES 9,999,999.99"), ("UGX", "UGX 999,999,999"), ("KWD", "KWD 999,999.999")]
+)
+def test_the_highest_limit_is_what_texts_have_room_for(currency: str, most: str) -> None:
+    highest = limit_most(currency)
+    assert format_money(highest, "en") == most
+    assert typed_limit(most, currency) == highest.amount_minor and typed_limit("0", currency) == 0
+    assert typed_limit(str(highest.amount_minor // 10 ** EXPONENTS[currency] + 1), currency) is None
 
 
 def test_a_question_changes_no_limit(store: Store) -> None:

@@ -16,7 +16,7 @@ from gateway.consumer.page.deeds import SURE
 from gateway.consumer.page.desk import PATH
 from gateway.consumer.page.web import REQUESTS_AT_ONCE
 from gateway.engine.batcher import Busy
-from tests.consumer.page_web import FORM, Site, a_site
+from tests.consumer.page_web import FORM, Site, Surfer, a_site
 from tests.merchants.shop import Answered, a_number, in_batch, open_shop
 
 PAGE_BYTES_MAX = 20_000
@@ -53,7 +53,15 @@ async def test_every_answer_is_a_guarded_page_in_words(site: Site) -> None:
     assert checked(await browser.post("/code", {"code": "000000"})).status == 200 and "Tries left: 4" in browser.text
     await browser.get("/code")
     assert checked(await browser.post("/code", {"code": site.code()})).status == 303
-    for path in ("", "?month=2020-01", "?month=2026-13&after=%00", "?note=over&lang=xx", "/shops"):
+    for path in (
+        "",
+        "?month=2020-01",
+        "?month=2026-13&after=%00",
+        "?note=over&lang=xx",
+        "?note=limit_format",
+        "/shops",
+        "/limit",
+    ):
         assert checked(await browser.get(path)).status == 200
     for path in (f"/payments/{payment['receipt_ref']}", f"/payments/{payment['receipt_ref'].lower()}/dispute"):
         assert checked(await browser.get(path)).status == 200
@@ -76,8 +84,8 @@ async def test_a_stranger_is_led_to_the_door_everywhere(site: Site) -> None:
     browser = site.browser()
     await browser.get()
     paths = {route.resource.canonical for route in site.page.app().router.routes() if route.resource is not None}
-    inside = {path for path in paths if path.startswith(("/payments", "/shops", "/language"))}
-    assert len(inside) == 6
+    inside = {path for path in paths if path.startswith(("/payments", "/shops", "/limit", "/language"))}
+    assert len(inside) == 7
     for path in (one.replace("{ref}", "H8JTSGRC") for one in inside):
         for answer in (await browser.get(path), await browser.post(path, {"do": "stop"})):
             assert answer.status == 405 or (answer.status, answer.headers.get("Location")) == (303, PATH), (
@@ -217,6 +225,7 @@ async def test_a_form_from_elsewhere_does_nothing(
     about = f"/payments/{payment['receipt_ref']}"
     forms: dict[str, dict[str, str]] = {
         "/shops": {"do": "stop", "shop": ""},
+        "/limit": {"amount": "0", "currency": "KES"},
         "/language": {"language": "fr"},
         f"{about}/dispute": {"reason": "other"},
         **{f"{about}/{kind}": {} for kind in SURE},
@@ -229,6 +238,8 @@ async def test_a_form_from_elsewhere_does_nothing(
     assert [kind for kind in ("received", "dispute", "report") if f"{about}/{kind}" not in browser.text] == []
     await browser.get("/shops")
     assert "You have stopped all shops" not in browser.text and "Log out" in browser.text
+    await browser.get("/limit")
+    assert "You have set no limit" in browser.text
     assert site.page.counts.by_kind["foreign_form"] == 1 + len(forms)
 
 
@@ -276,9 +287,10 @@ async def test_whatever_is_typed_is_answered_in_words(site: Site, typed: str) ->
     payment = await site.shop.succeed(msisdn=phone)
     await browser.log_in(phone)
     ref = payment["receipt_ref"]
-    for path in ("/shops", "/language", f"/payments/{ref}/dispute"):
+    for path in ("/shops", "/limit", "/language", f"/payments/{ref}/dispute"):
         await browser.get()
-        answer = await browser.post(path, {"do": typed, "shop": typed, "language": typed, "reason": typed})
+        fields = dict.fromkeys(("do", "shop", "amount", "language", "reason"), typed)
+        answer = await browser.post(path, {"currency": "KES", **fields})
         assert checked(answer).status in (303, 400, 413), path
         assert "<script>" not in browser.text
     other = site.browser()
@@ -299,15 +311,74 @@ async def test_the_page_consents_to_nothing(site: Site) -> None:
     await browser.log_in(phone)
     assert "You pay with your phone, not here" in browser.text
     ref, actions = created["receipt_ref"], set[str]()
-    for path in ("", f"/payments/{ref}", f"/payments/{ref}/report", "/shops"):
+    for path in ("", f"/payments/{ref}", f"/payments/{ref}/report", "/shops", "/limit"):
         assert (await browser.get(path)).status == 200
         actions |= set(re.findall('action="([^"]+)"', browser.text))
         assert alone(re.sub("<[^>]*>", " ", browser.text)) <= {"0800"}, "no code is shown"
     assert {action.removeprefix(PATH) for action in actions} == {
-        *("", "/log-out", "/language", "/shops"),
+        *("", "/log-out", "/language", "/shops", "/limit"),
         f"/payments/{ref}/report",
     }
     assert (await site.shop.read(created))["status"] in ("pending", "requires_consent")
+
+
+async def limited(browser: Surfer, amount: str, currency: str = "KES") -> str:
+    """What the page tells of it, above what counts."""
+    answer = checked(await browser.post("/limit", {"amount": amount, "currency": currency}))
+    assert answer.status == 303
+    checked(await browser.get(answer.headers["Location"].removeprefix(PATH)))
+    return unescape(re.findall('<p class="(?:note|warning)"[^>]*>([^<]*)<', browser.text)[0])
+
+
+def texts(site: Site) -> list[str]:
+    return [row.body["template"] for row in site.shop.rows if row.kind == "sms"]
+
+
+async def test_a_limit_is_set_lowered_and_not_raised(site: Site) -> None:
+    browser, phone = site.browser(), a_number()
+    await site.shop.succeed(msisdn=phone)
+    await browser.log_in(phone)
+    await browser.get("/limit")
+    assert "You have set no limit" in browser.text and "in KES</label>" in browser.text
+    for _ in range(2):
+        assert (await limited(browser, "1,500.50")).startswith("Done")
+    assert (await limited(browser, "Ksh 800")).startswith("Done")
+    assert "Your limit is KES 800.00 a day." in browser.text
+    assert texts(site)[-2:] == ["limit_set"] * 2 and texts(site).count("limit_set") == 2
+    refused = await limited(browser, "801")
+    assert "only goes down" in refused and "PIN on our USSD menu" in refused and "call 0800 22345" in refused
+    assert "Your limit is KES 800.00 a day." in browser.text
+    assert (await limited(browser, "0")).startswith("Done") and "You have blocked all charges." in browser.text
+    assert not re.search('action="/me/limit"', browser.text), "nothing is left that could be lowered"
+    assert "PIN on our USSD menu" in await limited(browser, "5") and "You have blocked all charges." in browser.text
+    assert texts(site).count("limit_set") == 3
+    assert site.page.counts.by_kind["limit"] == 6 and site.page.counts.by_kind["failure"] == 0
+
+
+@pytest.mark.parametrize(
+    "amount",
+    ["", " ", "lots", "-5", "1.234", "1,25,0", "USD 5", "10000000", "9" * 30, "5; 6", "½", "<b>", "\0", "NaN", "1e3"],
+)
+async def test_what_is_no_limit_is_told_with_what_is_expected(site: Site, amount: str) -> None:
+    browser, phone = site.browser(), a_number()
+    await site.shop.succeed(msisdn=phone)
+    await browser.log_in(phone)
+    await limited(browser, "500")
+    told = await limited(browser, amount)
+    assert told.startswith("That cannot be a limit.") and "in KES, like 500, at most KES 9,999,999.99" in told
+    assert "Your limit is KES 500.00 a day." in browser.text and "<title>That did not work – " in browser.text
+    [field] = re.findall('<input type="text" id="amount"[^>]*>', browser.text)
+    assert 'aria-invalid="true"' in field and 'aria-describedby="hint warning"' in field
+    assert 'id="hint"' in browser.text and 'role="alert" id="warning"' in browser.text
+
+
+async def test_an_amount_of_another_currency_than_the_forms_is_not_taken(site: Site) -> None:
+    """Another carrier has asked the phone since the page was shown."""
+    browser, phone = site.browser(), a_number()
+    await site.shop.succeed(msisdn=phone)
+    await browser.log_in(phone)
+    assert (await limited(browser, "500", "TZS")).startswith("That cannot be a limit.")
+    assert "You have set no limit" in browser.text
 
 
 async def test_what_a_shop_wrote_stays_words(site: Site) -> None:
@@ -366,6 +437,8 @@ async def test_the_language_is_the_addresss_the_browsers_or_the_carriers(site: S
     ("shows", "leads_to"),
     [
         ("/shops", "/shops?"),
+        ("/limit", "/limit?"),
+        ("/limit?note=limit_format", "/limit?"),
         ("/payments/{ref}", "/payments/{ref}?"),
         ("/payments/{ref}/dispute", "/payments/{ref}?"),
         ("?month=2026-01&lang=fr", "?month=2026-01&"),

@@ -133,6 +133,54 @@ async def test_a_person_pays_the_shop_from_escrow_and_reports_what_she_did_not_a
         assert window.numbers_in_addresses == []
 
 
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+async def test_a_person_sets_a_limit_that_holds_and_that_no_page_raises(
+    browser: Browser, sqlite_url: str, tmp_path: Path, processes: Nursery, scripts: bool
+) -> None:
+    async with (
+        a_window(browser, sqlite_url, tmp_path, processes) as window,
+        window.opened(java_script_enabled=scripts) as page,
+    ):
+        phone = a_number()
+        await window.paid(phone)
+        await window.log_in(page, phone)
+        await page.click("nav >> text=Limit")
+        await expect(page.locator("main")).to_contain_text(
+            "You have set no limit of your own. Used today: KES 1,250.00"
+        )
+        await page.get_by_label("The most a day, in KES").fill("lots")
+        await page.click("text=Set this limit")
+        await expect(page.locator(".warning")).to_contain_text("an amount in KES, like 500")
+        assert await page.get_attribute("#amount", "aria-invalid") == "true"
+        assert "That cannot be a limit" in await described(page, "#amount")
+        await page.fill("#amount", "2,000")
+        await page.click("text=Set this limit")
+        await expect(page.locator(".note")).to_contain_text("it counts from now on")
+        await expect(page.locator("main")).to_contain_text("Your limit is KES 2,000.00 a day")
+        await window.text_with(phone, "at most KES 2,000.00 a day can be charged")
+        refused = await window.shop.until_final((await window.shop.ask(phone))["id"])
+        assert (refused["status"], refused["reason"]) == ("failed", "limit_exceeded")
+        await window.text_with(phone, "is more than a limit allows")
+        await page.fill("#amount", "9000")
+        await page.click("text=Set this limit")
+        await expect(page.locator(".warning")).to_contain_text("use your PIN on our USSD menu, or call")
+        await expect(page.locator("main")).to_contain_text("Your limit is KES 2,000.00 a day")
+        await page.click("text=Block all charges")
+        await expect(page.locator("main")).to_contain_text("You have blocked all charges")
+        await window.text_with(phone, "at most KES 0.00 a day can be charged")
+        assert await page.locator("main form").count() == 0, "nothing here ends a block"
+        await page.emulate_media(media="print")
+        assert not await page.is_visible("nav") and await page.is_visible("text=You have blocked all charges")
+        assert await sheets(page) == 1
+        assert shown(page) == "/me/limit" and window.numbers_in_addresses == []
+
+
+async def described(page: Page, field: str) -> str:
+    """What a screen reader says beside the label of *field*."""
+    ids = (await page.get_attribute(field, "aria-describedby") or "").split()
+    return " ".join([await page.inner_text(f"#{one}") for one in ids])
+
+
 async def test_wrong_codes_lock_the_browser_that_typed_them_and_no_other(
     browser: Browser, sqlite_url: str, tmp_path: Path, processes: Nursery
 ) -> None:
@@ -194,8 +242,9 @@ async def test_every_page_in_every_language_is_sound_for_everybody(
                 await page.goto(window.url)
                 await page.click(f"footer button[value={language}]")
                 await judge(page, language)
+                limits = ("/limit", "/limit?note=limit_format", "/limit?note=limit_higher")
                 paid = [f"/payments/{ref}{what}" for what in ("", "/dispute", "/report", "/received")]
-                for path in (*paid, f"/payments/{waits}", "", "/shops", "?month=2020-01", "/nowhere"):
+                for path in (*paid, f"/payments/{waits}", "", "/shops", *limits, "?month=2020-01", "/nowhere"):
                     await page.goto(window.url + path)
                     assert urlsplit(page.url).path == urlsplit(window.url + path).path
                     await judge(page, language)

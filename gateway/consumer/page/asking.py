@@ -23,7 +23,7 @@ FORM_TIMEOUT_S: Final = 10.0
 TOKEN_BYTES: Final = 32
 FORM_TOKEN: Final = "form"
 _PLACE: Final = re.compile(
-    r"(/shops|/payments/[0-9A-Za-z]{8}|\?month=20[0-9]{2}-[0-9]{2}(&after=pay_[0-9a-z]{26})?)?", re.ASCII
+    r"(/shops|/limit|/payments/[0-9A-Za-z]{8}|\?month=20[0-9]{2}-[0-9]{2}(&after=pay_[0-9a-z]{26})?)?", re.ASCII
 )
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{40,50}", re.ASCII)
 

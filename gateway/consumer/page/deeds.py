@@ -5,10 +5,12 @@ from typing import Final, NamedTuple
 
 from aiohttp import web
 
+from gateway.consumer.limits import typed_limit
 from gateway.consumer.page import jobs
 from gateway.consumer.page.asking import Elsewhere, Unheard, place
 from gateway.consumer.page.desk import PageDesk
 from gateway.core.ids import is_id, normalise_ref
+from gateway.core.money import Money
 from gateway.core.ussd import REASONS
 from gateway.store.page import SessionRow
 
@@ -53,6 +55,24 @@ def shops(desk: PageDesk, session: SessionRow, form: Mapping[str, str], request:
         raise Unheard(400, "error_missing")
     job = jobs.ShopsSaid(session.id, session.consumer_id, is_stop=act == "stop", merchant_id=merchant_id)
     return Deed(job, "/shops", act)
+
+
+def limit(desk: PageDesk, session: SessionRow, form: Mapping[str, str], request: web.Request) -> Deed:
+    carrier = session.carrier
+    currency = desk.currencies[carrier]
+    # Another carrier may have asked the phone since the page was shown: an amount counts in its own currency only.
+    minor = typed_limit(form.get("amount", ""), currency) if form.get("currency") == currency else None
+    if minor is None:
+        raise Elsewhere("/limit?note=limit_format")
+    job = jobs.LimitTyped(
+        session.id,
+        session.consumer_id,
+        limit=Money(minor, currency),
+        carrier=carrier,
+        zone=desk.zones[carrier],
+        language=desk.languages[carrier],
+    )
+    return Deed(job, "/limit", "limit")
 
 
 def language(desk: PageDesk, session: SessionRow, form: Mapping[str, str], request: web.Request) -> Deed:

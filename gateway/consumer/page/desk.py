@@ -12,7 +12,7 @@ from gateway.engine.texts import CarrierWords
 PATH: Final = "/me"
 COUNTED: Final = (
     *("code_sent", "code_withheld", "login", "code_wrong", "code_locked", "code_old", "logout"),
-    *("dispute", "report", "received", "stop", "start", "language", "too_often", "foreign_form", "failure"),
+    *("dispute", "report", "received", "stop", "start", "limit", "language", "too_often", "foreign_form", "failure"),
 )
 
 
@@ -31,7 +31,8 @@ class PageDesk(msgspec.Struct, frozen=True, kw_only=True):
     catalogues: Catalogues
     """What may be spoken in this mode."""
     zones: Mapping[str, ZoneInfo]
-    """By carrier of this mode, as the next two."""
+    """By carrier of this mode, as the next three."""
+    currencies: Mapping[str, str]
     words: Mapping[str, CarrierWords]
     languages: Mapping[str, str]
     """Of phones that chose none."""

@@ -6,19 +6,23 @@ Whoever is inside is judged here once more, under the lock of the phone: a sessi
 import hmac
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, NamedTuple
+from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
 from gateway.consumer.disputes import is_disputed, tell_opened
 from gateway.consumer.goods import is_received
 from gateway.consumer.language import speak
+from gateway.consumer.limits import lower_limit, standing_limit, tell_limit
 from gateway.consumer.page.desk import PageDesk
 from gateway.consumer.reports import Reporter, report_payment
 from gateway.consumer.stops import start_shop
 from gateway.core.codes import key_id, key_of
 from gateway.core.ids import normalise_ref
 from gateway.core.logins import DAY_MS, TRIES_MAX, Login, code_of, may_send
+from gateway.core.money import Money
 from gateway.core.payment import Escrow, Payment
+from gateway.engine.loop_guard import may_answer
 from gateway.engine.opt_outs import end_asks, start_all, stop_all, stop_shop
 from gateway.store import page
 from gateway.store.bars import is_locked
@@ -221,6 +225,28 @@ class ShopsSaid(Inside):
         else:
             stopped = stop_all(unit, consumer, SAID_ID)
         end_asks(unit, consumer.id, stopped.carriers, merchant_id=self.merchant_id)
+
+
+@dataclass(slots=True)
+class LimitTyped(Inside):
+    """The most that may be charged a day. The text that tells is sent once, however often the form is.
+
+    It is an answer like that to LIMIT: whoever changes the limit on and on makes the phone ring no oftener.
+    """
+
+    limit: Money
+    carrier: str
+    zone: ZoneInfo
+    language: str
+    """Of a phone that chose none."""
+
+    def act(self, unit: Unit, consumer: Consumer) -> str:
+        before = standing_limit(consumer, unit.now_ms)
+        became = lower_limit(unit, consumer, self.limit.amount_minor, self.limit.currency)
+        if standing_limit(consumer, unit.now_ms) != before and may_answer(consumer, unit.now_ms):
+            language = consumer.language or self.language
+            tell_limit(unit, consumer, self.limit, carrier=self.carrier, zone=self.zone, language=language, at_ms=None)
+        return became
 
 
 @dataclass(slots=True)

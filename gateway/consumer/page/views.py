@@ -9,16 +9,20 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from gateway.consumer.goods import may_receive
+from gateway.consumer.limits import limit_most, standing_limit
 from gateway.consumer.page.desk import PageDesk
 from gateway.consumer.record import month_ms, outcome, statement_line
 from gateway.consumer.status import OPEN_MAX, disputed, standing
 from gateway.core.dispute import Dispute, is_disputable
 from gateway.core.ids import normalise_ref
 from gateway.core.language import Language
+from gateway.core.limits import begins_ms
 from gateway.core.money import Money, format_money
 from gateway.core.payment import Escrow, Payment, PublicState
 from gateway.store.disputes import disputes_of_payment
+from gateway.store.load import consumers
 from gateway.store.page import SessionRow, is_reported, last_consent
+from gateway.store.phone_records import spent_before
 from gateway.store.queries import (
     Sums,
     consumer_charges,
@@ -46,6 +50,7 @@ TOLD: Final[Mapping[str, str]] = {
 """What tells on the page where a payment stands that is not over, by the text that tells it by SMS."""
 ASKED: Final = TOLD["status_waiting"]
 _MONTH: Final = re.compile(r"(20[0-9]{2})-(0[1-9]|1[0-2])", re.ASCII)
+_PARTS_THOUSANDS: Final = re.compile("(?<=[0-9]) (?=[0-9])")
 
 
 class Month(NamedTuple):
@@ -149,6 +154,17 @@ class Receipt(NamedTuple):
     is_reported: bool
 
 
+class OwnLimit(NamedTuple):
+    """What its owner lets be charged to the phone a day."""
+
+    as_of: str
+    told: Sequence[Told]
+    may: Sequence[str]
+    """What she may do about it here: `set`, `block`."""
+    fields: Mapping[str, str]
+    """What the texts about an amount are filled with."""
+
+
 class Reader:
     """Reads for one session in its language."""
 
@@ -196,7 +212,7 @@ class Reader:
         return Line(
             day=self._language.day(line.at),
             shop=line.shop,
-            amount=format_money(line.money, self._language.code),
+            amount=self._printed(line.money),
             told="" if is_paid else self._language.outcomes[line.outcome],
             given_back=self._money(payment, payment.refunded_minor) if is_paid and payment.refunded_minor else "",
             waits="dispute" if payment.disputed_minor else "line_escrow" if may_receive(payment) else "",
@@ -206,7 +222,7 @@ class Reader:
     def _totals(self, sums: Sequence[Sums]) -> list[Total]:
         def printed(minor: Sequence[int]) -> list[str]:
             pairs = zip(sums, minor, strict=True)
-            return [format_money(Money(one, of.currency), self._language.code) for of, one in pairs]
+            return [self._printed(Money(one, of.currency)) for of, one in pairs]
 
         if not sums:
             return []
@@ -272,7 +288,7 @@ class Reader:
             told=[*self._told(payment), *self._escrow(payment)],
             facts=self._facts(payment),
             refunds=[
-                Fact(f"refund_{refund.state}", format_money(refund.amount, self._language.code))
+                Fact(f"refund_{refund.state}", self._printed(refund.amount))
                 for refund in refunds_of(self._conn, payment.id)
             ],
             dispute=None if dispute is None else self._dispute(payment, dispute),
@@ -307,7 +323,7 @@ class Reader:
 
     def _facts(self, payment: Payment) -> list[Fact]:
         facts = [Fact("shop", payment.shop), Fact("item", payment.description)]
-        facts.append(Fact("asked", format_money(payment.amount, self._language.code)))
+        facts.append(Fact("asked", self._printed(payment.amount)))
         if payment.captured_minor:
             facts += [Fact("charged", self._money(payment, payment.captured_minor)), Fact("fee", "")]
         if payment.refunded_minor:
@@ -322,12 +338,49 @@ class Reader:
             facts.append(Fact("sent_at", self._time(payment, payment.fulfilled_at_ms)))
         return [*facts, Fact("ref", payment.ref)]
 
+    def limit(self) -> OwnLimit:
+        carrier = self._session.carrier
+        currency = self._desk.currencies[carrier]
+        [consumer] = consumers(self._conn, set(), {self._session.consumer_id}, lock=False)
+        limit, later, later_at_ms = standing_limit(consumer, self._now_ms)
+        is_elsewhere = limit is not None and limit.currency != currency
+        is_blocked = limit == Money(0, currency)
+        fields = {
+            "currency": currency,
+            "most": self._printed(limit_most(currency)),
+            "care": self._desk.words[carrier].care_line,
+        }
+        told = [Told("limit_blocked") if is_blocked else self._limited(limit)]
+        if later is not None:
+            time = self._language.day_time(_local(later_at_ms, self._zone))
+            told.append(Told("limit_rises", {"limit": self._printed(later), "time": time}))
+        told.append(Told("limit_elsewhere", fields) if is_elsewhere else self._used_today(currency))
+        may = {"set": not is_blocked, "block": not is_blocked or later is not None}
+        return OwnLimit(
+            as_of=self._as_of(),
+            told=told,
+            may=[] if is_elsewhere else [act for act, is_allowed in may.items() if is_allowed],
+            fields=fields,
+        )
+
+    def _limited(self, limit: Money | None) -> Told:
+        return Told("limit_none") if limit is None else Told("limit_is", {"limit": self._printed(limit)})
+
+    def _used_today(self, currency: str) -> Told:
+        since_ms = begins_ms("day", self._now_ms, self._zone)
+        used = spent_before(self._conn, self._session.consumer_id, currency, since_ms=since_ms)
+        return Told("limit_used", {"used": self._printed(Money(used, currency))})
+
+    def _printed(self, amount: Money) -> str:
+        """With its number in one piece: where the line ends behind the 1 of `1 250,00` it would read as another one."""
+        return _PARTS_THOUSANDS.sub("\N{NO-BREAK SPACE}", format_money(amount, self._language.code))
+
     def _price(self, payment: Payment) -> str:
         """What was taken, else what was asked."""
         return self._money(payment, payment.captured_minor or payment.amount.amount_minor)
 
     def _money(self, payment: Payment, minor: int) -> str:
-        return format_money(Money(minor, payment.amount.currency), self._language.code)
+        return self._printed(Money(minor, payment.amount.currency))
 
     def _time(self, payment: Payment, at_ms: int) -> str:
         return self._language.moment(_local(at_ms, self._zone_of(payment)))

@@ -43,9 +43,11 @@ BUSY_RETRY_AFTER_S: Final = 5
 NOTES: Final = frozenset(
     {"over", "logged_out", "is_stopped", "is_allowed", "dispute_opened", "dispute_impossible"}
     | {"dispute_missing", "reported", "reported_charging", "reported_late", "received", "received_impossible"}
-    | {"language_set"}
+    | {"limit_set", "language_set"}
 )
 """Texts that an address may ask for, after a form was done."""
+LIMIT_WARNINGS: Final = frozenset({"limit_higher", "limit_elsewhere", "limit_format"})
+"""The same, on the page of the limit alone: they are filled with what is known there."""
 
 
 class Reads(Protocol):
@@ -122,6 +124,8 @@ class StatementPage:
             router.add_post(f"/payments/{{ref}}/{kind}", self._acting(deeds.sure(kind)))
         router.add_get("/shops", self._shops)
         router.add_post("/shops", self._acting(deeds.shops))
+        router.add_get("/limit", self._limit)
+        router.add_post("/limit", self._acting(deeds.limit))
         router.add_post("/language", self._acting(deeds.language))
         router.add_post("/log-out", self._log_out)
         return app
@@ -340,6 +344,15 @@ class StatementPage:
         shops = await self._reads(partial(page.shops_of, consumer_id=session.consumer_id))
         return self._page("shops", visitor, here="shops", shops=shops, note=self._note(request, visitor))
 
+    async def _limit(self, request: web.Request) -> web.StreamResponse:
+        visitor, session = await self._inside(request)
+        limit = await self._read(visitor, session, lambda reader: reader.limit())
+        told = request.query.get("note", "")
+        warning = self._templates.words(visitor.language)(told, **limit.fields) if told in LIMIT_WARNINGS else ""
+        return self._page(
+            "limit", visitor, here="limit", limit=limit, note=self._note(request, visitor), warning=warning
+        )
+
     # What whoever is inside does.
 
     def _acting(self, deed_of: deeds.DeedOf) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -351,7 +364,7 @@ class StatementPage:
             told = await self._batcher.offer(deed.job)
             if told == jobs.GONE:
                 raise Elsewhere("?note=over")
-            if told not in NOTES:
+            if told not in NOTES | LIMIT_WARNINGS:
                 raise Unheard(404, str(told))
             self.counts.note(deed.kind)
             return shown.to(f"{deed.leads_to}{'&' if '?' in deed.leads_to else '?'}note={told}")
