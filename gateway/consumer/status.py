@@ -154,7 +154,7 @@ def _moving(conn: Connection, payment: Payment, now_ms: int) -> Standing:
     operation = payment.operation
     assert operation is not None
     if operation.kind in (OperationKind.REVERSE, OperationKind.RELEASE):
-        return Standing("status_refunding")
+        return Standing("status_refunding", minor=payment.ordered_minor)
     if not operation.outcome_unknown:
         return Standing("status_charging")
     asked_ms = next_inquiry_ms(conn, payment.id)
