@@ -50,6 +50,8 @@ def test_of_a_part_that_is_captured_in_vain_that_part_is_given_back(store: Store
     words: dict[str, Any] = {"merchant_id": "mer_1", "mode": "test", "key": None, "body_hash": ""}  # Any: fields.
     words["payment_id"] = str(order.payment_id)
     [capture] = applied(store, CapturePayment(amount_minor=30_000, **words)).rows
+    assert "KES 300.00 " in rendered(said(store, "STATUS"))
+    assert "Mama Asha\nKES 300.00\nBeing charged now." in Caller(store).dial("3", "1")
     applied(store, CancelPayment(**words))
     part = Money(30_000, "KES")
     batch = applied(store, OrderDone(capture, base.Charged(carrier_reference="SR1", amount=part)))
