@@ -25,6 +25,7 @@ STATES: Final = {
     "RTRN": PayoutState.RETURNED,
 }
 _AMOUNT: Final = re.compile(r"[0-9]{1,15}(\.[0-9]{1,5})?")
+_COLUMNS: Final = ("id", "status", "amount", "currency")
 NO_NEWS: Final = frozenset({"RCVD", "ACTC", "ACCP", "ACSP"})
 
 
@@ -62,7 +63,11 @@ def _lines(content: bytes) -> Iterator[_Line]:
         yield from msgspec.json.decode(content, type=_Report).payments
         return
     try:
-        for row in csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")):
+        rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+        # What has another form and stands on one line would be a table without rows: not one word of it would count.
+        if not set(_COLUMNS) <= set(rows.fieldnames or ()):
+            raise ValueError(f"expected a table in CSV with the columns {', '.join(_COLUMNS)}, or JSON with `payments`")
+        for row in rows:
             yield msgspec.convert(row, _Line)
     except csv.Error as error:
         raise ValueError(f"expected a table in CSV: {error}") from error

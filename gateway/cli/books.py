@@ -50,3 +50,5 @@ def mark_restored(path: Path) -> None:
         raise CommandError(str(error)) from error
     print(f"{found.rows} orders, texts and webhooks wait, and each counts as maybe sent")
     print(f"{found.payments} payments waited for a consent or a capture: compare each; see `gateway breaks list`")
+    if found.has_payouts:
+        print("no payout is drafted or submitted until you have resolved the break about them: compare with the bank")

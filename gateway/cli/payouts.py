@@ -170,7 +170,7 @@ def _left_out(config: Config, asked: Submission) -> str:
     approved = (of.state == PayoutState.APPROVED, of.mode == asked.mode, of.currency == asked.currency)
     count = select(func.count()).select_from(tables.payout).where(*approved)
     left = with_database(config.gateway.database, lambda conn: conn.execute(count).scalar_one(), read_only=True)
-    why = "another payout of their merchant is unknown or has a break, or the file was full"
+    why = "another payout of their merchant is unknown or a break `payout` is open, or the file was full"
     return f"; {left} approved ones wait: {why}" if left else ""
 
 

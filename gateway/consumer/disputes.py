@@ -65,4 +65,5 @@ def tell_opened(unit: Unit, payment: Payment) -> None:
     """The text that says that *payment* is disputed, and by when its phone hears what was decided."""
     opened = unit.disputes.newest(payment.id)
     assert opened is not None, f"{payment.id} is disputed"
-    unit.effects.text_about(payment, "dispute_opened", until_ms=decided_by_ms(opened))
+    until_ms = decided_by_ms(opened)
+    unit.effects.text_about(payment, "dispute_opened", amount=opened.amount, until_ms=until_ms)

@@ -14,6 +14,7 @@ from gateway.consumer.disputes import is_disputed
 from gateway.core.caps import DAY_MS, NO_TERMS
 from gateway.core.ids import normalise_ref
 from gateway.core.keywords import Report
+from gateway.core.money import Money
 from gateway.core.payment import (
     AGREED_STATES,
     BreakKind,
@@ -82,7 +83,7 @@ def _report(inbound: Inbound, payment: Payment) -> None:
     known = Reporter(unit, inbound.consumer, inbound.mo.carrier, inbound.language, inbound.mo_id)
     reported = report_payment(known, payment)
     if reported.template and inbound.may_answer(beyond=BEYOND_FOR_STOP if reported.is_news else 0):
-        unit.effects.text_about(reported.payment, reported.template, language=inbound.language)
+        tell_reported(unit, reported, inbound.language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,17 @@ class Reported(NamedTuple):
     payment: Payment
     template: str
     is_news: bool
+
+    @property
+    def minor(self) -> int:
+        """What of the payment is disputed, or goes back by itself; 0: neither is so."""
+        return self.payment.disputed_minor or (0 if self.payment.operation is None else self.payment.ordered_minor)
+
+
+def tell_reported(unit: Unit, reported: Reported, language: str) -> None:
+    """The text that says what came of a report; where one comes by itself there is none."""
+    amount = Money(reported.minor, reported.payment.amount.currency) if reported.minor else None
+    unit.effects.text_about(reported.payment, reported.template, amount=amount, language=language)
 
 
 def report_payment(by: Reporter, payment: Payment) -> Reported:

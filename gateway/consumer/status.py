@@ -153,14 +153,15 @@ def _afterwards(payment: Payment, dispute: Dispute | None) -> Standing | None:
 def _moving(conn: Connection, payment: Payment, now_ms: int) -> Standing:
     operation = payment.operation
     assert operation is not None
+    minor = payment.ordered_minor
     if operation.kind in (OperationKind.REVERSE, OperationKind.RELEASE):
-        return Standing("status_refunding")
+        return Standing("status_refunding", minor=minor)
     if not operation.outcome_unknown:
-        return Standing("status_charging")
+        return Standing("status_charging", minor=minor)
     asked_ms = next_inquiry_ms(conn, payment.id)
     if asked_ms is None:  # The carrier is being asked at this moment, or a file or a person has the last word.
-        return Standing("unknown_outcome")
-    return Standing("status_checking", max(asked_ms, now_ms))
+        return Standing("unknown_outcome", minor=minor)
+    return Standing("status_checking", max(asked_ms, now_ms), minor)
 
 
 def disputed(dispute: Dispute) -> Standing:

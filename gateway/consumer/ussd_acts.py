@@ -67,14 +67,15 @@ def _report(visit: Visit, place: Place, act: ussd.Report) -> Place:
     reported = report_payment(by, payment)
     if reported.template == "report_disputed":
         tell_opened(visit.unit, reported.payment)
-    return _over(_REPORTED.get(reported.template, reported.template), payment_id=payment.id)
+    text = _REPORTED.get(reported.template, reported.template)
+    return _over(text, payment_id=payment.id, minor=reported.minor)
 
 
 def _got_goods(visit: Visit, place: Place, act: ussd.GotGoods) -> Place:
     payment = visit.own(act.payment_id)
     if payment is None or not is_received(visit.unit, payment, visit.session.id):
         return place  # Which says where it stands by now.
-    return _over("escrow_released", payment_id=payment.id)
+    return _over("escrow_released", payment_id=payment.id, minor=payment.left_minor)
 
 
 def _set_limit(visit: Visit, place: Place, act: ussd.SetLimit) -> Place:

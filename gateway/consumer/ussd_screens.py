@@ -57,14 +57,16 @@ def _filled(visit: Visit, place: Place, key: str, **fields: str) -> Shown:
         "amount": visit.printed(place.minor),
         "time": visit.time(place.until_ms),
     }
-    about = {} if payment is None else _about(visit, payment)
+    about = {} if payment is None else _about(visit, payment, place.minor)
     return Shown(place, visit.screen(key, **{**known, **about, **fields}))
 
 
-def _about(visit: Visit, payment: Payment) -> dict[str, str]:
+def _about(visit: Visit, payment: Payment, minor: int) -> dict[str, str]:
+    """*minor*: how much of it the screen is about; 0: the price."""
+    amount = Money(minor, payment.amount.currency) if minor else payment.amount
     return {
         "shop": payment.shop,
-        "amount": visit.printed_money(payment.amount),
+        "amount": visit.printed_money(amount),
         "item": clean_description(payment.description, visit.language.alphabet),
         "ref": payment.ref,
         "digits": str(payment.code_digits),
@@ -211,7 +213,7 @@ def _resume(visit: Visit, place: Place) -> Shown:
     if back_to.screen is not Screen.PAY:
         return _filled(visit, place, "resume")
     payment = visit.waits(back_to.payment_id)
-    return show(visit, MENU) if payment is None else _filled(visit, place, "resume_pay", **_about(visit, payment))
+    return show(visit, MENU) if payment is None else _filled(visit, place, "resume_pay", **_about(visit, payment, 0))
 
 
 def _list(visit: Visit, place: Place, key: str, lines: list[str], ids: list[str]) -> Shown:

@@ -352,11 +352,14 @@ def _reversal_done(payment: Payment, event: Reversed, rules: Rules) -> Decision:
     operation = payment.operation
     if operation is None or operation.attempt_id != event.attempt_id:
         return noted(payment, event, rules)
+    back_minor = payment.ordered_minor
+    # Of two charges one stays: whoever paid must not read that it was given back.
+    stays = payment.state is State.CAPTURED
+    told = SendText(template="already_paid") if stays else SendText(template="reversed", amount_minor=back_minor)
     effects: tuple[Effect, ...] = (
-        Post(kind=EntryKind.REVERSAL, source_id=operation.charge_attempt_id, amount_minor=payment.ordered_minor),
+        Post(kind=EntryKind.REVERSAL, source_id=operation.charge_attempt_id, amount_minor=back_minor),
         Notify(type=EventType.REVERSAL_SUCCEEDED),
-        # Of two charges one stays: whoever paid must not read that it was given back.
-        SendText(template="already_paid" if payment.state is State.CAPTURED else "reversed"),
+        told,
     )
     if payment.state is State.REVERSING:
         ended = end(payment, Reason.CANCELLED, event.at_ms, ())

@@ -37,7 +37,8 @@ def goods_sent(payment: Payment, event: Fulfilled, rules: Rules, told: Notify) -
     if payment.deadline_at_ms is None:
         return Decision(payment, (told,))
     until_ms = event.at_ms + rules.escrow_release_after_ms
-    text = SendText(template="goods_sent", until_ms=until_ms)
+    waits_minor = payment.captured_minor - payment.refunded_minor
+    text = SendText(template="goods_sent", until_ms=until_ms, amount_minor=waits_minor)
     return Decision(replace(payment, deadline_at_ms=until_ms), (told, text))
 
 
@@ -47,7 +48,7 @@ def goods_received(payment: Payment, event: GoodsReceived, rules: Rules) -> Deci
         return Decision(payment, ignored="nothing of this payment is in escrow")
     if payment.is_undecided:
         return Decision(payment, ignored="a dispute or a refund of this payment is open")
-    return release_escrow(payment, SendText(template="escrow_released"))
+    return _release_and_tell(payment)
 
 
 def escrow_deadline(payment: Payment, event: DeadlinePassed, rules: Rules) -> Decision:
@@ -59,8 +60,12 @@ def escrow_deadline(payment: Payment, event: DeadlinePassed, rules: Rules) -> De
     if payment.refund_reserved_minor:
         return Decision(replace(payment, deadline_at_ms=event.at_ms + REFUND_PAUSE_MS))
     if payment.fulfilled_at_ms is not None:
-        return release_escrow(payment, SendText(template="escrow_released"))
+        return _release_and_tell(payment)
     return Decision(replace(payment, deadline_at_ms=None), (RefundAll(reason="not_delivered"),))
+
+
+def _release_and_tell(payment: Payment) -> Decision:
+    return release_escrow(payment, SendText(template="escrow_released", amount_minor=payment.left_minor))
 
 
 def release_escrow(payment: Payment, *told: Effect) -> Decision:

@@ -639,6 +639,8 @@ class SendText(Effect, frozen=True, kw_only=True):
     template: str
     until_ms: int | None = None
     """The time in it, if that is neither the payment's end nor now."""
+    amount_minor: int | None = None
+    """What it is about, if that is neither the price nor all that was taken."""
 
 
 class Charge(Effect, frozen=True, kw_only=True):

@@ -90,6 +90,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pay_code_id: str = ""
     """On AMOUNT: what is typed is paid by this code; otherwise the shop is told."""
     minor: int = 0
+    """What a screen is about, in minor units; of one about a payment 0 is the price."""
     count: int = 0
     until_ms: int = 0
     wants: str = ""

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, case, delete, func, insert, select, update
 from gateway.core.payment import CONSENT_STATES, DOUBT_MS, BreakKind
 from gateway.store import tables
 from gateway.store.identity import new_id
+from gateway.store.payout_doubts import distrust_payouts
 
 BEFORE_EVERY_EPOCH = 0
 """No owner of a lane has this epoch, so what carries it was begun by somebody else."""
@@ -61,6 +62,8 @@ class Distrusted(NamedTuple):
     rows: int
     """Of the outbox."""
     payments: int
+    has_payouts: bool
+    """Nobody is paid until a person has compared."""
 
 
 def distrust(conn: Connection, now_ms: int) -> Distrusted:
@@ -73,6 +76,8 @@ def distrust(conn: Connection, now_ms: int) -> Distrusted:
     No more texts of before leave about it, since they ask for an answer, or say that nothing was charged.
 
     Nobody is logged in any more: who has logged out since, or lost the number, would be inside again.
+
+    What is to be paid to merchants may have been paid since: one break about it stops all payouts.
     """
     outbox, payment = tables.outbox, tables.payment
     doubtful = payment.c.state.in_(CONSENT_STATES)
@@ -97,7 +102,7 @@ def distrust(conn: Connection, now_ms: int) -> Distrusted:
     for payment_id in found:
         row = {"kind": BreakKind.UNKNOWN_OUTCOME, "payment_id": payment_id, "detail": RESTORED, "at_ms": now_ms}
         conn.execute(insert(tables.open_break).values(id=new_id("brk_"), **row))
-    return Distrusted(rows, len(found))
+    return Distrusted(rows, len(found), distrust_payouts(conn, now_ms))
 
 
 def living(conn: Connection, now_ms: int) -> list[str]:

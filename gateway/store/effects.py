@@ -278,7 +278,8 @@ class Effects:
     def _send_text(self, payment: Payment, effect: SendText) -> None:
         # A word about a wrong code ends nothing: the ask itself may still wait to be sent.
         supersedes = effect.template not in ("wrong_code", "wrong_code_pin")
-        self.text_about(payment, effect.template, supersedes=supersedes, until_ms=effect.until_ms)
+        amount = None if effect.amount_minor is None else Money(effect.amount_minor, payment.amount.currency)
+        self.text_about(payment, effect.template, supersedes=supersedes, amount=amount, until_ms=effect.until_ms)
 
     def _remind_once(self, payment: Payment, effect: RemindOnce) -> None:
         terms = self._unit.policy.terms.get(payment.carrier, NO_TERMS)

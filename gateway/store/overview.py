@@ -91,17 +91,15 @@ def _waiting(conn: Connection, lane: str) -> Waiting:
 
 
 def _unknown(conn: Connection, charge_lanes: Sequence[str]) -> Count:
-    """Whatever is unknown is asked about, so each has its row in a lane to a biller."""
-    outbox, payment = tables.outbox.c, tables.payment.c
+    """Whatever is unknown is asked about, so each has its row in a lane to a biller. A refund's order is its own."""
+    outbox, payment, refund = tables.outbox.c, tables.payment.c, tables.refund.c
     asked = select(outbox.payment_id).where(outbox.lane.in_(charge_lanes) & (outbox.kind == "inquire"))
-    found = conn.execute(
-        select(payment.operation)
-        .where(payment.id.in_(asked) & payment.operation.is_not(None))
-        .order_by(payment.id)
-        .limit(COUNTED_MAX)
-    )
-    since_ms = [known for row in found if (known := _operation(row.operation).unknown_since_ms) is not None]
-    return Count(count=len(since_ms), since_ms=min(since_ms, default=None))
+    since_ms = []
+    for payment_id, operation in ((payment.id, payment.operation), (refund.payment_id, refund.operation)):
+        statement = select(operation).where(payment_id.in_(asked) & operation.is_not(None)).order_by(payment_id)
+        found = conn.execute(statement.limit(COUNTED_MAX)).scalars()
+        since_ms += [known for row in found if (known := _operation(row).unknown_since_ms) is not None]
+    return Count(count=min(len(since_ms), COUNTED_MAX), since_ms=min(since_ms, default=None))
 
 
 def _breaks(conn: Connection) -> dict[str, Count]:

@@ -13,9 +13,11 @@ from sqlalchemy import insert, text
 from gateway.app import Gateway
 from gateway.cli.standing import LaneStanding, LinkStanding, Standing, screen, span, troubles
 from gateway.config import read
+from gateway.core.settling import Terms
 from gateway.store import listed, tables
 from gateway.store.cases import list_cases
 from gateway.store.engine import begin_write, connect
+from gateway.store.terms import write_terms
 from tests.cli.commands import CODE_KEY, Here, running
 from tests.journeys.house import Shop, a_shop
 from tests.stores import reading
@@ -294,4 +296,10 @@ def test_a_restored_database_distrusts_what_waits_in_it(gateway: Here, config: P
         assert conn.execute(text("SELECT epoch FROM outbox")).scalars().all() == [0]
     with begin_write(engine) as conn:
         conn.execute(text("DELETE FROM outbox"))
+        write_terms(conn, "mer_1", Terms(account="1100223344"), by="sales")
     engine.dispose()
+    told = gateway("restored", "--config", config)
+    assert told.out.endswith(
+        "no payout is drafted or submitted until you have resolved the break about them: compare with the bank\n"
+    )
+    assert "restored: what banks have been told to pay since" in gateway("breaks", "list", "--config", config).out

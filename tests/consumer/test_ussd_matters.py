@@ -134,7 +134,7 @@ REPORTED: Final[dict[Matter, tuple[str, list[str]]]] = {
     agreed: ("REPORTED: Mama Asha can ask you for no more money. KES 1,250.00 was not charged.", ["refused"]),
     paid: ("REPORTED: KES 1,250.00 charged for Mama Asha is set aside until decided", ["dispute_opened"]),
     going_back: ("There is nothing to dispute in ", []),
-    given_back: ("REPORTED: KES 1,250.00 charged for Mama Asha is set aside until decided", ["dispute_opened"]),
+    given_back: ("REPORTED: KES 1,000.00 charged for Mama Asha is set aside until decided", ["dispute_opened"]),
     disputed: ("REPORTED: KES 1,250.00 charged for Mama Asha is set aside until decided", ["dispute_opened"]),
     won: ("There is nothing to dispute in ", []),
 }

@@ -276,8 +276,10 @@ def _rules(cell: Cell) -> Rules:
 def _show(effect: Effect) -> str:
     """An effect in the table's words."""
     match effect:
-        case SendAsk(template=word) | SendText(template=word) | RefundAll(reason=word):
-            words: list[object] = [word]
+        case SendText(template=word, amount_minor=minor):
+            words: list[object] = [word, *([minor] if minor not in (None, PRICE_MINOR) else [])]
+        case SendAsk(template=word) | RefundAll(reason=word):
+            words = [word]
         case Notify(type=word) | OpenBreak(kind=word) | RecordConsent(attempt_id=word) | CheckSim(attempt_id=word):
             words = [word]
         case Charge() | Reserve():

@@ -241,9 +241,13 @@ def test_an_order_that_is_lost_again_and_again_is_not_decided_while_it_is_on_its
 
 @pytest.mark.money
 def test_an_order_that_no_lane_could_carry_out_once_more_is_decided(bench: Bench) -> None:
-    """Nothing of it is to come, or it would wait for ever."""
+    """Its questions begin anew as well: some of it may have left."""
     doubt = Doubt(bench, "refund", 10)
-    applied(bench.store, RowGivenUp(doubt.send_again(), "KeyError"))
+    [inquiry] = applied(bench.store, RowGivenUp(doubt.send_again(), "KeyError")).rows
+    for n in range(1, len(RULES.inquiry_ladder_ms) + 1):
+        with pytest.raises(ValueError, match=f"inquiry {n} of 2 about {doubt.order_id} is still to come"):
+            doubt.decide("did-not-happen")
+        inquiry = doubt.asked_again(inquiry, base.Unknown(detail="silence"))
     doubt.decide("did-not-happen")
     assert doubt.became() == ("captured", None, "refund_failed", ("not_carried_out",))
 

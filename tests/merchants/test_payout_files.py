@@ -178,10 +178,14 @@ def test_a_file_that_was_received_is_no_news() -> None:
     [
         (b"{", "truncated"),
         (b'{"payments": [{}]}', "required field `id`"),
-        (b"id,status\npo_1,ACSC\n", "required field `amount`"),
+        (b"id,status\npo_1,ACSC\n", "with the columns id, status, amount, currency"),
         (b"id,status,amount,currency\npo_1,ACSC,1,KES,a,b,c\n", "Expected `str`"),
         (b"id,status\n" + b"1" * 200_000, "expected a table in CSV"),
         (b"id,status,amount,currency\npo_1,ACSC,1,SHELLS\n", "expected an amount, got '1' 'SHELLS'"),
+        # Read as a table without rows, these would say nothing, and whoever gave them believes that all was heard.
+        (b"", "expected a table in CSV with the columns id"),
+        (b'[{"id": "po_1", "status": "RJCT", "amount": "1.00", "currency": "KES"}]', "or JSON with `payments`"),
+        (b"<Document><CstmrPmtStsRpt><OrgnlEndToEndId>po_1</OrgnlEndToEndId></CstmrPmtStsRpt></Document>", "or JSON"),
     ],
 )
 def test_what_is_no_report_is_refused(content: bytes, said: str) -> None:

@@ -5,12 +5,14 @@ import pytest
 from carriers import base
 from gateway.core.codes import choose_code
 from gateway.engine.carrier_jobs import OrderDone
+from gateway.engine.refund_jobs import RefundDone
 from gateway.store.engine import begin_write
 from gateway.store.leases import Leases
 from gateway.store.outbox import OutboxRow
 from gateway.store.overview import Overview, lately, overview, owners, processes
 from gateway.store.seal import seal_next
 from tests.store.bench import CODE_KEY, POLICY, a_captured_payment, a_create, a_store, a_text, an_engine, applied
+from tests.store.refund_bench import done, refunded
 from tests.stores import reading
 
 LANES = POLICY.lanes.names()
@@ -51,6 +53,18 @@ def test_an_unknown_outcome_is_counted_until_it_is_known(database_url: str) -> N
         with reading(database_url) as conn:
             assert lately(conn, order.created_at_ms + 1_000) == {"failed": 1}
             assert lately(conn, order.created_at_ms + 3_600_000) == {}
+
+
+@pytest.mark.money
+def test_a_refund_of_which_nobody_knows_is_counted_until_it_is_known(database_url: str) -> None:
+    with a_store(database_url) as store:
+        order = refunded(store, a_captured_payment(store), 25_000)
+        assert look(database_url).unknown.count == 0
+        [inquiry] = applied(store, RefundDone(order, base.Unknown(detail="no answer"))).rows
+        found = look(database_url)
+        assert found.unknown.count == 1 and (found.unknown.since_ms or 0) >= order.created_at_ms
+        applied(store, done(inquiry))
+        assert look(database_url).unknown.count == 0
 
 
 @pytest.mark.money

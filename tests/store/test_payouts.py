@@ -7,6 +7,7 @@ import pytest
 
 from gateway.core.payouts import TABLE, NotAllowed, PayoutState
 from gateway.store.apply import Job, Store
+from gateway.store.backup import distrust
 from gateway.store.cases import resolve
 from gateway.store.payout_doubts import Contradiction
 from gateway.store.payouts import ApprovePayout, DraftPayouts, MovePayout, Payout
@@ -307,3 +308,50 @@ def test_every_step_that_is_not_in_the_table_is_refused(sqlite_url: str) -> None
         for state in set(PayoutState) - TABLE[PayoutState.DRAFT] - by_other_jobs - {PayoutState.UNKNOWN}:
             contradicted(store, payout, state)
     assert rows(sqlite_url, "SELECT state FROM payout")[0].state == "draft"
+
+
+def restored(url: str) -> bool:
+    """Say of this database that it is a backup that was restored."""
+    with a_store_later(url, days=1) as store:
+        return bool(did(store, Odd(lambda unit: distrust(unit.conn, unit.now_ms))).has_payouts)
+
+
+def compared(store: Store, url: str) -> None:
+    [case] = rows(url, "SELECT id, detail FROM \"break\" WHERE kind = 'payout' AND resolved_at_ms IS NULL")
+    assert case.detail.startswith("restored: what banks have been told to pay since the backup is not known here")
+    words = {"by": "amina", "note": "the bank has paid nothing since"}
+    did(store, Odd(lambda unit: resolve(unit.conn, "break", case.id, now_ms=unit.now_ms, **words)))
+
+
+def test_what_was_approved_in_a_backup_is_not_handed_over_once_more(database_url: str) -> None:
+    """It may have been, after the backup was made."""
+    payout = a_draft(database_url)
+    with a_store_later(database_url, days=1) as store:
+        approved(store, payout)
+    assert restored(database_url)
+    with a_store_later(database_url, days=1) as store:
+        assert did(store, a_file()) == []
+        compared(store, database_url)
+        [one] = did(store, a_file())
+        assert one.id == payout.id
+
+
+def test_what_was_not_drafted_in_a_backup_is_not_drafted_once_more(database_url: str) -> None:
+    """Nor what was not even settled."""
+    with a_store_later(database_url) as store:
+        with_terms(store)
+        a_capture(store)
+    assert restored(database_url)
+    with a_store_later(database_url, days=1) as store:
+        [settled] = settle(store)
+        assert (settled.net_minor, drafted(store)) == (PRICE, [])
+        compared(store, database_url)
+        assert [one.amount_minor for one in drafted(store)] == [PRICE]
+
+
+def test_a_backup_of_who_never_pays_anybody_is_no_break_about_payouts(database_url: str) -> None:
+    with a_store_later(database_url) as store:
+        with_terms(store, msgspec.structs.replace(AT_ONCE, account="", account_name="", bic=""))
+        a_capture(store)
+    assert not restored(database_url)
+    assert rows(database_url, 'SELECT id FROM "break"') == []

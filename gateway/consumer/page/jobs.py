@@ -15,7 +15,7 @@ from gateway.consumer.goods import is_received
 from gateway.consumer.language import speak
 from gateway.consumer.limits import lower_limit, standing_limit, tell_limit
 from gateway.consumer.page.desk import PageDesk
-from gateway.consumer.reports import Reporter, report_payment
+from gateway.consumer.reports import Reporter, report_payment, tell_reported
 from gateway.consumer.stops import start_shop
 from gateway.core.codes import key_id, key_of
 from gateway.core.ids import normalise_ref
@@ -179,7 +179,7 @@ class ReportSent(AboutPayment):
         reported = report_payment(by, payment)
         is_news = reported.is_news or (bool(reported.payment.disputed_minor) and not was_disputed)
         if reported.template and is_news:
-            unit.effects.text_about(reported.payment, reported.template, language=by.language)
+            tell_reported(unit, reported, by.language)
         return _REPORTED.get(reported.template, "reported")
 
 
