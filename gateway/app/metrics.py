@@ -81,6 +81,9 @@ BOOKS: Final = (
 )
 ORDERS: Final = {
     "charge": ("gateway_charges_total", "gateway_charge_seconds"),
+    "reserve": ("gateway_reservations_total", "gateway_reservation_seconds"),
+    "capture": ("gateway_captures_total", "gateway_capture_seconds"),
+    "release": ("gateway_releases_total", "gateway_release_seconds"),
     "reverse": ("gateway_reversals_total", "gateway_reversal_seconds"),
     "inquire": ("gateway_inquiries_total", "gateway_inquiry_seconds"),
 }
