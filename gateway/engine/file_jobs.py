@@ -109,7 +109,6 @@ class MatchRows:
             self._break(unit, row, order, BreakKind.DUPLICATE, words, found)
             return False
         was_told = order.id in _told([order], before)
-        before[order.id, row.said.value] = here
         taken_from = unit.payment(order.payment_id) if is_taken_back(row, order) else None
         verdict = judge(row, order, 0 if taken_from is None else taken_from.refunded_minor)
         if verdict.kind is None or verdict.is_evidence:
@@ -129,6 +128,7 @@ class MatchRows:
             self._break(unit, row, order, verdict.kind, words, found, verdict.at_risk_minor)
         if verdict.kind is BreakKind.CURRENCY:
             return False
+        before[order.id, row.said.value] = here
         unit.put(
             tables.carrier_match,
             {"attempt_id": order.id, "said": row.said.value, "carrier_file_id": self.file.id, "line": row.line},

@@ -123,6 +123,18 @@ def test_each_kind_of_contradiction_is_a_break_with_its_money_at_risk(bench: Ben
 
 
 @pytest.mark.money
+def test_a_row_in_another_currency_tells_nothing_of_its_order(bench: Bench) -> None:
+    """The row that does is not its second, nor is the order told without one."""
+    lost, paid = bench.lose("1"), bench.charge("2")
+    lines = [f"{one},SR{n},1250.00,UGX,OK," for n, one in enumerate((lost, paid), start=1)]
+    path = bench.file(*lines, f"{lost},SR1,1250.00,KES,OK,")
+    tried = bench.take(path, dry_run=True).found
+    found = bench.take(path).found
+    assert (found.resolved, dict(found.breaks)) == (1, {"currency": 2, "missing_at_carrier": 1})
+    assert (bench.state(lost), found) == ("captured", tried)
+
+
+@pytest.mark.money
 def test_a_wrong_amount_ends_no_unknown_outcome(bench: Bench) -> None:
     lost = bench.lose("1")
     paid = bench.charge("2")
