@@ -19,6 +19,7 @@ from gateway.engine.reconciliation import Refused
 from gateway.engine.refund_jobs import RefundDone
 from gateway.engine.write_offs import WriteOff
 from gateway.store.apply import Store
+from gateway.store.cases import resolve
 from gateway.store.engine import begin_write
 from gateway.store.fee_schedules import add_schedule
 from gateway.store.outbox import OutboxRow
@@ -605,6 +606,17 @@ def test_a_difference_is_written_off_as_it_is_now(bench: Bench) -> None:
     assert bench.entries("write_off") == [], "nobody has agreed to this sum yet"
     applied(bench.store, WriteOff(found.id, "asha", "still"))
     assert rows(bench.url, "SELECT remittance FROM carrier_file")[0].remittance == "posted"
+
+
+def test_a_file_that_is_read_again_tells_only_of_breaks_that_still_need_a_person(bench: Bench) -> None:
+    path = bench.file(f"{bench.charge('1')},SR1,1250.00,KES,OK,", "att_x,SR9,10.00,KES,OK,", trailer="T,2,,1240.00")
+    first = bench.take(path).found
+    assert dict(first.breaks) == {"missing_here": 1, "remittance": 1} and bench.take(path).found.breaks == first.breaks
+    stranger = break_of(bench, "missing_here", 1_000)
+    words = "another gateway's"
+    job = Odd(lambda unit: resolve(unit.conn, "break", stranger, by="asha", note=words, now_ms=unit.now_ms))
+    applied(bench.store, job)
+    assert dict(bench.take(path).found.breaks) == {"remittance": 1}
 
 
 def test_a_name_of_another_layout_is_refused(bench: Bench) -> None:
