@@ -34,13 +34,22 @@ class FileOrders:
         every = {order.id for orders in self.of_payment.values() for order in orders}
         self.before = carrier_files.matched(unit.conn, every)
         """(attempt, what was said) → (file, line) of the row that said so first; added to."""
-        self.rows = sorted(rows, key=self._comes_back)
+        self.rows = sorted(rows, key=self._turn)
         """What came back of a charge behind the charge itself, wherever the file has it."""
         self._like = Counter(map(self._under_charge, rows))
 
-    def _comes_back(self, row: Row) -> bool:
+    def _turn(self, row: Row) -> int:
+        """First what was taken, then what we ordered to give back, then what the carrier took back of the rest."""
         named = self.named(row)
-        return row.said in GIVEN_BACK or (named is not None and named.gives_back)
+        if named is not None and named.gives_back:
+            return 1
+        if row.said not in GIVEN_BACK:
+            return 0
+        if named is None:  # Its charge's row may tell what the carrier calls it.
+            return 2
+        siblings, of_charge = self.of_payment[named.payment_id], (named.charge_attempt_id, row.amount_minor)
+        ordered = {(one.charge_attempt_id, one.amount_minor) for one in siblings if one.gives_back}
+        return 1 if of_charge in ordered else 2
 
     def _under_charge(self, row: Row) -> tuple[str, int] | None:
         """The charge and the amount of a row that names no refund or reversal, but may tell of one."""

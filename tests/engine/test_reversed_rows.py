@@ -104,16 +104,20 @@ def test_the_rest_that_the_carrier_took_back_after_a_refund_the_merchant_gives_b
     expect_books_in_order(bench)
 
 
-def test_a_refund_that_the_same_file_tells_of_is_known_before_the_rest(bench: Bench) -> None:
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (2, 1, 0)])
+@pytest.mark.parametrize("is_own_id", [True, False], ids=["its own id", "the charge's id"])
+def test_a_refund_that_the_same_file_tells_of_is_known_before_the_rest(
+    bench: Bench, order: tuple[int, ...], is_own_id: bool
+) -> None:
     """Our books did not know the end of the refund until then."""
     payment = a_captured_payment(bench.store)
     refund_id = refunded(bench.store, payment, REFUNDED).body["attempt_id"]
     lines = (
         f"{payment.attempt_id},SR1,1250.00,KES,OK,",
-        f"{refund_id},SR9,-300.00,KES,REFUND,",
+        f"{refund_id if is_own_id else payment.attempt_id},SR1,-300.00,KES,REFUND,",
         f"{payment.attempt_id},SR1,-950.00,KES,REV,",
     )
-    report = bench.take(bench.file(*lines, trailer="T,3,,0.00"))
+    report = bench.take(bench.file(*(lines[n] for n in order), trailer="T,3,,0.00"))
     assert (bench.state(str(payment.attempt_id)), bench.breaks()) == ("reversed", {})
     assert (report.file.remittance, balances(bench.url)) == ("posted", {})
 
