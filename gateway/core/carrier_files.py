@@ -169,8 +169,8 @@ def last_due(files: Files, now_ms: int, zone: tzinfo) -> date:
 
 def read_rows(lines: Iterable[str], files: Files, *, currency: str, zone: tzinfo) -> Iterator[Row | Trailer]:
     """Every row, and the trailer last if the layout has one. Raise UnreadableFile at what is of another layout."""
-    ended = False
-    for line, cells in _csv_cells(lines, files) if files.format == "csv" else _json_cells(lines, files):
+    ended, unmarked = False, _unmarked(lines)
+    for line, cells in _csv_cells(unmarked, files) if files.format == "csv" else _json_cells(unmarked, files):
         if ended:
             raise UnreadableFile(f"line {line}: there is something behind the trailer")
         try:
@@ -183,6 +183,12 @@ def read_rows(lines: Iterable[str], files: Files, *, currency: str, zone: tzinfo
             raise UnreadableFile(f"line {line}: {error}") from error
     if files.trailer and not ended:
         raise UnreadableFile("the trailer is missing: the file is cut off")
+
+
+def _unmarked(lines: Iterable[str]) -> Iterator[str]:
+    """Without the byte order mark that some programs write before the first line; it would be a part of a name."""
+    for number, line in enumerate(lines):
+        yield line if number else line.removeprefix("\ufeff")
 
 
 class _TrailerCells(NamedTuple):
@@ -211,7 +217,7 @@ def _csv_cells(lines: Iterable[str], files: Files) -> Iterator[tuple[int, _Cells
 
 
 def _places(head: list[str], files: Files) -> dict[str, int]:
-    names = [name.strip().removeprefix("\ufeff") for name in head]
+    names = [name.strip() for name in head]
     missing = [column for column in files.columns.values() if column not in names]
     if missing:
         raise UnreadableFile(f"line 1: expected a head with {', '.join(missing)}")

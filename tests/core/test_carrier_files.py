@@ -87,6 +87,19 @@ def test_a_csv_without_a_head_that_knows_only_the_carriers_reference_is_read() -
     )
 
 
+@pytest.mark.parametrize(
+    ("files", "text"),
+    [
+        (PLAIN, '"correlator",ref,amount,ccy,result,time,phone,fee\natt_1,,12.50,KES,OK,,,\nT,1,,\n'),
+        (NUMBERED, "att_1;;12,50;OK\n"),
+        (LINES, '{"id": "att_1", "minor": 1250, "state": "OK"}\n{"summary": {"count": 1}}\n'),
+    ],
+    ids=["a head", "no head", "json"],
+)
+def test_a_byte_order_mark_is_no_part_of_the_first_line(files: Files, text: str) -> None:
+    assert read(files, "\ufeff" + text) == read(files, text)
+
+
 def test_lines_of_json_with_minor_units_are_read() -> None:
     text = '{"id": "att_1", "minor": 125000, "state": "OK", "at": null}\n\n{"summary": {"count": 1, "sum": "125000"}}\n'
     assert read(LINES, text) == [
