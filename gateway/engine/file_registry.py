@@ -89,13 +89,14 @@ class RegisterFile:
         found, file = Found(), self.file
         self._expect_date(unit.now_ms)
         carrier_files.take_turn(unit.conn, file.carrier)
-        here = carrier_files.by_hash(unit.conn, file.carrier, file.sha256) or carrier_files.in_its_place(
-            unit.conn, file.carrier, file.business_date, file.sequence
-        )
+        known = carrier_files.by_hash(unit.conn, file.carrier, file.sha256)
+        is_again = known is not None and (known.id, known.state) == (file.id, "refused")
+        here = None if is_again else known
+        here = here or carrier_files.in_its_place(unit.conn, file.carrier, file.business_date, file.sequence)
         if here is not None:
             raise Registered(here)
         if file.state == "refused":
-            breaks = [(BreakKind.CONTROL_TOTAL, f"{file.carrier} file {file.name}: {file.detail}")]
+            breaks = [(BreakKind.CONTROL_TOTAL, _refused_words(file))]
         else:
             breaks = [(BreakKind.FILE_MISSING, words) for words in self._gaps(unit)]
             breaks += [(BreakKind.FILE_ORDER, words) for words in self._disorder(unit)]
@@ -105,7 +106,13 @@ class RegisterFile:
         if self.dry_run:
             raise OnlyTried(found)
         self._fill_gap(unit)
-        unit.put(tables.carrier_file, {**msgspec.structs.asdict(file), "at_ms": unit.now_ms})
+        row, table = {**msgspec.structs.asdict(file), "at_ms": unit.now_ms}, tables.carrier_file
+        if known is None:
+            unit.put(table, row)
+        else:
+            unit.conn.execute(update(table).where(table.c.id == file.id).values(**row))
+            refused = break_id(BreakKind.CONTROL_TOTAL, None, _refused_words(known))
+            settle_breaks(unit.conn, [refused], f"file {file.name} was taken", unit.now_ms)
         return found
 
     def _expect_date(self, now_ms: int) -> None:
@@ -158,6 +165,10 @@ class RegisterFile:
         words += [] if file.sequence is None else [missing_words(file.carrier, day, file.sequence)]
         missed = [break_id(BreakKind.FILE_MISSING, None, one) for one in words]
         settle_breaks(unit.conn, missed, f"file {file.name} came", unit.now_ms)
+
+
+def _refused_words(file: CarrierFile) -> str:
+    return f"{file.carrier} file {file.name}: {file.detail}"
 
 
 def missing_words(carrier: str, day: str, number: int | None) -> str:

@@ -137,8 +137,9 @@ class Reconciler:
             raise Refused(f"{path.name}: expected a name like {terms.files.pattern}")
         with self._reads.connect() as conn:
             known = carrier_files.by_hash(conn, terms.carrier, sums.sha256)
-        if known is None:
+        if known is None or (known.state == "refused" and not sums.wrong):  # Its layout was wrong here, and is mended.
             file = self._new_file(path, sums, name.business_date, name.sequence)
+            file = file if known is None else msgspec.structs.replace(file, id=known.id)
             try:
                 found = self._apply(RegisterFile(file, terms.files, terms.zone, dry_run))
             except NotYet as error:
@@ -156,7 +157,7 @@ class Reconciler:
         if known.state == "taken" and known.remittance != "open":
             raise Refused(f"{path.name}: known; its content was taken as {known.name}")
         if known.state == "refused":
-            raise Refused(f"{path.name}: known, and refused before: {known.detail}")
+            raise Refused(f"{path.name}: known, and refused before: {sums.wrong}")
         return known, Found()  # Its reader was stopped or is at it, or the sums of its remittance did not agree.
 
     def _begins_with(self, path: Path, known: CarrierFile, sums: Sums) -> bool:
