@@ -27,7 +27,7 @@ from gateway.core.payment import (
 )
 from gateway.core.reconcile import FED, Ours, Verdict, another, is_taken_back, judge, same_words, tells_of
 from gateway.engine.file_orders import FileOrders
-from gateway.engine.file_registry import Found, OnlyTried
+from gateway.engine.file_registry import Found, OnlyTried, end_unread
 from gateway.engine.remittances import due, remit
 from gateway.engine.write_offs import undo
 from gateway.store import bulk, carrier_files, tables
@@ -288,6 +288,7 @@ class EndFile:
         found, table = Found(), tables.carrier_file
         file = carrier_files.locked(unit.conn, self.file.id)
         unit.conn.execute(update(table).where(table.c.id == file.id).values(state="taken"))
+        end_unread(unit, file)
         of = due(unit, file)
         if of is not None and file.remittance != "posted":
             lacking_minor = remit(unit, file, of, mode=self.mode, bank=self.bank)

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta, tzinfo
 from typing import ClassVar
 
 import msgspec
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 
 from gateway.core.carrier_files import Files
 from gateway.core.payment import BreakKind
@@ -22,6 +22,10 @@ from gateway.store.unit import Needs, Unit
 
 GAPS_MAX = 31
 """So many missing files are named one by one; of a longer gap the first ones."""
+
+
+UNREAD_AFTER_MS = 3600 * 1000
+"""A file that was begun so long ago, and is not read to its end, is read by nobody any more."""
 
 
 class Found(msgspec.Struct, kw_only=True):
@@ -123,7 +127,8 @@ class RegisterFile:
 
     def _gaps(self, unit: Unit) -> list[str]:
         file = self.file
-        return [*self._missing_numbers(unit, file), *self._missing_days(unit, file)]
+        unread = unread_words(unit.conn, file.carrier, unit.now_ms)
+        return [*unread, *self._missing_numbers(unit, file), *self._missing_days(unit, file)]
 
     def _missing_numbers(self, unit: Unit, file: CarrierFile) -> list[str]:
         if file.sequence is None:
@@ -165,6 +170,21 @@ class RegisterFile:
         words += [] if file.sequence is None else [missing_words(file.carrier, day, file.sequence)]
         missed = [break_id(BreakKind.FILE_MISSING, None, one) for one in words]
         settle_breaks(unit.conn, missed, f"file {file.name} came", unit.now_ms)
+
+
+def unread_words(conn: Connection, carrier: str, now_ms: int) -> list[str]:
+    """What is said of files that nobody reads to their end: of the orders in the rest of them nothing is known."""
+    return [_unread_words(one) for one in carrier_files.unread(conn, carrier, now_ms - UNREAD_AFTER_MS)]
+
+
+def _unread_words(file: CarrierFile) -> str:
+    return f"{file.carrier} file {file.name} is not read to its end; give it to `gateway reconcile` again"
+
+
+def end_unread(unit: Unit, file: CarrierFile) -> None:
+    """*file* is read to its end."""
+    unread = break_id(BreakKind.FILE_MISSING, None, _unread_words(file))
+    settle_breaks(unit.conn, [unread], f"file {file.name} was read", unit.now_ms)
 
 
 def _refused_words(file: CarrierFile) -> str:
