@@ -127,8 +127,8 @@ class Reconciler:
             with path.open(encoding=terms.files.encoding, newline="") as text:
                 lines = _lines(text, progress)
                 yield from read_rows(lines, terms.files, currency=terms.currency, zone=terms.zone)
-        except UnicodeDecodeError as error:
-            raise UnreadableFile(f"expected {terms.files.encoding}: {error.reason} at byte {error.start}") from error
+        except UnicodeError as error:
+            raise UnreadableFile(f"expected {terms.files.encoding}: {_what_is_wrong(error)}") from error
 
     def _register(self, path: Path, sums: Sums, *, dry_run: bool) -> tuple[CarrierFile, Found]:
         terms = self._terms
@@ -248,6 +248,11 @@ class Reconciler:
             except IntegrityError as error:
                 raise Refused(f"somebody else takes a file of {self._terms.carrier} just now") from error
         raise Refused(f"the database took nothing in {TRIES_MAX} tries")
+
+
+def _what_is_wrong(error: UnicodeError) -> str:
+    """Without what stands there: it may be a phone's number."""
+    return f"{error.reason} at byte {error.start}" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 def _digest(content: "hashlib._Hash", name: str, rows: int) -> str:

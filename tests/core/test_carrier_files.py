@@ -146,6 +146,7 @@ def test_what_is_of_another_layout_is_named_with_its_line(files: Files, text: st
     [
         (PLAIN, "acme_20261124.csv", (date(2026, 11, 24), None)),
         (PLAIN, "acme_20261324.csv", None),
+        (PLAIN, "acme_00010101.csv", None),
         (PLAIN, "acme.20261124.csv", None),
         (NUMBERED, "CDR-241126-007.txt", (date(2026, 11, 24), 7)),
         (NUMBERED, "CDR-241126-.txt", None),
@@ -170,6 +171,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [  # Any: settings.
     ({"pattern": "acme.csv"}, "pattern: expected {date} once"),
     ({"header": False}, "'correlator': expected a column's number"),
     ({"trailer_columns": {"rows": "0"}}, "'0': expected a column's number"),
+    ({"date_format": "%d%m"}, "date_format: expected one that tells year, month and day, got '%d%m'"),
+    ({"date_format": "%Y%m%"}, "date_format: expected"),
+    ({"date_format": "%Q"}, "date_format: expected"),
+    ({"encoding": "klingon"}, "encoding: 'klingon' is none that we know"),
+    ({"encoding": "base64"}, "encoding: 'base64' is none that we know"),
 ]
 
 

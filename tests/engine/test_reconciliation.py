@@ -8,6 +8,7 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from carriers import base
@@ -25,7 +26,7 @@ from gateway.store.fee_schedules import add_schedule
 from gateway.store.outbox import OutboxRow
 from gateway.store.unit import Needs
 from gateway.store.verify import verify
-from tests.engine.file_bench import BY_REFERENCE, LINES, ZONE, Bench, a_bench, today
+from tests.engine.file_bench import BY_REFERENCE, FILES, LINES, ZONE, Bench, a_bench, today
 from tests.store.bench import CARRIERS, Odd, a_captured_payment, an_engine, an_order, applied, count, rows
 from tests.store.refund_bench import a_refund, balances, declined, done, refunded
 
@@ -617,6 +618,17 @@ def test_a_file_that_is_read_again_tells_only_of_breaks_that_still_need_a_person
     job = Odd(lambda unit: resolve(unit.conn, "break", stranger, by="asha", note=words, now_ms=unit.now_ms))
     applied(bench.store, job)
     assert dict(bench.take(path).found.breaks) == {"remittance": 1}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "why"),
+    [("utf-8", "expected utf-8: invalid start byte at byte 31"), ("utf-16", "expected utf-16: UTF-16")],
+)
+def test_a_file_in_another_encoding_is_refused(bench: Bench, encoding: str, why: str) -> None:
+    path = bench.file("x,SR1,0.00,KES,KO,")
+    path.write_bytes(path.read_bytes().replace(b"SR1", b"\xff"))
+    with pytest.raises(Refused, match=why):
+        bench.take(path, replace(FILES, encoding=encoding))
 
 
 def test_a_name_of_another_layout_is_refused(bench: Bench) -> None:
