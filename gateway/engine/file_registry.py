@@ -221,5 +221,5 @@ class ContinueFile:
         if self.dry_run:
             raise OnlyTried(Found())
         grown = {name: getattr(file, name) for name in ("name", "sha256", "size_bytes", "rows", "total_minor", "state")}
-        unit.conn.execute(update(table).where(table.c.id == file.id).values(**grown))
+        unit.conn.execute(update(table).where(table.c.id == file.id).values(**grown, at_ms=unit.now_ms))
         return Found()
