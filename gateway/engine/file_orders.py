@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from gateway.core.carrier_files import Row
+from gateway.core.carrier_files import Row, Said
 from gateway.core.reconcile import GIVEN_BACK, Ours, lost_twins, meant, same_words
 from gateway.store import carrier_files
 from gateway.store.carrier_files import CarrierFile, names_of
@@ -39,17 +39,21 @@ class FileOrders:
         self._like = Counter(map(self._under_charge, rows))
 
     def _turn(self, row: Row) -> int:
-        """First what was taken, then what we ordered to give back, then what the carrier took back of the rest."""
+        """First what was taken, then what we ordered to give back, then what the carrier took back of the rest.
+
+        A yes comes before a no to the same charge: of the two nobody is told both. What names a refund itself comes
+        before what is told under its charge, and may be about a twin of it.
+        """
         named = self.named(row)
         if named is not None and named.gives_back:
             return 1
         if row.said not in GIVEN_BACK:
-            return 0
+            return 0 if row.said is Said.CHARGED else 1
         if named is None:  # Its charge's row may tell what the carrier calls it.
-            return 2
+            return 3
         siblings, of_charge = self.of_payment[named.payment_id], (named.charge_attempt_id, row.amount_minor)
         ordered = {(one.charge_attempt_id, one.amount_minor) for one in siblings if one.gives_back}
-        return 1 if of_charge in ordered else 2
+        return 2 if of_charge in ordered else 3
 
     def _under_charge(self, row: Row) -> tuple[str, int] | None:
         """The charge and the amount of a row that names no refund or reversal, but may tell of one."""

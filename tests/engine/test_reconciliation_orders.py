@@ -213,9 +213,10 @@ def test_what_came_back_of_a_charge_waits_for_the_charge_itself(bench: Bench, na
     assert bench.state(lost) == "reversed"
 
 
-def test_a_yes_and_a_no_to_one_charge_are_a_break_and_not_two_outcomes(bench: Bench) -> None:
+@pytest.mark.parametrize("words", [("OK", "KO"), ("KO", "OK")])
+def test_a_yes_and_a_no_to_one_charge_are_a_break_and_not_two_outcomes(bench: Bench, words: tuple[str, str]) -> None:
     lost = bench.lose("1")
-    bench.take(bench.file(*(f"{lost},SR1,1250.00,KES,{said}," for said in ("OK", "KO"))))
+    bench.take(bench.file(*(f"{lost},SR1,1250.00,KES,{said}," for said in words)))
     assert (bench.state(lost), bench.breaks()) == ("captured", {"status": 125_000})
 
 
@@ -273,6 +274,21 @@ def test_a_row_that_counted_does_not_count_as_another_when_the_file_is_read_agai
         bench.take(path)
         assert refunds(bench) == ["processing", "succeeded", "processing"]
         assert bench.breaks() == {"mismatch": -30_000, "remittance": 30_000}
+
+
+@pytest.mark.parametrize("known", [0, 1])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_row_that_names_a_refund_itself_leaves_the_other_row_to_its_twin(
+    bench: Bench, order: tuple[int, int], known: int
+) -> None:
+    payment = a_captured_payment(bench.store)
+    orders = [refunded(bench.store, payment, 30_000, f"r-{n}") for n in (1, 2)]
+    applied(bench.store, done(orders[known]))
+    applied(bench.store, RefundDone(orders[1 - known], LOST))
+    names = orders[known].body["attempt_id"], payment.attempt_id
+    lines = [f"{names[n]},,300.00,KES,REFUND," for n in order]
+    bench.take(bench.file(f"{payment.attempt_id},SR1,1250.00,KES,OK,", *lines, trailer="T,3,,650.00"))
+    assert (refunds(bench), bench.breaks()) == (["succeeded"] * 2, {})
 
 
 def test_a_row_that_has_a_lost_refunds_reference_ends_it(bench: Bench) -> None:
