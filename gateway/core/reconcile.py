@@ -144,6 +144,13 @@ def _unasked(row: Row, reserve: Ours, of_charge: Collection[Ours]) -> Ours:
     return replace(reserve, amount_minor=taken[0]) if taken else reserve
 
 
+def as_counted(row: Row, order: Ours, siblings: Collection[Ours]) -> Ours:
+    """*order*, of which *row* has counted before: of a reservation again what was taken of it."""
+    if order.kind != "reserve" or row.said is not Said.CHARGED:
+        return order
+    return _unasked(row, order, [one for one in siblings if one.charge_attempt_id == order.charge_attempt_id])
+
+
 def _is_called(row: Row, one: Ours, charge: Ours) -> bool:
     """By a name of its own: it may have its charge's as well."""
     return row.carrier_reference in one.names - charge.names

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway.core.carrier_files import Row, Said
-from gateway.core.reconcile import GIVEN_BACK, Ours, lost_twins, meant, same_words
+from gateway.core.reconcile import GIVEN_BACK, Ours, as_counted, lost_twins, meant, same_words
 from gateway.store import carrier_files
 from gateway.store.carrier_files import CarrierFile, names_of
 from gateway.store.unit import Unit
@@ -73,7 +73,7 @@ class FileOrders:
         here, siblings = (self._file.id, row.line), self.of_payment[named.payment_id]
         counted = [one for one in siblings if self.before.get((one.id, row.said)) == here]
         if counted:  # The file was read before, and its orders may have moved since.
-            return counted[0], ()
+            return as_counted(row, counted[0], siblings), ()
         told = {one.id for one in siblings for said in same_words(row.said) if (one.id, said) in self.before}
         order = meant(row, named, siblings, told)
         twins = [] if order is named else lost_twins(row, named, order, siblings, told)

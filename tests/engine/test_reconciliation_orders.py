@@ -151,6 +151,18 @@ def test_what_was_taken_after_a_capture_was_declined_goes_back(holding: Bench, n
         assert verify(conn) == []
 
 
+@pytest.mark.parametrize("minor", [40_000, 125_000], ids=["as much", "all"])
+def test_what_was_taken_after_a_capture_was_declined_is_no_other_amount_when_the_file_is_read_again(
+    holding: Bench, minor: int
+) -> None:
+    hold = held(holding)
+    order = capture(holding, hold, 40_000, DECLINED)
+    path = holding.file(f"{order.body['attempt_id']},SR1,{minor // 100}.00,KES,OK,", trailer="T,1,,1.00")
+    for _ in range(2):
+        holding.take(path)
+        assert holding.breaks() == {"remittance": minor - 100}
+
+
 def test_a_part_that_was_taken_unasked_is_missed_as_that_part(holding: Bench) -> None:
     hold = held(holding)
     attempt_id = hold.body["attempt_id"]
