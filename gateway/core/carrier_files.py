@@ -168,7 +168,14 @@ class FileName(NamedTuple):
 
 def read_name(files: Files, name: str) -> FileName | None:
     """None: it is no name of this carrier's files."""
-    pattern = re.escape(files.pattern).replace(r"\{date\}", "(?P<date>.+?)")
+    # As wide as dates mostly are: where the number stands right behind it, nothing else tells them apart.
+    width = len(_A_DAY.strftime(files.date_format))
+    found = (_read_name(files, name, f"(?P<date>{one})") for one in (f".{{{width}}}", ".+?"))
+    return next(filter(None, found), None)
+
+
+def _read_name(files: Files, name: str, dates: str) -> FileName | None:
+    pattern = re.escape(files.pattern).replace(r"\{date\}", dates)
     pattern = pattern.replace(r"\{sequence\}", "(?P<sequence>[0-9]{1,9})")
     found = re.fullmatch(pattern, name)
     if found is None:

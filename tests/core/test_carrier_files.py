@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.core.carrier_files import Files, Row, Said, Trailer, UnreadableFile, read_name, read_rows, window_ms
 
@@ -39,6 +40,7 @@ NUMBERED = Files(
     decimal_point=",",
     time_format="%d.%m.%Y %H:%M",
 )
+TOGETHER = replace(PLAIN, pattern="CDR{date}{sequence}.txt")
 LINES = Files(
     pattern="{date}.jsonl",
     date_format="%Y-%m-%d",
@@ -151,6 +153,11 @@ def test_what_is_of_another_layout_is_named_with_its_line(files: Files, text: st
         (NUMBERED, "CDR-241126-007.txt", (date(2026, 11, 24), 7)),
         (NUMBERED, "CDR-241126-.txt", None),
         (LINES, "2026-11-24.jsonl", (date(2026, 11, 24), None)),
+        (TOGETHER, "CDR2026112407.txt", (date(2026, 11, 24), 7)),
+        (TOGETHER, "CDR20261124107.txt", (date(2026, 11, 24), 107)),
+        (TOGETHER, "CDR20261124.txt", None),
+        (replace(TOGETHER, date_format="%d%B%Y"), "CDR3May20261.txt", None),
+        (replace(PLAIN, date_format="%d%B%Y"), "acme_3May2026.csv", (date(2026, 5, 3), None)),
     ],
 )
 def test_a_name_tells_the_day_and_the_number(files: Files, name: str, found: tuple[date, int | None] | None) -> None:
