@@ -110,8 +110,11 @@ def _given_back(row: Row, taken: Ours, of_charge: Collection[Ours], told: Collec
     )
     if not found:
         return taken
-    refunded_minor = sum(one.amount_minor for one in of_charge if one.kind == "refund" and one.has_succeeded)
-    is_rest = row.said is Said.REVERSED and row.amount_minor == taken.amount_minor - refunded_minor
+    refunds = [one for one in of_charge if one.kind == "refund" and one.status != "failed"]
+    refunded_minor = sum(one.amount_minor for one in refunds if one.has_succeeded)
+    # What the carrier has done of what is under way, we do not know.
+    rests_minor = (refunded_minor, sum(one.amount_minor for one in refunds))
+    is_rest = row.said is Said.REVERSED and taken.amount_minor - row.amount_minor in rests_minor
     # Not what was ordered, and either that is told or this is all that was left: the carrier gave back unasked.
     is_unasked = found[0].amount_minor != row.amount_minor and (found[0].id in told or is_whole or is_rest)
     return taken if is_unasked else found[0]
