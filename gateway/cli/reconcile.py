@@ -25,8 +25,7 @@ READINGS = 2
 def run(path: Path, file: Path, *, carrier: str, dry_run: bool, report: Path | None, as_json: bool) -> None:
     """Raise ConfigError, or CommandError if the file is not taken or something in it needs a person."""
     config, secrets = read(path)
-    if not file.is_file():
-        raise CommandError(f"{file}: expected a file", exit_code=2)
+    _expect_readable(file)
     terms = _terms(config, file.name, carrier)
     if report is not None:
         _expect_writable(report)
@@ -49,6 +48,16 @@ def run(path: Path, file: Path, *, carrier: str, dry_run: bool, report: Path | N
     breaks = came_of_it.found.breaks.total()
     if breaks:
         raise CommandError(f"{breaks} breaks need a person; see `gateway breaks list`")
+
+
+def _expect_readable(file: Path) -> None:
+    try:
+        if file.is_file():
+            file.open("rb").close()
+            return
+    except OSError as error:
+        raise CommandError(f"{file}: {error.strerror}", exit_code=2) from error
+    raise CommandError(f"{file}: expected a file", exit_code=2)
 
 
 def _expect_writable(report: Path) -> None:

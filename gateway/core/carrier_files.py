@@ -18,6 +18,8 @@ from gateway.core.money import AMOUNT_MINOR_MAX, exponent
 
 LINE_CHARACTERS_MAX: Final = 65_536
 FIELD_CHARACTERS_MAX: Final = 200
+FILE_YEAR_MIN: Final = 2000
+"""Nothing of ours is so old; and a time before 1970 is in no id."""
 
 Character = Annotated[str, Meta(min_length=1, max_length=1, description="one character")]
 
@@ -76,6 +78,10 @@ class Files(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             mistakes.append("columns: expected attempt_id or carrier_reference")
         if self.pattern.count("{date}") != 1 or self.pattern.count("{sequence}") > 1:
             mistakes.append("pattern: expected {date} once, and {sequence} at most once")
+        if not _tells_days(self.date_format):
+            mistakes.append(f"date_format: expected one that tells year, month and day, got {self.date_format!r}")
+        if not _is_encoding(self.encoding):
+            mistakes.append(f"encoding: {self.encoding!r} is none that we know")
         numbered = [*self.columns.values()] if self.format == "csv" and not self.header else []
         numbered += (self.trailer_columns or {}).values() if self.format == "csv" else ()
         mistakes += [f"{number!r}: expected a column's number, from 1" for number in numbered if not _is_place(number)]
@@ -88,6 +94,28 @@ _SAID: Final = frozenset(Said)
 
 def _strangers(name: str, given: Mapping[str, str], known: frozenset[str]) -> list[str]:
     return [f"{name}.{key}: no such field" for key in given if key not in known]
+
+
+def _tells_days(date_format: str) -> bool:
+    """A file of no year would be one of the year 1900."""
+    try:
+        return all(_day_in(day.strftime(date_format), date_format) == day for day in (_A_DAY, _ANOTHER))
+    except ValueError:
+        return False
+
+
+_A_DAY, _ANOTHER = date(2026, 11, 24), date(2031, 2, 3)
+
+
+def _day_in(text: str, date_format: str) -> date:
+    return datetime.strptime(text, date_format).date()  # noqa: DTZ007 - a day of the carrier's.
+
+
+def _is_encoding(name: str) -> bool:
+    try:
+        return bool("1".encode(name))  # Of nothing no codec would be looked for.
+    except (LookupError, ValueError):
+        return False
 
 
 def _is_place(text: str) -> bool:
@@ -140,14 +168,23 @@ class FileName(NamedTuple):
 
 def read_name(files: Files, name: str) -> FileName | None:
     """None: it is no name of this carrier's files."""
-    pattern = re.escape(files.pattern).replace(r"\{date\}", "(?P<date>.+?)")
+    # As wide as dates mostly are: where the number stands right behind it, nothing else tells them apart.
+    width = len(_A_DAY.strftime(files.date_format))
+    found = (_read_name(files, name, f"(?P<date>{one})") for one in (f".{{{width}}}", ".+?"))
+    return next(filter(None, found), None)
+
+
+def _read_name(files: Files, name: str, dates: str) -> FileName | None:
+    pattern = re.escape(files.pattern).replace(r"\{date\}", dates)
     pattern = pattern.replace(r"\{sequence\}", "(?P<sequence>[0-9]{1,9})")
     found = re.fullmatch(pattern, name)
     if found is None:
         return None
     try:
-        day = datetime.strptime(found["date"], files.date_format).date()  # noqa: DTZ007 - a day of the carrier's.
+        day = _day_in(found["date"], files.date_format)
     except ValueError:
+        return None
+    if day.year < FILE_YEAR_MIN:
         return None
     return FileName(day, int(found["sequence"]) if "{sequence}" in files.pattern else None)
 
@@ -169,8 +206,8 @@ def last_due(files: Files, now_ms: int, zone: tzinfo) -> date:
 
 def read_rows(lines: Iterable[str], files: Files, *, currency: str, zone: tzinfo) -> Iterator[Row | Trailer]:
     """Every row, and the trailer last if the layout has one. Raise UnreadableFile at what is of another layout."""
-    ended = False
-    for line, cells in _csv_cells(lines, files) if files.format == "csv" else _json_cells(lines, files):
+    ended, unmarked = False, _unmarked(lines)
+    for line, cells in _csv_cells(unmarked, files) if files.format == "csv" else _json_cells(unmarked, files):
         if ended:
             raise UnreadableFile(f"line {line}: there is something behind the trailer")
         try:
@@ -183,6 +220,12 @@ def read_rows(lines: Iterable[str], files: Files, *, currency: str, zone: tzinfo
             raise UnreadableFile(f"line {line}: {error}") from error
     if files.trailer and not ended:
         raise UnreadableFile("the trailer is missing: the file is cut off")
+
+
+def _unmarked(lines: Iterable[str]) -> Iterator[str]:
+    """Without the byte order mark that some programs write before the first line; it would be a part of a name."""
+    for number, line in enumerate(lines):
+        yield line if number else line.removeprefix("\ufeff")
 
 
 class _TrailerCells(NamedTuple):
@@ -211,7 +254,7 @@ def _csv_cells(lines: Iterable[str], files: Files) -> Iterator[tuple[int, _Cells
 
 
 def _places(head: list[str], files: Files) -> dict[str, int]:
-    names = [name.strip().removeprefix("\ufeff") for name in head]
+    names = [name.strip() for name in head]
     missing = [column for column in files.columns.values() if column not in names]
     if missing:
         raise UnreadableFile(f"line 1: expected a head with {', '.join(missing)}")

@@ -110,8 +110,11 @@ def _given_back(row: Row, taken: Ours, of_charge: Collection[Ours], told: Collec
     )
     if not found:
         return taken
-    refunded_minor = sum(one.amount_minor for one in of_charge if one.kind == "refund" and one.has_succeeded)
-    is_rest = row.said is Said.REVERSED and row.amount_minor == taken.amount_minor - refunded_minor
+    refunds = [one for one in of_charge if one.kind == "refund" and one.status != "failed"]
+    refunded_minor = sum(one.amount_minor for one in refunds if one.has_succeeded)
+    # What the carrier has done of what is under way, we do not know.
+    rests_minor = (refunded_minor, sum(one.amount_minor for one in refunds))
+    is_rest = row.said is Said.REVERSED and taken.amount_minor - row.amount_minor in rests_minor
     # Not what was ordered, and either that is told or this is all that was left: the carrier gave back unasked.
     is_unasked = found[0].amount_minor != row.amount_minor and (found[0].id in told or is_whole or is_rest)
     return taken if is_unasked else found[0]
@@ -142,6 +145,13 @@ def _unasked(row: Row, reserve: Ours, of_charge: Collection[Ours]) -> Ours:
         if (one.kind == "reverse" if is_known else one.kind == "capture" and one.amount_minor == row.amount_minor)
     ]
     return replace(reserve, amount_minor=taken[0]) if taken else reserve
+
+
+def as_counted(row: Row, order: Ours, siblings: Collection[Ours]) -> Ours:
+    """*order*, of which *row* has counted before: of a reservation again what was taken of it."""
+    if order.kind != "reserve" or row.said is not Said.CHARGED:
+        return order
+    return _unasked(row, order, [one for one in siblings if one.charge_attempt_id == order.charge_attempt_id])
 
 
 def _is_called(row: Row, one: Ours, charge: Ours) -> bool:

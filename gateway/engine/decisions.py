@@ -90,6 +90,7 @@ class EndOrder:
             self._expect_given_back(case, order)
         else:
             self._expect_no_other_word(unit.conn, case, order)
+        self._expect_its_name(unit, case, payment, operation)
         waiting = _outbox_of(unit.conn, order)
         _expect_nothing_to_come(case, waiting, operation, unit.policy.rules[payment.carrier])
         for row in waiting:  # Or a carrier that then does not know the order gets it once more.
@@ -117,6 +118,17 @@ class EndOrder:
         for told in conn.execute(of_charge):
             if _contradicts(self.outcome, order, told):
                 raise ValueError(f"{case.id}: {self.outcome} contradicts the carrier's file, which tells {told.said}")
+
+    def _expect_its_name(self, unit: Unit, case: Case, payment: Payment, operation: Operation) -> None:
+        """Raise ValueError if the carrier calls the order otherwise: by another's name its money would go back."""
+        known = operation.reference
+        # What its files never call an order by is no more than a way to ask about it.
+        is_name = bool(carrier_files.names_of(known, unit.policy.names_in_files.get(payment.carrier)))
+        if self.reference and known is not None and is_name and not self.reference.startswith(known):
+            raise ValueError(
+                f"{case.id}: {payment.carrier} calls {operation.attempt_id} {known!r}, and not {self.reference!r}:"
+                " leave `--reference` out, or say one that begins so"
+            )
 
     def _tell(self, unit: Unit, payment: Payment, order: Row[Any], operation: Operation) -> None:  # Any: as above.
         known = operation.reference if order.kind in _GIVES_BACK else operation.carrier_reference or operation.reference

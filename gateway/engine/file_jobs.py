@@ -27,7 +27,7 @@ from gateway.core.payment import (
 )
 from gateway.core.reconcile import FED, Ours, Verdict, another, is_taken_back, judge, same_words, tells_of
 from gateway.engine.file_orders import FileOrders
-from gateway.engine.file_registry import Found, OnlyTried
+from gateway.engine.file_registry import Found, OnlyTried, end_unread
 from gateway.engine.remittances import due, remit
 from gateway.engine.write_offs import undo
 from gateway.store import bulk, carrier_files, tables
@@ -68,11 +68,12 @@ class MatchRows:
                 continue
             order, twins = orders.meant(row, named)
             if twins:
-                self._undecided(unit, row, order, twins, found)
+                self._undecided(unit, row, order, twins)
                 continue
             doubt = another(row, order, orders.of_payment[order.payment_id], phones.get(order.payment_id, ""))
             if self._known(unit, row, order, doubt, orders.before, found):
                 orders.learn(order.payment_id)
+        _note_breaks(unit, found)
         if self.dry_run:
             every = [one for siblings in orders.of_payment.values() for one in siblings]
             raise OnlyTried(found, _told(every, orders.before))
@@ -83,13 +84,13 @@ class MatchRows:
             found.ignored += 1
             return
         name = row.attempt_id or row.carrier_reference
-        self._break(unit, row, None, BreakKind.MISSING_HERE, f"{row.said} {name}: we know no such order", found)
+        self._break(unit, row, None, BreakKind.MISSING_HERE, f"{row.said} {name}: we know no such order")
 
-    def _undecided(self, unit: Unit, row: Row, order: Ours, twins: Sequence[Ours], found: Found) -> None:
+    def _undecided(self, unit: Unit, row: Row, order: Ours, twins: Sequence[Ours]) -> None:
         """It ends none of them, nor is it said to be about one: a person says what became of each."""
         either = " or ".join(one.id for one in twins)
         words = f"{row.said} {either}: none of them has an outcome, and not all are told"
-        self._break(unit, row, order, BreakKind.MISMATCH, words, found, order.owed_minor)
+        self._break(unit, row, order, BreakKind.MISMATCH, words, order.owed_minor)
 
     def _known(
         self,
@@ -106,35 +107,32 @@ class MatchRows:
         same = same_words(row.said) if order.gives_back else (row.said,)
         if any(before.get((order.id, said), here) != here for said in same):
             words = f"{row.said} {order.id}: another row said so already"
-            self._break(unit, row, order, BreakKind.DUPLICATE, words, found)
+            self._break(unit, row, order, BreakKind.DUPLICATE, words)
             return False
         was_told = order.id in _told([order], before)
-        before[order.id, row.said.value] = here
         taken_from = unit.payment(order.payment_id) if is_taken_back(row, order) else None
         verdict = judge(row, order, 0 if taken_from is None else taken_from.refunded_minor)
         if verdict.kind is None or verdict.is_evidence:
             verdict = doubt or verdict
-        before_fed = len(unit.fresh(tables.open_break))
         if verdict.is_evidence and not self._feed(unit, row, order):
             verdict = Verdict(
                 BreakKind.STATUS, f"the file says {row.said}; the payment cannot take it", row.amount_minor
             )
-        for opened in unit.fresh(tables.open_break)[before_fed:]:  # What it was told contradicts what it knew.
-            found.note_break(opened["kind"], opened["amount_minor"] or 0)
         if verdict.kind is None:
             found.matched += 1
             found.resolved += verdict.is_evidence
         else:
             words = f"{row.said} {order.id}: {verdict.words}"
-            self._break(unit, row, order, verdict.kind, words, found, verdict.at_risk_minor)
+            self._break(unit, row, order, verdict.kind, words, verdict.at_risk_minor)
         if verdict.kind is BreakKind.CURRENCY:
             return False
+        before[order.id, row.said.value] = here
         unit.put(
             tables.carrier_match,
             {"attempt_id": order.id, "said": row.said.value, "carrier_file_id": self.file.id, "line": row.line},
         )
         if tells_of(row.said, order):
-            self._settle_missing(unit, row, order, found, is_new=not was_told)
+            self._settle_missing(unit, row, order, is_new=not was_told)
         return verdict.is_evidence
 
     def _feed(self, unit: Unit, row: Row, order: Ours) -> bool:
@@ -159,7 +157,7 @@ class MatchRows:
         settle_breaks(unit.conn, [doubt], f"told in {self.file.name}", unit.now_ms)
         return True
 
-    def _settle_missing(self, unit: Unit, row: Row, order: Ours, found: Found, *, is_new: bool) -> None:
+    def _settle_missing(self, unit: Unit, row: Row, order: Ours, *, is_new: bool) -> None:
         missed = _missing_break(order)
         was_missed = settle_breaks(unit.conn, [missed], f"told in {self.file.name}", unit.now_ms)
         if was_missed and carrier_files.of_break(unit.conn, missed)[1] == self.file.id:
@@ -168,7 +166,7 @@ class MatchRows:
         if was_missed or undone_minor is not None:
             words = f"{row.said} {order.id}: an earlier file should have told it"
             words += "" if undone_minor is None else "; it was written off, and counts again"
-            self._break(unit, row, order, BreakKind.LATE, words, found, undone_minor or 0)
+            self._break(unit, row, order, BreakKind.LATE, words, undone_minor or 0)
 
     def _break(
         self,
@@ -177,14 +175,22 @@ class MatchRows:
         order: Ours | None,
         kind: BreakKind,
         words: str,
-        found: Found,
         at_risk_minor: int | None = None,
     ) -> None:
         at_risk = Money(row.amount_minor if at_risk_minor is None else at_risk_minor, row.currency)
         detail = f"{self.file.name} line {row.line}: {words}"
         payment_id = None if order is None else order.payment_id
         unit.effects.open_break(kind, payment_id, detail, at_risk=at_risk, carrier_file_id=self.file.id)
-        found.note_break(kind, abs(at_risk.amount_minor))
+
+
+def _note_breaks(unit: Unit, found: Found) -> None:
+    """All that these rows say; but what a person has settled, and a file says that is read again, needs nobody."""
+    opened = {one["id"]: one for one in unit.fresh(tables.open_break)}
+    for row in bulk.select_in(unit.conn, tables.open_break, "id", sorted(opened)):
+        if row.resolved_at_ms is not None:
+            del opened[row.id]
+    for one in opened.values():
+        found.note_break(one["kind"], abs(one["amount_minor"] or 0))
 
 
 def _told(orders: Collection[Ours], before: Collection[tuple[str, str]]) -> set[str]:
@@ -282,6 +288,7 @@ class EndFile:
         found, table = Found(), tables.carrier_file
         file = carrier_files.locked(unit.conn, self.file.id)
         unit.conn.execute(update(table).where(table.c.id == file.id).values(state="taken"))
+        end_unread(unit, file)
         of = due(unit, file)
         if of is not None and file.remittance != "posted":
             lacking_minor = remit(unit, file, of, mode=self.mode, bank=self.bank)

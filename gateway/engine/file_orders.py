@@ -9,8 +9,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from gateway.core.carrier_files import Row
-from gateway.core.reconcile import GIVEN_BACK, Ours, lost_twins, meant, same_words
+from gateway.core.carrier_files import Row, Said
+from gateway.core.reconcile import GIVEN_BACK, Ours, as_counted, lost_twins, meant, same_words
 from gateway.store import carrier_files
 from gateway.store.carrier_files import CarrierFile, names_of
 from gateway.store.unit import Unit
@@ -34,13 +34,26 @@ class FileOrders:
         every = {order.id for orders in self.of_payment.values() for order in orders}
         self.before = carrier_files.matched(unit.conn, every)
         """(attempt, what was said) → (file, line) of the row that said so first; added to."""
-        self.rows = sorted(rows, key=self._comes_back)
+        self.rows = sorted(rows, key=self._turn)
         """What came back of a charge behind the charge itself, wherever the file has it."""
         self._like = Counter(map(self._under_charge, rows))
 
-    def _comes_back(self, row: Row) -> bool:
+    def _turn(self, row: Row) -> int:
+        """First what was taken, then what we ordered to give back, then what the carrier took back of the rest.
+
+        A yes comes before a no to the same charge: of the two nobody is told both. What names a refund itself comes
+        before what is told under its charge, and may be about a twin of it.
+        """
         named = self.named(row)
-        return row.said in GIVEN_BACK or (named is not None and named.gives_back)
+        if named is not None and named.gives_back:
+            return 1
+        if row.said not in GIVEN_BACK:
+            return 0 if row.said is Said.CHARGED else 1
+        if named is None:  # Its charge's row may tell what the carrier calls it.
+            return 3
+        siblings, of_charge = self.of_payment[named.payment_id], (named.charge_attempt_id, row.amount_minor)
+        ordered = {(one.charge_attempt_id, one.amount_minor) for one in siblings if one.gives_back}
+        return 2 if of_charge in ordered else 3
 
     def _under_charge(self, row: Row) -> tuple[str, int] | None:
         """The charge and the amount of a row that names no refund or reversal, but may tell of one."""
@@ -60,7 +73,7 @@ class FileOrders:
         here, siblings = (self._file.id, row.line), self.of_payment[named.payment_id]
         counted = [one for one in siblings if self.before.get((one.id, row.said)) == here]
         if counted:  # The file was read before, and its orders may have moved since.
-            return counted[0], ()
+            return as_counted(row, counted[0], siblings), ()
         told = {one.id for one in siblings for said in same_words(row.said) if (one.id, said) in self.before}
         order = meant(row, named, siblings, told)
         twins = [] if order is named else lost_twins(row, named, order, siblings, told)

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta, tzinfo
 from typing import ClassVar
 
 import msgspec
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 
 from gateway.core.carrier_files import Files
 from gateway.core.payment import BreakKind
@@ -22,6 +22,10 @@ from gateway.store.unit import Needs, Unit
 
 GAPS_MAX = 31
 """So many missing files are named one by one; of a longer gap the first ones."""
+
+
+UNREAD_AFTER_MS = 3600 * 1000
+"""A file that was begun so long ago, and is not read to its end, is read by nobody any more."""
 
 
 class Found(msgspec.Struct, kw_only=True):
@@ -89,13 +93,14 @@ class RegisterFile:
         found, file = Found(), self.file
         self._expect_date(unit.now_ms)
         carrier_files.take_turn(unit.conn, file.carrier)
-        here = carrier_files.by_hash(unit.conn, file.carrier, file.sha256) or carrier_files.in_its_place(
-            unit.conn, file.carrier, file.business_date, file.sequence
-        )
+        known = carrier_files.by_hash(unit.conn, file.carrier, file.sha256)
+        is_again = known is not None and (known.id, known.state) == (file.id, "refused")
+        here = None if is_again else known
+        here = here or carrier_files.in_its_place(unit.conn, file.carrier, file.business_date, file.sequence)
         if here is not None:
             raise Registered(here)
         if file.state == "refused":
-            breaks = [(BreakKind.CONTROL_TOTAL, f"{file.carrier} file {file.name}: {file.detail}")]
+            breaks = [(BreakKind.CONTROL_TOTAL, _refused_words(file))]
         else:
             breaks = [(BreakKind.FILE_MISSING, words) for words in self._gaps(unit)]
             breaks += [(BreakKind.FILE_ORDER, words) for words in self._disorder(unit)]
@@ -105,7 +110,13 @@ class RegisterFile:
         if self.dry_run:
             raise OnlyTried(found)
         self._fill_gap(unit)
-        unit.put(tables.carrier_file, {**msgspec.structs.asdict(file), "at_ms": unit.now_ms})
+        row, table = {**msgspec.structs.asdict(file), "at_ms": unit.now_ms}, tables.carrier_file
+        if known is None:
+            unit.put(table, row)
+        else:
+            unit.conn.execute(update(table).where(table.c.id == file.id).values(**row))
+            refused = break_id(BreakKind.CONTROL_TOTAL, None, _refused_words(known))
+            settle_breaks(unit.conn, [refused], f"file {file.name} was taken", unit.now_ms)
         return found
 
     def _expect_date(self, now_ms: int) -> None:
@@ -116,7 +127,8 @@ class RegisterFile:
 
     def _gaps(self, unit: Unit) -> list[str]:
         file = self.file
-        return [*self._missing_numbers(unit, file), *self._missing_days(unit, file)]
+        unread = unread_words(unit.conn, file.carrier, unit.now_ms)
+        return [*unread, *self._missing_numbers(unit, file), *self._missing_days(unit, file)]
 
     def _missing_numbers(self, unit: Unit, file: CarrierFile) -> list[str]:
         if file.sequence is None:
@@ -160,6 +172,25 @@ class RegisterFile:
         settle_breaks(unit.conn, missed, f"file {file.name} came", unit.now_ms)
 
 
+def unread_words(conn: Connection, carrier: str, now_ms: int) -> list[str]:
+    """What is said of files that nobody reads to their end: of the orders in the rest of them nothing is known."""
+    return [_unread_words(one) for one in carrier_files.unread(conn, carrier, now_ms - UNREAD_AFTER_MS)]
+
+
+def _unread_words(file: CarrierFile) -> str:
+    return f"{file.carrier} file {file.name} is not read to its end; give it to `gateway reconcile` again"
+
+
+def end_unread(unit: Unit, file: CarrierFile) -> None:
+    """*file* is read to its end."""
+    unread = break_id(BreakKind.FILE_MISSING, None, _unread_words(file))
+    settle_breaks(unit.conn, [unread], f"file {file.name} was read", unit.now_ms)
+
+
+def _refused_words(file: CarrierFile) -> str:
+    return f"{file.carrier} file {file.name}: {file.detail}"
+
+
 def missing_words(carrier: str, day: str, number: int | None) -> str:
     """What is said of a file that is missing: always the same, so that it is one break."""
     which = " ".join(part for part in (day, "" if number is None else f"number {number}") if part)
@@ -190,5 +221,5 @@ class ContinueFile:
         if self.dry_run:
             raise OnlyTried(Found())
         grown = {name: getattr(file, name) for name in ("name", "sha256", "size_bytes", "rows", "total_minor", "state")}
-        unit.conn.execute(update(table).where(table.c.id == file.id).values(**grown))
+        unit.conn.execute(update(table).where(table.c.id == file.id).values(**grown, at_ms=unit.now_ms))
         return Found()

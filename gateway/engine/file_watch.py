@@ -15,7 +15,7 @@ from gateway.core.carrier_files import Files, last_due
 from gateway.core.payment import BreakKind
 from gateway.engine.batcher import Batcher
 from gateway.engine.deadlines import LANE
-from gateway.engine.file_registry import GAPS_MAX, missing_words
+from gateway.engine.file_registry import GAPS_MAX, missing_words, unread_words
 from gateway.engine.watching import watch
 from gateway.store import bulk, carrier_files, tables
 from gateway.store.effects import break_id
@@ -64,16 +64,15 @@ class FileWatch:
                     log.warning("a carrier's file is missing: %s", words)
 
     def _missed(self, carrier: str, conn: Connection) -> list[str]:
-        """What is to be said of files that are missing and have no break yet, open or resolved."""
+        """What is to be said of files that are missing or half read and have no break yet, open or resolved."""
         latest = carrier_files.latest_date(conn, carrier)
         if latest is None:  # Before its first file nobody knows from which day on they come.
             return []
-        files, zone = self._expected[carrier]
-        gap = min(GAPS_MAX, (last_due(files, self._now_ms(), zone) - latest).days)
+        now_ms, (files, zone) = self._now_ms(), self._expected[carrier]
+        gap = min(GAPS_MAX, (last_due(files, now_ms, zone) - latest).days)
         days = [(latest + timedelta(days=n)).isoformat() for n in range(1, gap + 1)]
-        words = {
-            break_id(BreakKind.FILE_MISSING, None, one): one for one in (missing_words(carrier, d, None) for d in days)
-        }
+        said = [*unread_words(conn, carrier, now_ms), *(missing_words(carrier, day, None) for day in days)]
+        words = {break_id(BreakKind.FILE_MISSING, None, one): one for one in said}
         known = {row.id for row in bulk.select_in(conn, tables.open_break, "id", sorted(words))}
         return [one for missed, one in words.items() if missed not in known]
 

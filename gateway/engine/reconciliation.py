@@ -127,8 +127,8 @@ class Reconciler:
             with path.open(encoding=terms.files.encoding, newline="") as text:
                 lines = _lines(text, progress)
                 yield from read_rows(lines, terms.files, currency=terms.currency, zone=terms.zone)
-        except UnicodeDecodeError as error:
-            raise UnreadableFile(f"expected {terms.files.encoding}: {error.reason} at byte {error.start}") from error
+        except UnicodeError as error:
+            raise UnreadableFile(f"expected {terms.files.encoding}: {_what_is_wrong(error)}") from error
 
     def _register(self, path: Path, sums: Sums, *, dry_run: bool) -> tuple[CarrierFile, Found]:
         terms = self._terms
@@ -137,8 +137,9 @@ class Reconciler:
             raise Refused(f"{path.name}: expected a name like {terms.files.pattern}")
         with self._reads.connect() as conn:
             known = carrier_files.by_hash(conn, terms.carrier, sums.sha256)
-        if known is None:
+        if known is None or (known.state == "refused" and not sums.wrong):  # Its layout was wrong here, and is mended.
             file = self._new_file(path, sums, name.business_date, name.sequence)
+            file = file if known is None else msgspec.structs.replace(file, id=known.id)
             try:
                 found = self._apply(RegisterFile(file, terms.files, terms.zone, dry_run))
             except NotYet as error:
@@ -156,7 +157,7 @@ class Reconciler:
         if known.state == "taken" and known.remittance != "open":
             raise Refused(f"{path.name}: known; its content was taken as {known.name}")
         if known.state == "refused":
-            raise Refused(f"{path.name}: known, and refused before: {known.detail}")
+            raise Refused(f"{path.name}: known, and refused before: {sums.wrong}")
         return known, Found()  # Its reader was stopped or is at it, or the sums of its remittance did not agree.
 
     def _begins_with(self, path: Path, known: CarrierFile, sums: Sums) -> bool:
@@ -247,6 +248,11 @@ class Reconciler:
             except IntegrityError as error:
                 raise Refused(f"somebody else takes a file of {self._terms.carrier} just now") from error
         raise Refused(f"the database took nothing in {TRIES_MAX} tries")
+
+
+def _what_is_wrong(error: UnicodeError) -> str:
+    """Without what stands there: it may be a phone's number."""
+    return f"{error.reason} at byte {error.start}" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 def _digest(content: "hashlib._Hash", name: str, rows: int) -> str:

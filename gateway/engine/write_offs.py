@@ -108,7 +108,7 @@ def _expect_owed(unit: Unit, case: Case, file: CarrierFile | None, amount_minor:
     if amount_minor < 0 and case.kind not in (*NOT_DONE, BreakKind.REMITTANCE):
         raise ValueError(_not_owed(case))
     if file is not None and case.kind in OF_A_FILE:
-        _expect_differing(unit, case, file, amount_minor)
+        return _expect_differing(unit, case, file, amount_minor)
     return amount_minor
 
 
@@ -126,20 +126,24 @@ def _given_back(case: Case, owed: Owed, amount_minor: int) -> int:
     return capped_minor
 
 
-def _expect_differing(unit: Unit, case: Case, file: CarrierFile, amount_minor: int) -> None:
-    """Raise ValueError unless what is paid for *file* differs from our books by that, or by more."""
+def _expect_differing(unit: Unit, case: Case, file: CarrierFile, amount_minor: int) -> int:
+    """How much of it what is paid for *file* differs from our books by. Raise ValueError unless it is that, or more."""
     of = due(unit, file)
     if of is None:
-        return
+        return amount_minor
     if file.state != "taken":
         raise ValueError(f"{case.id}: {file.name} is not read to its end; give it to `gateway reconcile` first")
     lacking_minor = 0 if file.remittance == "posted" else of.lacking_minor
+    if case.kind == BreakKind.REMITTANCE and lacking_minor:
+        # The books may have moved since the break was opened: a part of it would end the break and not the difference.
+        return lacking_minor
     if not (0 < amount_minor <= lacking_minor or lacking_minor <= amount_minor < 0):
         raise ValueError(_too_much(case, amount_minor, max(0, lacking_minor), f"for {file.name}"))
+    return amount_minor
 
 
 def _at_risk_is(unit: Unit, case: Case, amount_minor: int) -> Case:
-    """Less than was said is still owed: what somebody proposed to give up was another sum."""
+    """Another sum than was said is owed: what somebody proposed to give up was another sum."""
     table = tables.open_break
     values = {"amount_minor": amount_minor, "proposed_by": "", "proposal": ""}
     unit.conn.execute(update(table).where(table.c.id == case.id).values(**values))

@@ -124,6 +124,13 @@ def latest_date(conn: Connection, carrier: str) -> date | None:
     return None if found is None else date.fromisoformat(found)
 
 
+def unread(conn: Connection, carrier: str, before_ms: int) -> list[CarrierFile]:
+    """Files that were registered before that time, and whose rows are not all matched."""
+    file = tables.carrier_file
+    found = select(file).where(file.c.carrier == carrier, file.c.state == "reading", file.c.at_ms < before_ms)
+    return [CarrierFile(**row._mapping) for row in conn.execute(found.order_by(file.c.at_ms))]
+
+
 def neighbours(conn: Connection, carrier: str, business_date: str) -> tuple[list[CarrierFile], list[CarrierFile]]:
     """The last file that counts of an earlier date, and the first one of a later: lists of one or none."""
     file = tables.carrier_file

@@ -3,6 +3,7 @@
 import json
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -94,6 +95,25 @@ def test_what_the_carrier_told_an_operator_ends_an_unknown_outcome(
     assert gateway(*words).complaint().endswith("ticket 17")
     assert gateway("breaks", "decide", "brk_x", "happened", "--note", "n", "--config", config).code == 2
     assert gateway("breaks", "decide", row.id, "perhaps", "--note", "n", "--config", config).code == 2
+
+
+def test_a_file_that_may_not_be_read_is_one_line(
+    gateway: Here, config: Path, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert url
+    file, whole = a_file(tmp_path), Path.open
+
+    def refuses(path: Path, *words: Any, **more: Any) -> Any:  # Any: as `Path.open`.
+        if path == file:
+            raise PermissionError(13, "Permission denied")
+        return whole(path, *words, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuses)
+        refused = gateway("reconcile", file, "--config", config)
+    assert (refused.code, refused.complaint()) == (2, f"{file}: Permission denied")
+    missing = tmp_path / "acme_20261124.csv"
+    assert gateway("reconcile", missing, "--config", config).complaint() == f"{missing}: expected a file"
 
 
 @pytest.mark.money

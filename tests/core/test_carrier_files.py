@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.core.carrier_files import Files, Row, Said, Trailer, UnreadableFile, read_name, read_rows, window_ms
 
@@ -39,6 +40,7 @@ NUMBERED = Files(
     decimal_point=",",
     time_format="%d.%m.%Y %H:%M",
 )
+TOGETHER = replace(PLAIN, pattern="CDR{date}{sequence}.txt")
 LINES = Files(
     pattern="{date}.jsonl",
     date_format="%Y-%m-%d",
@@ -87,6 +89,19 @@ def test_a_csv_without_a_head_that_knows_only_the_carriers_reference_is_read() -
     )
 
 
+@pytest.mark.parametrize(
+    ("files", "text"),
+    [
+        (PLAIN, '"correlator",ref,amount,ccy,result,time,phone,fee\natt_1,,12.50,KES,OK,,,\nT,1,,\n'),
+        (NUMBERED, "att_1;;12,50;OK\n"),
+        (LINES, '{"id": "att_1", "minor": 1250, "state": "OK"}\n{"summary": {"count": 1}}\n'),
+    ],
+    ids=["a head", "no head", "json"],
+)
+def test_a_byte_order_mark_is_no_part_of_the_first_line(files: Files, text: str) -> None:
+    assert read(files, "\ufeff" + text) == read(files, text)
+
+
 def test_lines_of_json_with_minor_units_are_read() -> None:
     text = '{"id": "att_1", "minor": 125000, "state": "OK", "at": null}\n\n{"summary": {"count": 1, "sum": "125000"}}\n'
     assert read(LINES, text) == [
@@ -133,10 +148,16 @@ def test_what_is_of_another_layout_is_named_with_its_line(files: Files, text: st
     [
         (PLAIN, "acme_20261124.csv", (date(2026, 11, 24), None)),
         (PLAIN, "acme_20261324.csv", None),
+        (PLAIN, "acme_00010101.csv", None),
         (PLAIN, "acme.20261124.csv", None),
         (NUMBERED, "CDR-241126-007.txt", (date(2026, 11, 24), 7)),
         (NUMBERED, "CDR-241126-.txt", None),
         (LINES, "2026-11-24.jsonl", (date(2026, 11, 24), None)),
+        (TOGETHER, "CDR2026112407.txt", (date(2026, 11, 24), 7)),
+        (TOGETHER, "CDR20261124107.txt", (date(2026, 11, 24), 107)),
+        (TOGETHER, "CDR20261124.txt", None),
+        (replace(TOGETHER, date_format="%d%B%Y"), "CDR3May20261.txt", None),
+        (replace(PLAIN, date_format="%d%B%Y"), "acme_3May2026.csv", (date(2026, 5, 3), None)),
     ],
 )
 def test_a_name_tells_the_day_and_the_number(files: Files, name: str, found: tuple[date, int | None] | None) -> None:
@@ -157,6 +178,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [  # Any: settings.
     ({"pattern": "acme.csv"}, "pattern: expected {date} once"),
     ({"header": False}, "'correlator': expected a column's number"),
     ({"trailer_columns": {"rows": "0"}}, "'0': expected a column's number"),
+    ({"date_format": "%d%m"}, "date_format: expected one that tells year, month and day, got '%d%m'"),
+    ({"date_format": "%Y%m%"}, "date_format: expected"),
+    ({"date_format": "%Q"}, "date_format: expected"),
+    ({"encoding": "klingon"}, "encoding: 'klingon' is none that we know"),
+    ({"encoding": "base64"}, "encoding: 'base64' is none that we know"),
 ]
 
 

@@ -127,6 +127,8 @@ MEANT = [
     pytest.param(row("refunded", amount_minor=300), CHARGE, [CHARGE, *REFUNDS], ("ref_0",), "ref_1", id="the second"),
     pytest.param(row("reversed", amount_minor=700), CHARGE, [CHARGE, REFUNDS[0]], ("ref_0",), "att_1", id="the rest"),
     pytest.param(row("reversed", amount_minor=700), CHARGE, [CHARGE, REFUNDS[0]], (), "att_1", id="the rest first"),
+    pytest.param(row("reversed", amount_minor=700), CHARGE, [CHARGE, LOST], (), "att_1", id="beside a lost one"),
+    pytest.param(row("reversed", amount_minor=400), CHARGE, [CHARGE, REFUNDS[0], LOST], (), "att_1", id="beside both"),
     pytest.param(row("reversed"), CHARGE, [CHARGE, REFUNDS[0]], (), "att_1", id="all, and no part that we ordered"),
     pytest.param(row("reversed"), CHARGE, [CHARGE, REFUSED], (), "att_1", id="all, after a refusal to refund it"),
     pytest.param(row("refunded"), CHARGE, [CHARGE, REFUSED], (), "ref_9", id="a refund after all"),

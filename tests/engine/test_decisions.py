@@ -169,6 +169,26 @@ def test_the_carriers_reference_that_was_told_is_the_one_that_a_refund_names(ben
 
 
 @pytest.mark.money
+@pytest.mark.parametrize(
+    ("reference", "named"), [("SR1", "SR1"), ("SR1/R9", "SR1/R9"), ("", "SR1"), ("SR2", None)], ids=repr
+)
+def test_the_name_by_which_the_carrier_called_an_order_is_not_taken_for_another(
+    bench: Bench, reference: str, named: str | None
+) -> None:
+    """A slip of the pen would give another phone's charge back."""
+    doubt = Doubt(bench, "charge", 10)
+    applied(bench.store, OrderDone(doubt.inquiry, base.Pending(carrier_reference="SR1")))
+    if named is None:
+        with pytest.raises(ValueError, match=f"acme calls {doubt.order_id} 'SR1', and not 'SR2': leave `--reference`"):
+            doubt.decide("happened", reference=reference)
+        assert doubt.became()[0] == "charging"
+        reference, named = "", "SR1"
+    doubt.decide("happened", reference=reference)
+    [order] = [one for one in applied(bench.store, a_refund(doubt.payment_id, 30_000)).rows if one.kind == "refund"]
+    assert order.body["carrier_reference"] == named
+
+
+@pytest.mark.money
 def test_a_charge_whose_reference_nobody_told_has_none(bench: Bench) -> None:
     """Whoever gives it back then looks for it by our own id."""
     doubt = Doubt(bench, "charge", 10)

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import text
 
 from gateway.engine.reconciliation import Refused
 from gateway.engine.remittances import BookRemittance
+from gateway.store.engine import begin_write
 from tests.engine.file_bench import BY_REFERENCE, FILES, Bench, a_bench, today
 from tests.engine.test_reconciliation import named
-from tests.store.bench import applied, count, rows
+from tests.store.bench import an_engine, applied, count, rows
 
 DAILY = replace(FILES, sequence="daily")
 
@@ -76,6 +78,43 @@ def test_where_each_day_begins_with_1_numbers_come_again(bench: Bench) -> None:
     for day in range(-2, 1):
         bench.take(bench.file(f"x,{day},0.00,KES,KO,", name=named(day, 1)), DAILY)
     assert breaks(bench) == []
+
+
+@pytest.mark.money
+def test_a_file_whose_layout_was_wrong_here_is_taken_once_that_is_mended(bench: Bench) -> None:
+    path = bench.file("x,SR9,0,KES,KO,", f"{bench.lose('1')},SR1,1250.00,KES,GOOD,")
+    mended = replace(FILES, statuses=FILES.statuses | {"GOOD": "charged"})
+    still_wrong = replace(mended, decimal_point=",")
+    for files, why in ((FILES, "status: 'GOOD' is none that we know"), (still_wrong, "amount: expected one in KES")):
+        with pytest.raises(Refused, match=why):
+            bench.take(path, files)
+    assert bench.breaks() == {"control_total": None}
+    tried, report = bench.take(path, mended, dry_run=True), bench.take(path, mended)
+    assert (report.found, report.found.resolved, report.file.state) == (tried.found, 1, "taken")
+    assert (bench.breaks(), count(bench.url, "carrier_file")) == ({}, 1)
+    with pytest.raises(Refused, match="known; its content was taken"):
+        bench.take(path, FILES)
+
+
+@pytest.mark.money
+def test_a_refused_file_does_not_come_back_beside_the_one_in_its_place(bench: Bench) -> None:
+    content = "x,SR9,1.00,KES,KO,", f"{bench.lose('1')},SR1,1250.00,KES,GOOD,"
+    with pytest.raises(Refused, match="GOOD"):
+        bench.take(bench.file(*content))
+    bench.take(bench.file(content[1].replace("GOOD", "OK")))
+    mended = replace(FILES, statuses=FILES.statuses | {"GOOD": "charged"})
+    with pytest.raises(Refused, match="was taken for that date and number, with another content"):
+        bench.take(bench.file(*content), mended)
+    assert {row.state for row in rows(bench.url, "SELECT state FROM carrier_file")} == {"refused", "taken"}
+
+
+def test_a_file_that_was_not_read_to_its_end_is_missed_when_the_next_one_comes(bench: Bench) -> None:
+    half = bench.file("x,y,0.00,KES,KO,", name=named(0, 1))
+    bench.take(half)
+    with an_engine(bench.url) as engine, begin_write(engine) as conn:
+        conn.execute(text("UPDATE carrier_file SET state = 'reading', at_ms = at_ms - 3700000"))
+    assert dict(bench.take(bench.file("x,z,0.00,KES,KO,", name=named(1, 2))).found.breaks) == {"file_missing": 1}
+    assert bench.take(half).file.state == "taken" and bench.breaks() == {}
 
 
 def a_growing_file(bench: Bench, content: str) -> Path:

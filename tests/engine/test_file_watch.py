@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import text
 
 from gateway.core.carrier_files import last_due
 from gateway.engine.batcher import Batcher, BatchSettings
@@ -115,6 +116,20 @@ async def test_nothing_is_missed_before_the_first_file_nor_by_a_process_that_doe
     async with watching(bench, NOON, owns=lambda lane: False) as watch:
         await watch.look()
     assert missed(bench) == []
+
+
+async def test_a_file_that_was_not_read_to_its_end_is_missed_until_it_is(bench: Bench) -> None:
+    """Whatever stopped its reader: of the orders in the rest of it nobody would know that they do not fit."""
+    taken(bench, -1, 1)
+    with an_engine(bench.url) as engine, begin_write(engine) as conn:
+        conn.execute(text("UPDATE carrier_file SET state = 'reading'"))
+    began = datetime.now(ZONE)
+    for later, count in ((timedelta(minutes=59), 0), (timedelta(minutes=61), 1)):
+        async with watching(bench, began + later) as watch:
+            await watch.look()
+        assert len([one for one in missed(bench) if "is not read to its end" in one]) == count
+    taken(bench, -1, 1)
+    assert not [one for one in missed(bench) if "is not read to its end" in one]
 
 
 async def test_a_silence_of_months_is_31_breaks(bench: Bench) -> None:

@@ -8,6 +8,7 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from carriers import base
@@ -19,12 +20,13 @@ from gateway.engine.reconciliation import Refused
 from gateway.engine.refund_jobs import RefundDone
 from gateway.engine.write_offs import WriteOff
 from gateway.store.apply import Store
+from gateway.store.cases import resolve
 from gateway.store.engine import begin_write
 from gateway.store.fee_schedules import add_schedule
 from gateway.store.outbox import OutboxRow
 from gateway.store.unit import Needs
 from gateway.store.verify import verify
-from tests.engine.file_bench import BY_REFERENCE, LINES, ZONE, Bench, a_bench, today
+from tests.engine.file_bench import BY_REFERENCE, FILES, LINES, ZONE, Bench, a_bench, today
 from tests.store.bench import CARRIERS, Odd, a_captured_payment, an_engine, an_order, applied, count, rows
 from tests.store.refund_bench import a_refund, balances, declined, done, refunded
 
@@ -120,6 +122,18 @@ def test_each_kind_of_contradiction_is_a_break_with_its_money_at_risk(bench: Ben
         "missing_here": 7_700,
     }
     assert (report.found.ignored, report.found.resolved) == (1, 0)
+
+
+@pytest.mark.money
+def test_a_row_in_another_currency_tells_nothing_of_its_order(bench: Bench) -> None:
+    """The row that does is not its second, nor is the order told without one."""
+    lost, paid = bench.lose("1"), bench.charge("2")
+    lines = [f"{one},SR{n},1250.00,UGX,OK," for n, one in enumerate((lost, paid), start=1)]
+    path = bench.file(*lines, f"{lost},SR1,1250.00,KES,OK,")
+    tried = bench.take(path, dry_run=True).found
+    found = bench.take(path).found
+    assert (found.resolved, dict(found.breaks)) == (1, {"currency": 2, "missing_at_carrier": 1})
+    assert (bench.state(lost), found) == ("captured", tried)
 
 
 @pytest.mark.money
@@ -593,6 +607,28 @@ def test_a_difference_is_written_off_as_it_is_now(bench: Bench) -> None:
     assert bench.entries("write_off") == [], "nobody has agreed to this sum yet"
     applied(bench.store, WriteOff(found.id, "asha", "still"))
     assert rows(bench.url, "SELECT remittance FROM carrier_file")[0].remittance == "posted"
+
+
+def test_a_file_that_is_read_again_tells_only_of_breaks_that_still_need_a_person(bench: Bench) -> None:
+    path = bench.file(f"{bench.charge('1')},SR1,1250.00,KES,OK,", "att_x,SR9,10.00,KES,OK,", trailer="T,2,,1240.00")
+    first = bench.take(path).found
+    assert dict(first.breaks) == {"missing_here": 1, "remittance": 1} and bench.take(path).found.breaks == first.breaks
+    stranger = break_of(bench, "missing_here", 1_000)
+    words = "another gateway's"
+    job = Odd(lambda unit: resolve(unit.conn, "break", stranger, by="asha", note=words, now_ms=unit.now_ms))
+    applied(bench.store, job)
+    assert dict(bench.take(path).found.breaks) == {"remittance": 1}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "why"),
+    [("utf-8", "expected utf-8: invalid start byte at byte 31"), ("utf-16", "expected utf-16: UTF-16")],
+)
+def test_a_file_in_another_encoding_is_refused(bench: Bench, encoding: str, why: str) -> None:
+    path = bench.file("x,SR1,0.00,KES,KO,")
+    path.write_bytes(path.read_bytes().replace(b"SR1", b"\xff"))
+    with pytest.raises(Refused, match=why):
+        bench.take(path, replace(FILES, encoding=encoding))
 
 
 def test_a_name_of_another_layout_is_refused(bench: Bench) -> None:

@@ -151,6 +151,18 @@ def test_what_was_taken_after_a_capture_was_declined_goes_back(holding: Bench, n
         assert verify(conn) == []
 
 
+@pytest.mark.parametrize("minor", [40_000, 125_000], ids=["as much", "all"])
+def test_what_was_taken_after_a_capture_was_declined_is_no_other_amount_when_the_file_is_read_again(
+    holding: Bench, minor: int
+) -> None:
+    hold = held(holding)
+    order = capture(holding, hold, 40_000, DECLINED)
+    path = holding.file(f"{order.body['attempt_id']},SR1,{minor // 100}.00,KES,OK,", trailer="T,1,,1.00")
+    for _ in range(2):
+        holding.take(path)
+        assert holding.breaks() == {"remittance": minor - 100}
+
+
 def test_a_part_that_was_taken_unasked_is_missed_as_that_part(holding: Bench) -> None:
     hold = held(holding)
     attempt_id = hold.body["attempt_id"]
@@ -213,9 +225,10 @@ def test_what_came_back_of_a_charge_waits_for_the_charge_itself(bench: Bench, na
     assert bench.state(lost) == "reversed"
 
 
-def test_a_yes_and_a_no_to_one_charge_are_a_break_and_not_two_outcomes(bench: Bench) -> None:
+@pytest.mark.parametrize("words", [("OK", "KO"), ("KO", "OK")])
+def test_a_yes_and_a_no_to_one_charge_are_a_break_and_not_two_outcomes(bench: Bench, words: tuple[str, str]) -> None:
     lost = bench.lose("1")
-    bench.take(bench.file(*(f"{lost},SR1,1250.00,KES,{said}," for said in ("OK", "KO"))))
+    bench.take(bench.file(*(f"{lost},SR1,1250.00,KES,{said}," for said in words)))
     assert (bench.state(lost), bench.breaks()) == ("captured", {"status": 125_000})
 
 
@@ -273,6 +286,21 @@ def test_a_row_that_counted_does_not_count_as_another_when_the_file_is_read_agai
         bench.take(path)
         assert refunds(bench) == ["processing", "succeeded", "processing"]
         assert bench.breaks() == {"mismatch": -30_000, "remittance": 30_000}
+
+
+@pytest.mark.parametrize("known", [0, 1])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_row_that_names_a_refund_itself_leaves_the_other_row_to_its_twin(
+    bench: Bench, order: tuple[int, int], known: int
+) -> None:
+    payment = a_captured_payment(bench.store)
+    orders = [refunded(bench.store, payment, 30_000, f"r-{n}") for n in (1, 2)]
+    applied(bench.store, done(orders[known]))
+    applied(bench.store, RefundDone(orders[1 - known], LOST))
+    names = orders[known].body["attempt_id"], payment.attempt_id
+    lines = [f"{names[n]},,300.00,KES,REFUND," for n in order]
+    bench.take(bench.file(f"{payment.attempt_id},SR1,1250.00,KES,OK,", *lines, trailer="T,3,,650.00"))
+    assert (refunds(bench), bench.breaks()) == (["succeeded"] * 2, {})
 
 
 def test_a_row_that_has_a_lost_refunds_reference_ends_it(bench: Bench) -> None:

@@ -104,18 +104,38 @@ def test_the_rest_that_the_carrier_took_back_after_a_refund_the_merchant_gives_b
     expect_books_in_order(bench)
 
 
-def test_a_refund_that_the_same_file_tells_of_is_known_before_the_rest(bench: Bench) -> None:
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (2, 1, 0)])
+@pytest.mark.parametrize("is_own_id", [True, False], ids=["its own id", "the charge's id"])
+def test_a_refund_that_the_same_file_tells_of_is_known_before_the_rest(
+    bench: Bench, order: tuple[int, ...], is_own_id: bool
+) -> None:
     """Our books did not know the end of the refund until then."""
     payment = a_captured_payment(bench.store)
     refund_id = refunded(bench.store, payment, REFUNDED).body["attempt_id"]
     lines = (
         f"{payment.attempt_id},SR1,1250.00,KES,OK,",
-        f"{refund_id},SR9,-300.00,KES,REFUND,",
+        f"{refund_id if is_own_id else payment.attempt_id},SR1,-300.00,KES,REFUND,",
         f"{payment.attempt_id},SR1,-950.00,KES,REV,",
     )
-    report = bench.take(bench.file(*lines, trailer="T,3,,0.00"))
+    report = bench.take(bench.file(*(lines[n] for n in order), trailer="T,3,,0.00"))
     assert (bench.state(str(payment.attempt_id)), bench.breaks()) == ("reversed", {})
     assert (report.file.remittance, balances(bench.url)) == ("posted", {})
+
+
+def test_the_rest_that_is_told_the_day_before_its_refund_leaves_the_refund_its_own_row(bench: Bench) -> None:
+    """Until our books know of the refund it is a part; then the rest goes back with a second look."""
+    payment = a_captured_payment(bench.store)
+    refund_id = refunded(bench.store, payment, REFUNDED).body["attempt_id"]
+    charge_id = str(payment.attempt_id)
+    lines = (f"{charge_id},SR1,1250.00,KES,OK,", f"{charge_id},SR1,-950.00,KES,REV,")
+    first = bench.file(*lines, trailer="T,2,,300.00", name=named(0, 1))
+    bench.take(first)
+    assert (bench.state(charge_id), bench.breaks()) == ("captured", {"amount": 95_000, "remittance": 95_000})
+    second = bench.file(f"{refund_id},SR9,-300.00,KES,REFUND,", trailer="T,1,,-300.00", name=named(1, 2))
+    assert bench.take(second).file.remittance == "posted"
+    assert bench.take(first).file.remittance == "posted"
+    assert (bench.state(charge_id), bench.breaks(), balances(bench.url)) == ("reversed", {"amount": 95_000}, {})
+    expect_books_in_order(bench)
 
 
 @pytest.mark.parametrize("is_done", [True, False], ids=["the refund is carried out", "the refund is declined"])

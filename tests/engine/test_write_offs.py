@@ -220,6 +220,23 @@ def test_what_ended_weeks_after_it_was_ordered_is_missed_as_well(bench: Bench) -
     assert bench.breaks() == {"missing_at_carrier": REFUND}
 
 
+def test_a_difference_that_has_grown_is_given_up_as_it_is_now_or_not_at_all(bench: Bench) -> None:
+    """Else the break would end, and the rest of it would keep the file's payment from being booked for ever."""
+    order = bench.order("2")
+    bench.answer(order, base.Unknown(detail="timed out"))
+    told = (f"{bench.charge('1')},SR1,1250.00,KES,OK,", f"{order.body['attempt_id']},SR2,1200.00,KES,OK,")
+    path = bench.file(*told, trailer="T,2,,1200.00")
+    bench.take(path)
+    difference = break_of(bench, "remittance", 5_000)
+    applied(bench.store, WriteOff(difference, "asha", "their rounding"))
+    applied(bench.store, charged(order))
+    applied(bench.store, WriteOff(difference, "juma", "agreed"))
+    assert (bench.entries("write_off"), bench.breaks()["remittance"]) == ([], CHARGE + 5_000)
+    applied(bench.store, WriteOff(difference, "asha", "all of it"))
+    assert (bench.breaks(), given_up(bench), receivable(bench)) == ({"amount": 5_000}, CHARGE + 5_000, 0)
+    the_books_hold(bench)
+
+
 def test_what_a_carrier_pays_too_much_two_persons_take_and_the_rest_is_booked_with_it(bench: Bench) -> None:
     line = f"{bench.charge('1')},SR1,1250.00,KES,OK,"
     bench.take(bench.file(line, trailer="T,1,1250.00,1300.00", name=named(0, 1)))
