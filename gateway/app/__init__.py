@@ -53,7 +53,7 @@ from gateway.store.apply import Batch, Store
 from gateway.store.leases import Leases
 from gateway.store.outbox import EXPORT_LANE
 from gateway.store.quarantine import Quarantine
-from gateway.store.queries import is_taken_back, is_waiting
+from gateway.store.queries import is_in_vain, is_waiting
 from gateway.store.reads import Reads
 from merchants.api import ApiServer
 from merchants.deps import Api
@@ -173,7 +173,7 @@ class Gateway:
             carrier = self.config.carriers[name]
             for k in range(carrier.charge_lanes):
                 executors[f"charge:{name}:{k}"] = OrderExecutor(
-                    biller, self._numbers, self._is_taken_back, now_ms, concurrency=carrier.charge_concurrency
+                    biller, self._numbers, self._is_in_vain, now_ms, concurrency=carrier.charge_concurrency
                 )
         answered: Answered = {"sim": SimDone, "sim_limit": LimitSimDone}
         for name, hook in self.sim_ages.hooks.items():
@@ -190,8 +190,8 @@ class Gateway:
     async def _is_waiting(self, payment_id: str, code_n: int) -> bool:
         return await self._lookups(partial(is_waiting, payment_id=payment_id, code_n=code_n))
 
-    async def _is_taken_back(self, payment_id: str) -> bool:
-        return await self._lookups(partial(is_taken_back, payment_id=payment_id))
+    async def _is_in_vain(self, attempt_id: str) -> bool:
+        return await self._lookups(partial(is_in_vain, attempt_id=attempt_id))
 
     def _api_deps(self) -> Api:
         adapters: list[tuple[str, base.Bearer | base.Biller]] = [*self.bearers.items(), *self.billers.items()]

@@ -127,15 +127,15 @@ class OrderExecutor:
         self,
         biller: base.Biller,
         msisdn_of: Callable[[str], Awaitable[str]],
-        is_taken_back: Callable[[str], Awaitable[bool]],
+        is_in_vain: Callable[[str], Awaitable[bool]],
         now_ms: Callable[[], int],
         *,
         concurrency: int,
     ) -> None:
-        """*is_taken_back*: whether nothing is left of this payment's charge; a refund of it does not leave any more."""
+        """*is_in_vain*: whether this order, a refund or a reversal, must not leave any more."""
         self._biller = biller
         self._msisdn_of = msisdn_of
-        self._is_taken_back = is_taken_back
+        self._is_in_vain = is_in_vain
         self._now_ms = now_ms
         self.concurrency = concurrency
         self.hard_timeout_s = 2 * biller.timeout_s + 1.0  # An inherited charge is asked about before it is sent.
@@ -148,11 +148,12 @@ class OrderExecutor:
 
     async def run(self, row: OutboxRow, grant: Grant) -> OrderDone | RefundDone:
         msisdn = await number_of(row, self._msisdn_of)
-        is_in_vain = row.body["of"] == OF_REFUND and await self._in_vain(row)
+        is_in_vain = row.body["of"] in (OF_REFUND, OperationKind.REVERSE) and await self._in_vain(row)
         if not grant.may_start(self.hard_timeout_s):
             raise NotStarted
         if is_in_vain:
-            return RefundDone(row, base.Unsent(detail="the carrier has taken the whole charge back"))
+            unsent = base.Unsent(detail="told otherwise, or the carrier has taken the whole charge back")
+            return RefundDone(row, unsent) if row.body["of"] == OF_REFUND else OrderDone(row, unsent)
         if row.body["of"] == OF_REFUND:
             return RefundDone(row, await self._reverse(row, _reverse_order(row.body, msisdn)))
         order = _charge_order(row.body, msisdn)
@@ -167,11 +168,11 @@ class OrderExecutor:
                 return await self._begin(row, order, self._biller.inquire, self._biller.charge)
 
     async def _in_vain(self, row: OutboxRow) -> bool:
-        """Whether *row* has surely not left, and must not: the refund would give the same money back again."""
+        """Whether *row* has surely not left, and must not: it would give the same money back again."""
         if row.kind == "inquire" or row.maybe_sent:
             return False
         try:
-            return await self._is_taken_back(str(row.payment_id))
+            return await self._is_in_vain(row.body["attempt_id"])
         except DBAPIError as error:
             raise NotStarted from error
 

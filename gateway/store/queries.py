@@ -13,6 +13,7 @@ from gateway.core.money import Money
 from gateway.core.payment import AGREED_STATES, Capture, Escrow, Operation, Order, Payment, Reason, Stage, State
 from gateway.store import tables
 from gateway.store.phone_records import first_id_behind
+from gateway.store.refunds import OF_REFUND
 from gateway.store.rows import Phone
 
 _metadata = msgspec.json.Decoder(dict[str, str]).decode
@@ -249,11 +250,15 @@ def _merchant(conn: Connection, same: ColumnElement[bool]) -> MerchantRow | None
     return None if row is None else MerchantRow(**row._mapping)
 
 
-def is_taken_back(conn: Connection, payment_id: str) -> bool:
-    """Whether the carrier has taken the payment's whole charge back, so that nothing of it is left to refund."""
-    payment = tables.payment.c
-    state: str = conn.execute(select(payment.state).where(payment.id == payment_id)).scalar_one()
-    return state == State.REVERSED
+def is_in_vain(conn: Connection, attempt_id: str) -> bool:
+    """Whether a refund or a reversal would give back what nobody has to any more.
+
+    A file or a person has told its end, or the carrier has taken the whole charge back.
+    """
+    attempt, payment = tables.attempt.c, tables.payment.c
+    of_order = select(attempt.status, attempt.kind, payment.state).where(attempt.id == attempt_id)
+    order = conn.execute(of_order.where(payment.id == attempt.payment_id)).one()
+    return bool(order.status != "running" or (order.kind == OF_REFUND and order.state == State.REVERSED))
 
 
 def is_waiting(conn: Connection, payment_id: str, code_n: int) -> bool:

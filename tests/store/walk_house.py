@@ -34,7 +34,7 @@ from gateway.store.engine import connect
 from gateway.store.heads import Anchor
 from gateway.store.leases import Leases
 from gateway.store.outbox import LanePlan, OutboxRow
-from gateway.store.queries import is_taken_back, payment_from_row
+from gateway.store.queries import is_in_vain, payment_from_row
 from gateway.store.unit import Policy, Unit
 from tests.engine.lane_bench import Always
 from tests.store.bench import POLICY, Odd, applied
@@ -321,12 +321,12 @@ class Story(RuleBasedStateMachine):
         async def number(consumer_id: str) -> str:
             return str(self.rows("SELECT msisdn FROM consumer WHERE id = :id", id=consumer_id)[0].msisdn)
 
-        async def is_gone(payment_id: str) -> bool:
+        async def in_vain(attempt_id: str) -> bool:
             with self.house.reads.connect() as conn:
-                return is_taken_back(conn, payment_id)
+                return is_in_vain(conn, attempt_id)
 
         self.carrier.mood = mood
-        executor = OrderExecutor(self.carrier, number, is_gone, self.house.now_ms, concurrency=1)
+        executor = OrderExecutor(self.carrier, number, in_vain, self.house.now_ms, concurrency=1)
         return self.house.loop.run_until_complete(executor.run(row, Always()))
 
     def done(self, row: OutboxRow, job: Job) -> None:
