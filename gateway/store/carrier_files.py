@@ -310,18 +310,22 @@ def told_sums(conn: Connection, carrier: str, file_id: str) -> tuple[int, int]:
     return sums[values["receivable"]], in_escrow - sums[values["share"]]
 
 
-# Two persons gave up what the carrier will not pay for orders that the file tells of.
+# Two persons gave up what the carrier will not pay for orders that the file tells of. It begins at what the file tells,
+# and is done with that before any leg is looked at: a carrier's accounts have a leg for every payment there ever was.
 _WRITTEN_OFF = text(
-    'SELECT k.account, sum(k.amount_minor) AS amount_minor FROM "break" b'
+    "WITH given_up AS MATERIALIZED ("
+    'SELECT e.id FROM "break" b'
     " JOIN entry e ON e.source_type = 'break' AND e.source_id = b.id AND e.kind IN ('write_off', 'write_off_undone')"
-    " JOIN leg l ON l.entry_id = e.id AND l.account = :receivable"
-    " JOIN leg k ON k.entry_id = e.id AND k.account IN (:receivable, :share)"
     " WHERE b.carrier_file_id = :file_id AND b.kind IN ('amount', 'fee', 'remittance')"
     # Given up as not charged, and still the file tells that it was.
-    f" OR b.kind IN ('missing_at_carrier', 'status') AND {OF_TAKEN}"
-    " AND EXISTS (SELECT 1 FROM attempt a JOIN carrier_match m"
-    " ON m.attempt_id = a.id AND m.said = 'charged' AND m.carrier_file_id = :file_id"
-    f" WHERE a.payment_id = b.payment_id AND {about('b.detail', 'a.id')}) GROUP BY k.account"
+    " UNION SELECT e.id FROM carrier_match m JOIN attempt a ON a.id = m.attempt_id"
+    " JOIN entry e ON e.payment_id = a.payment_id AND e.source_type = 'break'"
+    " AND e.kind IN ('write_off', 'write_off_undone')"
+    " JOIN \"break\" b ON b.id = e.source_id AND b.kind IN ('missing_at_carrier', 'status')"
+    " JOIN leg l ON l.entry_id = e.id AND l.account = :receivable"
+    f" WHERE m.carrier_file_id = :file_id AND m.said = 'charged' AND {OF_TAKEN} AND {about('b.detail', 'a.id')})"
+    " SELECT k.account, sum(k.amount_minor) AS amount_minor FROM given_up g"
+    " JOIN leg k ON k.entry_id = g.id AND k.account IN (:receivable, :share) GROUP BY k.account"
 )
 
 # Which entries belong to an order: those of its charge, or of what it gave back.
