@@ -93,9 +93,9 @@ class RegisterFile:
         found, file = Found(), self.file
         self._expect_date(unit.now_ms)
         carrier_files.take_turn(unit.conn, file.carrier)
+        refused = carrier_files.refused(unit.conn, file.id)
         known = carrier_files.by_hash(unit.conn, file.carrier, file.sha256)
-        is_again = known is not None and (known.id, known.state) == (file.id, "refused")
-        here = None if is_again else known
+        here = None if refused is not None and known == refused else known
         here = here or carrier_files.in_its_place(unit.conn, file.carrier, file.business_date, file.sequence)
         if here is not None:
             raise Registered(here)
@@ -111,12 +111,12 @@ class RegisterFile:
             raise OnlyTried(found)
         self._fill_gap(unit)
         row, table = {**msgspec.structs.asdict(file), "at_ms": unit.now_ms}, tables.carrier_file
-        if known is None:
+        if refused is None:
             unit.put(table, row)
         else:
             unit.conn.execute(update(table).where(table.c.id == file.id).values(**row))
-            refused = break_id(BreakKind.CONTROL_TOTAL, None, _refused_words(known))
-            settle_breaks(unit.conn, [refused], f"file {file.name} was taken", unit.now_ms)
+            was_wrong = break_id(BreakKind.CONTROL_TOTAL, None, _refused_words(refused))
+            settle_breaks(unit.conn, [was_wrong], f"file {file.name} was taken", unit.now_ms)
         return found
 
     def _expect_date(self, now_ms: int) -> None:

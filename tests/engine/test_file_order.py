@@ -97,6 +97,34 @@ def test_a_file_whose_layout_was_wrong_here_is_taken_once_that_is_mended(bench: 
 
 
 @pytest.mark.money
+def test_so_is_one_whose_very_first_row_was_of_another_layout(bench: Bench) -> None:
+    """Of a file without a row the name counts as well as the content; once it is read there are rows."""
+    path = bench.file(f"{bench.lose('1')},SR1,1250.00,KES,GOOD,")
+    headless = replace(FILES, columns={**FILES.columns, "fee": "commission"})
+    mended = replace(FILES, statuses=FILES.statuses | {"GOOD": "charged"})
+    later_wrong = replace(mended, trailer_columns={"rows": "1"})
+    for files, why in ((headless, "a head with commission"), (FILES, "GOOD"), (later_wrong, "line 3: rows")):
+        with pytest.raises(Refused, match=why):
+            bench.take(path, files)
+    assert bench.breaks() == {"control_total": None} and count(bench.url, "carrier_file") == 1
+    tried, report = bench.take(path, mended, dry_run=True), bench.take(path, mended)
+    assert (report.found, report.found.resolved, report.file.state) == (tried.found, 1, "taken")
+    assert (bench.breaks(), count(bench.url, "carrier_file")) == ({}, 1)
+    with pytest.raises(Refused, match="known; its content was taken"):
+        bench.take(path, mended)
+
+
+def test_so_is_one_of_a_quiet_day(bench: Bench) -> None:
+    wrong = replace(FILES, columns={**FILES.columns, "fee": "commission"})
+    paths = [bench.file(name=named(day, day + 3)) for day in (-1, 0)]
+    for path in paths:
+        with pytest.raises(Refused, match="a head with commission"):
+            bench.take(path, wrong)
+    assert breaks(bench) == ["control_total", "control_total"]
+    assert [bench.take(path).file.state for path in paths] == ["taken", "taken"] and bench.breaks() == {}
+
+
+@pytest.mark.money
 def test_a_refused_file_does_not_come_back_beside_the_one_in_its_place(bench: Bench) -> None:
     content = "x,SR9,1.00,KES,KO,", f"{bench.lose('1')},SR1,1250.00,KES,GOOD,"
     with pytest.raises(Refused, match="GOOD"):
