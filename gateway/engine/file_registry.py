@@ -14,7 +14,7 @@ from sqlalchemy import Connection, update
 
 from gateway.core.carrier_files import Files
 from gateway.core.payment import BreakKind
-from gateway.store import carrier_files, tables
+from gateway.store import bulk, carrier_files, tables
 from gateway.store.carrier_files import CarrierFile
 from gateway.store.cases import settle_breaks
 from gateway.store.effects import break_id
@@ -49,6 +49,16 @@ class Found(msgspec.Struct, kw_only=True):
         self.ignored += other.ignored
         self.breaks.update(other.breaks)
         self.at_risk_minor.update(other.at_risk_minor)
+
+
+def note_breaks(unit: Unit, found: Found) -> None:
+    """All that this batch opens; but what is said once more and a person has settled already needs nobody."""
+    opened = {one["id"]: one for one in unit.fresh(tables.open_break)}
+    for row in bulk.select_in(unit.conn, tables.open_break, "id", sorted(opened)):
+        if row.resolved_at_ms is not None:
+            del opened[row.id]
+    for one in opened.values():
+        found.note_break(one["kind"], abs(one["amount_minor"] or 0))
 
 
 class OnlyTried(Exception):
@@ -106,7 +116,7 @@ class RegisterFile:
             breaks += [(BreakKind.FILE_ORDER, words) for words in self._disorder(unit)]
         for kind, words in breaks:
             unit.effects.open_break(kind, None, words, carrier_file_id=file.id)
-            found.note_break(kind, 0)
+        note_breaks(unit, found)
         if self.dry_run:
             raise OnlyTried(found)
         self._fill_gap(unit)

@@ -11,10 +11,11 @@ from sqlalchemy import text
 
 from gateway.engine.reconciliation import Refused
 from gateway.engine.remittances import BookRemittance
+from gateway.store.cases import resolve
 from gateway.store.engine import begin_write
 from tests.engine.file_bench import BY_REFERENCE, FILES, Bench, a_bench, today
 from tests.engine.test_reconciliation import named
-from tests.store.bench import an_engine, applied, count, rows
+from tests.store.bench import Odd, an_engine, applied, count, rows
 
 DAILY = replace(FILES, sequence="daily")
 
@@ -143,6 +144,18 @@ def test_a_file_that_was_not_read_to_its_end_is_missed_when_the_next_one_comes(b
         conn.execute(text("UPDATE carrier_file SET state = 'reading', at_ms = at_ms - 3700000"))
     assert dict(bench.take(bench.file("x,z,0.00,KES,KO,", name=named(1, 2))).found.breaks) == {"file_missing": 1}
     assert bench.take(half).file.state == "taken" and bench.breaks() == {}
+
+
+def test_a_half_read_file_that_a_person_has_settled_is_told_of_no_more(bench: Bench) -> None:
+    bench.take(bench.file("x,y,0.00,KES,KO,", name=named(-1, 1)))
+    with an_engine(bench.url) as engine, begin_write(engine) as conn:
+        conn.execute(text("UPDATE carrier_file SET state = 'reading', at_ms = at_ms - 3700000"))
+    bench.take(bench.file("x,z,0.00,KES,KO,", name=named(0, 2)))
+    [unread] = rows(bench.url, 'SELECT id FROM "break"')
+    words = "sent by mistake"
+    job = Odd(lambda unit: resolve(unit.conn, "break", unread.id, by="asha", note=words, now_ms=unit.now_ms))
+    applied(bench.store, job)
+    assert not bench.take(bench.file("x,u,0.00,KES,KO,", name=named(1, 3))).found.breaks
 
 
 def a_growing_file(bench: Bench, content: str) -> Path:
