@@ -188,13 +188,15 @@ def unread_words(conn: Connection, carrier: str, now_ms: int) -> list[str]:
 
 
 def _unread_words(file: CarrierFile) -> str:
-    return f"{file.carrier} file {file.name} is not read to its end; give it to `gateway reconcile` again"
+    # With its rows: if it has grown since, and is left once more, that is another break.
+    which = f"{file.carrier} file {file.name}, of {file.rows} rows,"
+    return f"{which} is not read to its end; give it to `gateway reconcile` again"
 
 
 def end_unread(unit: Unit, file: CarrierFile) -> None:
-    """*file* is read to its end."""
+    """*file* is read to its end, or a longer one that begins with it is begun."""
     unread = break_id(BreakKind.FILE_MISSING, None, _unread_words(file))
-    settle_breaks(unit.conn, [unread], f"file {file.name} was read", unit.now_ms)
+    settle_breaks(unit.conn, [unread], f"file {file.name} was given again", unit.now_ms)
 
 
 def _refused_words(file: CarrierFile) -> str:
@@ -232,4 +234,5 @@ class ContinueFile:
             raise OnlyTried(Found())
         grown = {name: getattr(file, name) for name in ("name", "sha256", "size_bytes", "rows", "total_minor", "state")}
         unit.conn.execute(update(table).where(table.c.id == file.id).values(**grown, at_ms=unit.now_ms))
+        end_unread(unit, former)
         return Found()

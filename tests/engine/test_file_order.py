@@ -184,6 +184,19 @@ def test_a_file_that_was_taken_before_it_was_whole_goes_on(bench: Bench, beginni
         bench.take(path, BY_REFERENCE)
 
 
+def test_whoever_leaves_the_rest_of_what_has_grown_unread_is_told_once_more(bench: Bench) -> None:
+    for number, content in enumerate((BEGINNING, WHOLE), start=1):
+        bench.take(a_growing_file(bench, content), BY_REFERENCE)
+        assert bench.breaks().keys() <= {"missing_here"}, "what was not read before has been read"
+        with an_engine(bench.url) as engine, begin_write(engine) as conn:
+            stopped = "UPDATE carrier_file SET state = 'reading', at_ms = at_ms - 3700000 WHERE sequence IS NULL"
+            conn.execute(text(stopped))
+        bench.take(bench.file(f"x,{number},0.00,KES,KO,", name=named(0, number)), DAILY)
+        assert bench.breaks().keys() == {"missing_here", "file_missing"}
+    bench.take(a_growing_file(bench, WHOLE), BY_REFERENCE)
+    assert bench.breaks().keys() == {"missing_here"}
+
+
 @pytest.mark.money
 def test_what_begins_otherwise_or_is_paid_for_does_not_go_on(bench: Bench) -> None:
     for key in ("1", "2"):
