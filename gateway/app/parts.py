@@ -119,11 +119,11 @@ def lane_plan(config: Config) -> LanePlan:
 
 
 def expected_files(config: Config) -> dict[str, Expected]:
-    """By carrier that sends a file each day."""
+    """By carrier that sends files."""
     return {
         name: Expected(carrier.files, ZoneInfo(carrier.time_zone))
         for name, carrier in config.carriers.items()
-        if carrier.files is not None and carrier.files.expected_daily
+        if carrier.files is not None
     }
 
 

@@ -124,10 +124,11 @@ class EndOrder:
         known = operation.reference
         # What its files never call an order by is no more than a way to ask about it.
         is_name = bool(carrier_files.names_of(known, unit.policy.names_in_files.get(payment.carrier)))
-        if self.reference and known is not None and is_name and not self.reference.startswith(known):
+        is_longer = self.reference.startswith(f"{known}/")  # `SR12` is no longer `SR1`, but another order.
+        if self.reference and is_name and self.reference != known and not is_longer:
             raise ValueError(
                 f"{case.id}: {payment.carrier} calls {operation.attempt_id} {known!r}, and not {self.reference!r}:"
-                " leave `--reference` out, or say one that begins so"
+                f" leave `--reference` out, or say one that begins with `{known}/`"
             )
 
     def _tell(self, unit: Unit, payment: Payment, order: Row[Any], operation: Operation) -> None:  # Any: as above.

@@ -27,7 +27,7 @@ from gateway.core.payment import (
 )
 from gateway.core.reconcile import FED, Ours, Verdict, another, is_taken_back, judge, same_words, tells_of
 from gateway.engine.file_orders import FileOrders
-from gateway.engine.file_registry import Found, OnlyTried, end_unread
+from gateway.engine.file_registry import Found, OnlyTried, end_unread, note_breaks
 from gateway.engine.remittances import due, remit
 from gateway.engine.write_offs import undo
 from gateway.store import bulk, carrier_files, tables
@@ -73,7 +73,7 @@ class MatchRows:
             doubt = another(row, order, orders.of_payment[order.payment_id], phones.get(order.payment_id, ""))
             if self._known(unit, row, order, doubt, orders.before, found):
                 orders.learn(order.payment_id)
-        _note_breaks(unit, found)
+        note_breaks(unit, found)
         if self.dry_run:
             every = [one for siblings in orders.of_payment.values() for one in siblings]
             raise OnlyTried(found, _told(every, orders.before))
@@ -181,16 +181,6 @@ class MatchRows:
         detail = f"{self.file.name} line {row.line}: {words}"
         payment_id = None if order is None else order.payment_id
         unit.effects.open_break(kind, payment_id, detail, at_risk=at_risk, carrier_file_id=self.file.id)
-
-
-def _note_breaks(unit: Unit, found: Found) -> None:
-    """All that these rows say; but what a person has settled, and a file says that is read again, needs nobody."""
-    opened = {one["id"]: one for one in unit.fresh(tables.open_break)}
-    for row in bulk.select_in(unit.conn, tables.open_break, "id", sorted(opened)):
-        if row.resolved_at_ms is not None:
-            del opened[row.id]
-    for one in opened.values():
-        found.note_break(one["kind"], abs(one["amount_minor"] or 0))
 
 
 def _told(orders: Collection[Ours], before: Collection[tuple[str, str]]) -> set[str]:

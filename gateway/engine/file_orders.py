@@ -51,9 +51,8 @@ class FileOrders:
             return 0 if row.said is Said.CHARGED else 1
         if named is None:  # Its charge's row may tell what the carrier calls it.
             return 3
-        siblings, of_charge = self.of_payment[named.payment_id], (named.charge_attempt_id, row.amount_minor)
-        ordered = {(one.charge_attempt_id, one.amount_minor) for one in siblings if one.gives_back}
-        return 2 if of_charge in ordered else 3
+        order = meant(row, named, self.of_payment[named.payment_id])
+        return 2 if order.gives_back and order.amount_minor == row.amount_minor else 3
 
     def _under_charge(self, row: Row) -> tuple[str, int] | None:
         """The charge and the amount of a row that names no refund or reversal, but may tell of one."""

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, update
 
 from gateway.core.carrier_files import Files
 from gateway.core.payment import BreakKind
-from gateway.store import carrier_files, tables
+from gateway.store import bulk, carrier_files, tables
 from gateway.store.carrier_files import CarrierFile
 from gateway.store.cases import settle_breaks
 from gateway.store.effects import break_id
@@ -49,6 +49,16 @@ class Found(msgspec.Struct, kw_only=True):
         self.ignored += other.ignored
         self.breaks.update(other.breaks)
         self.at_risk_minor.update(other.at_risk_minor)
+
+
+def note_breaks(unit: Unit, found: Found) -> None:
+    """All that this batch opens; but what is said once more and a person has settled already needs nobody."""
+    opened = {one["id"]: one for one in unit.fresh(tables.open_break)}
+    for row in bulk.select_in(unit.conn, tables.open_break, "id", sorted(opened)):
+        if row.resolved_at_ms is not None:
+            del opened[row.id]
+    for one in opened.values():
+        found.note_break(one["kind"], abs(one["amount_minor"] or 0))
 
 
 class OnlyTried(Exception):
@@ -93,9 +103,9 @@ class RegisterFile:
         found, file = Found(), self.file
         self._expect_date(unit.now_ms)
         carrier_files.take_turn(unit.conn, file.carrier)
+        refused = carrier_files.refused(unit.conn, file.id)
         known = carrier_files.by_hash(unit.conn, file.carrier, file.sha256)
-        is_again = known is not None and (known.id, known.state) == (file.id, "refused")
-        here = None if is_again else known
+        here = None if refused is not None and known == refused else known
         here = here or carrier_files.in_its_place(unit.conn, file.carrier, file.business_date, file.sequence)
         if here is not None:
             raise Registered(here)
@@ -106,17 +116,17 @@ class RegisterFile:
             breaks += [(BreakKind.FILE_ORDER, words) for words in self._disorder(unit)]
         for kind, words in breaks:
             unit.effects.open_break(kind, None, words, carrier_file_id=file.id)
-            found.note_break(kind, 0)
+        note_breaks(unit, found)
         if self.dry_run:
             raise OnlyTried(found)
         self._fill_gap(unit)
         row, table = {**msgspec.structs.asdict(file), "at_ms": unit.now_ms}, tables.carrier_file
-        if known is None:
+        if refused is None:
             unit.put(table, row)
         else:
             unit.conn.execute(update(table).where(table.c.id == file.id).values(**row))
-            refused = break_id(BreakKind.CONTROL_TOTAL, None, _refused_words(known))
-            settle_breaks(unit.conn, [refused], f"file {file.name} was taken", unit.now_ms)
+            was_wrong = break_id(BreakKind.CONTROL_TOTAL, None, _refused_words(refused))
+            settle_breaks(unit.conn, [was_wrong], f"file {file.name} was taken", unit.now_ms)
         return found
 
     def _expect_date(self, now_ms: int) -> None:
@@ -178,13 +188,15 @@ def unread_words(conn: Connection, carrier: str, now_ms: int) -> list[str]:
 
 
 def _unread_words(file: CarrierFile) -> str:
-    return f"{file.carrier} file {file.name} is not read to its end; give it to `gateway reconcile` again"
+    # With its rows: if it has grown since, and is left once more, that is another break.
+    which = f"{file.carrier} file {file.name}, of {file.rows} rows,"
+    return f"{which} is not read to its end; give it to `gateway reconcile` again"
 
 
 def end_unread(unit: Unit, file: CarrierFile) -> None:
-    """*file* is read to its end."""
+    """*file* is read to its end, or a longer one that begins with it is begun."""
     unread = break_id(BreakKind.FILE_MISSING, None, _unread_words(file))
-    settle_breaks(unit.conn, [unread], f"file {file.name} was read", unit.now_ms)
+    settle_breaks(unit.conn, [unread], f"file {file.name} was given again", unit.now_ms)
 
 
 def _refused_words(file: CarrierFile) -> str:
@@ -222,4 +234,5 @@ class ContinueFile:
             raise OnlyTried(Found())
         grown = {name: getattr(file, name) for name in ("name", "sha256", "size_bytes", "rows", "total_minor", "state")}
         unit.conn.execute(update(table).where(table.c.id == file.id).values(**grown, at_ms=unit.now_ms))
+        end_unread(unit, former)
         return Found()

@@ -1,4 +1,6 @@
-"""Misses a carrier's file once its time is over, on the one process that owns the lane `deadlines`.
+"""Misses a carrier's file once its time is over, and what nobody reads to its end.
+
+On the one process that owns the lane `deadlines`.
 
 The break is the one that the next file would open (`gateway.engine.file_jobs`); the late file ends it.
 """
@@ -26,14 +28,14 @@ log = logging.getLogger(__name__)
 
 
 class Expected(NamedTuple):
-    """The files of a carrier that sends one each day."""
+    """The files of a carrier."""
 
     files: Files
     zone: tzinfo
 
 
 class FileWatch:
-    """Looks every five minutes. Only an alarm goes through a batch; where no file is expected it never looks."""
+    """Looks every five minutes. Only an alarm goes through a batch; where no carrier sends files it never looks."""
 
     def __init__(
         self,
@@ -69,7 +71,7 @@ class FileWatch:
         if latest is None:  # Before its first file nobody knows from which day on they come.
             return []
         now_ms, (files, zone) = self._now_ms(), self._expected[carrier]
-        gap = min(GAPS_MAX, (last_due(files, now_ms, zone) - latest).days)
+        gap = min(GAPS_MAX, (last_due(files, now_ms, zone) - latest).days) if files.expected_daily else 0
         days = [(latest + timedelta(days=n)).isoformat() for n in range(1, gap + 1)]
         said = [*unread_words(conn, carrier, now_ms), *(missing_words(carrier, day, None) for day in days)]
         words = {break_id(BreakKind.FILE_MISSING, None, one): one for one in said}

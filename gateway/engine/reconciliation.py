@@ -70,6 +70,8 @@ class Sums(msgspec.Struct, kw_only=True):
     """What the first reading found."""
 
     sha256: str = ""
+    other_sha256: str = ""
+    """What it would be if there were rows, or were none: by a wrong layout none may have been found."""
     size_bytes: int = 0
     rows: int = 0
     total_minor: int = 0
@@ -117,6 +119,7 @@ class Reconciler:
         except UnreadableFile as error:
             sums.wrong = str(error)
         sums.sha256 = _digest(digest, path.name, sums.rows)
+        sums.other_sha256 = _digest(digest, path.name, 0 if sums.rows else 1)
         sums.wrong = sums.wrong or _wrong_totals(sums)
         return sums
 
@@ -137,6 +140,8 @@ class Reconciler:
             raise Refused(f"{path.name}: expected a name like {terms.files.pattern}")
         with self._reads.connect() as conn:
             known = carrier_files.by_hash(conn, terms.carrier, sums.sha256)
+            other = None if known else carrier_files.by_hash(conn, terms.carrier, sums.other_sha256)
+        known = other if other is not None and other.state == "refused" else known
         if known is None or (known.state == "refused" and not sums.wrong):  # Its layout was wrong here, and is mended.
             file = self._new_file(path, sums, name.business_date, name.sequence)
             file = file if known is None else msgspec.structs.replace(file, id=known.id)
@@ -152,12 +157,12 @@ class Reconciler:
                 if file.state == "refused":
                     raise Refused(f"{path.name}: {file.detail}; nothing of it counts")
                 return file, found
+        if known.state == "refused":
+            raise Refused(f"{path.name}: known, and refused before: {sums.wrong}")
         if known.sha256 != sums.sha256:
             raise Refused(f"{path.name}: {known.name} was taken for that date and number, with another content")
         if known.state == "taken" and known.remittance != "open":
             raise Refused(f"{path.name}: known; its content was taken as {known.name}")
-        if known.state == "refused":
-            raise Refused(f"{path.name}: known, and refused before: {sums.wrong}")
         return known, Found()  # Its reader was stopped or is at it, or the sums of its remittance did not agree.
 
     def _begins_with(self, path: Path, known: CarrierFile, sums: Sums) -> bool:
@@ -256,6 +261,7 @@ def _what_is_wrong(error: UnicodeError) -> str:
 
 
 def _digest(content: "hashlib._Hash", name: str, rows: int) -> str:
+    content = content.copy()
     if rows == 0:
         # One quiet day's file has the same content as another's, and both count.
         content.update(name.encode())

@@ -70,6 +70,12 @@ def by_hash(conn: Connection, carrier: str, sha256: str) -> CarrierFile | None:
     return _one(conn.execute(select(file).where(file.c.carrier == carrier, file.c.sha256 == sha256)).first())
 
 
+def refused(conn: Connection, file_id: str) -> CarrierFile | None:
+    """The file with this id, if nothing of it counts."""
+    file = tables.carrier_file
+    return _one(conn.execute(select(file).where(file.c.id == file_id, file.c.state == "refused")).first())
+
+
 def in_its_place(conn: Connection, carrier: str, business_date: str, sequence: int | None) -> CarrierFile | None:
     """The file that counts for this date and number."""
     file = tables.carrier_file

@@ -305,8 +305,8 @@ class Effects:
     ) -> None:
         """Queue a text about *payment*; one that supersedes takes the place of unsent older ones about it.
 
-        *amount*: what it is about, if that is neither the price nor what was taken. *until_ms*: the time in it, if that
-        is neither the payment's end nor now. *language*: another than that of the ask.
+        *amount*: what it is about, if that is neither what was taken or ordered nor the price. *until_ms*: the time in
+        it, if that is neither the payment's end nor now. *language*: another than that of the ask.
         """
         body = self._about(payment, template, supersedes=supersedes)
         if amount is not None:
@@ -331,7 +331,7 @@ class Effects:
             "carrier": payment.carrier,
             "payment_id": payment.id,
             "shop": payment.shop,
-            "amount_minor": payment.captured_minor or payment.amount.amount_minor,
+            "amount_minor": payment.captured_minor or payment.ordered_minor,
             "currency": payment.amount.currency,
             "description": payment.description,
             "ref": payment.ref,

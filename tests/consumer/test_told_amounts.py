@@ -61,6 +61,17 @@ def test_of_a_part_that_is_captured_in_vain_that_part_is_given_back(store: Store
     assert rendered(texts_of(batch)).startswith("GIVEN BACK: KES 300.00 that was charged for Mama Asha is yours again.")
 
 
+@pytest.mark.parametrize("words", ["0", "HUH"])
+def test_whatever_a_phone_says_it_is_told_of_the_part_that_may_have_been_captured(store: Store, words: str) -> None:
+    order = an_order(store, capture=Capture.MANUAL)
+    applied(store, OrderDone(order, base.Held(carrier_reference="SR1", amount=Money(125_000, "KES"))))
+    fields: dict[str, Any] = {"merchant_id": "mer_1", "mode": "test", "key": None, "body_hash": ""}  # Any: fields.
+    fields["payment_id"] = str(order.payment_id)
+    [capture] = applied(store, CapturePayment(amount_minor=30_000, **fields)).rows
+    applied(store, OrderDone(capture, base.Unknown(detail="timed out")))
+    assert rendered(said(store, words)).startswith("KES 300.00 to Mama Asha: we do not know yet if you were charged")
+
+
 def test_out_of_escrow_the_shop_gets_what_was_not_given_back(store: Store) -> None:
     payment = partly_refunded(store, Capture.ESCROW)
     assert "It gets the KES 1,000.00 you paid when you text OK" in rendered(sent(store, payment))

@@ -11,10 +11,11 @@ from sqlalchemy import text
 
 from gateway.engine.reconciliation import Refused
 from gateway.engine.remittances import BookRemittance
+from gateway.store.cases import resolve
 from gateway.store.engine import begin_write
 from tests.engine.file_bench import BY_REFERENCE, FILES, Bench, a_bench, today
 from tests.engine.test_reconciliation import named
-from tests.store.bench import an_engine, applied, count, rows
+from tests.store.bench import Odd, an_engine, applied, count, rows
 
 DAILY = replace(FILES, sequence="daily")
 
@@ -97,6 +98,34 @@ def test_a_file_whose_layout_was_wrong_here_is_taken_once_that_is_mended(bench: 
 
 
 @pytest.mark.money
+def test_so_is_one_whose_very_first_row_was_of_another_layout(bench: Bench) -> None:
+    """Of a file without a row the name counts as well as the content; once it is read there are rows."""
+    path = bench.file(f"{bench.lose('1')},SR1,1250.00,KES,GOOD,")
+    headless = replace(FILES, columns={**FILES.columns, "fee": "commission"})
+    mended = replace(FILES, statuses=FILES.statuses | {"GOOD": "charged"})
+    later_wrong = replace(mended, trailer_columns={"rows": "1"})
+    for files, why in ((headless, "a head with commission"), (FILES, "GOOD"), (later_wrong, "line 3: rows")):
+        with pytest.raises(Refused, match=why):
+            bench.take(path, files)
+    assert bench.breaks() == {"control_total": None} and count(bench.url, "carrier_file") == 1
+    tried, report = bench.take(path, mended, dry_run=True), bench.take(path, mended)
+    assert (report.found, report.found.resolved, report.file.state) == (tried.found, 1, "taken")
+    assert (bench.breaks(), count(bench.url, "carrier_file")) == ({}, 1)
+    with pytest.raises(Refused, match="known; its content was taken"):
+        bench.take(path, mended)
+
+
+def test_so_is_one_of_a_quiet_day(bench: Bench) -> None:
+    wrong = replace(FILES, columns={**FILES.columns, "fee": "commission"})
+    paths = [bench.file(name=named(day, day + 3)) for day in (-1, 0)]
+    for path in paths:
+        with pytest.raises(Refused, match="a head with commission"):
+            bench.take(path, wrong)
+    assert breaks(bench) == ["control_total", "control_total"]
+    assert [bench.take(path).file.state for path in paths] == ["taken", "taken"] and bench.breaks() == {}
+
+
+@pytest.mark.money
 def test_a_refused_file_does_not_come_back_beside_the_one_in_its_place(bench: Bench) -> None:
     content = "x,SR9,1.00,KES,KO,", f"{bench.lose('1')},SR1,1250.00,KES,GOOD,"
     with pytest.raises(Refused, match="GOOD"):
@@ -115,6 +144,18 @@ def test_a_file_that_was_not_read_to_its_end_is_missed_when_the_next_one_comes(b
         conn.execute(text("UPDATE carrier_file SET state = 'reading', at_ms = at_ms - 3700000"))
     assert dict(bench.take(bench.file("x,z,0.00,KES,KO,", name=named(1, 2))).found.breaks) == {"file_missing": 1}
     assert bench.take(half).file.state == "taken" and bench.breaks() == {}
+
+
+def test_a_half_read_file_that_a_person_has_settled_is_told_of_no_more(bench: Bench) -> None:
+    bench.take(bench.file("x,y,0.00,KES,KO,", name=named(-1, 1)))
+    with an_engine(bench.url) as engine, begin_write(engine) as conn:
+        conn.execute(text("UPDATE carrier_file SET state = 'reading', at_ms = at_ms - 3700000"))
+    bench.take(bench.file("x,z,0.00,KES,KO,", name=named(0, 2)))
+    [unread] = rows(bench.url, 'SELECT id FROM "break"')
+    words = "sent by mistake"
+    job = Odd(lambda unit: resolve(unit.conn, "break", unread.id, by="asha", note=words, now_ms=unit.now_ms))
+    applied(bench.store, job)
+    assert not bench.take(bench.file("x,u,0.00,KES,KO,", name=named(1, 3))).found.breaks
 
 
 def a_growing_file(bench: Bench, content: str) -> Path:
@@ -141,6 +182,19 @@ def test_a_file_that_was_taken_before_it_was_whole_goes_on(bench: Bench, beginni
     assert (count(bench.url, "carrier_file"), bench.breaks()) == (1, {}), "no row is late that its own file brings"
     with pytest.raises(Refused, match="known; its content was taken"):
         bench.take(path, BY_REFERENCE)
+
+
+def test_whoever_leaves_the_rest_of_what_has_grown_unread_is_told_once_more(bench: Bench) -> None:
+    for number, content in enumerate((BEGINNING, WHOLE), start=1):
+        bench.take(a_growing_file(bench, content), BY_REFERENCE)
+        assert bench.breaks().keys() <= {"missing_here"}, "what was not read before has been read"
+        with an_engine(bench.url) as engine, begin_write(engine) as conn:
+            stopped = "UPDATE carrier_file SET state = 'reading', at_ms = at_ms - 3700000 WHERE sequence IS NULL"
+            conn.execute(text(stopped))
+        bench.take(bench.file(f"x,{number},0.00,KES,KO,", name=named(0, number)), DAILY)
+        assert bench.breaks().keys() == {"missing_here", "file_missing"}
+    bench.take(a_growing_file(bench, WHOLE), BY_REFERENCE)
+    assert bench.breaks().keys() == {"missing_here"}
 
 
 @pytest.mark.money

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import text
 
-from gateway.core.carrier_files import last_due
+from gateway.core.carrier_files import Files, last_due
 from gateway.engine.batcher import Batcher, BatchSettings
 from gateway.engine.file_watch import Expected, FileWatch
 from gateway.engine.reconciliation import Refused
@@ -49,7 +49,7 @@ def day(back: int) -> str:
 
 @asynccontextmanager
 async def watching(
-    bench: Bench, at: datetime, owns: Callable[[str], bool] = lambda lane: True
+    bench: Bench, at: datetime, owns: Callable[[str], bool] = lambda lane: True, files: Files = FILES
 ) -> AsyncIterator[FileWatch]:
     reads = Reads(connect(bench.url, read_only=True))
     with an_engine(bench.url) as engine:
@@ -58,7 +58,7 @@ async def watching(
         batcher.start()
         try:
             now_ms = round(at.timestamp() * 1000)
-            yield FileWatch(batcher, reads, owns, {"acme": Expected(FILES, ZONE)}, lambda: now_ms)
+            yield FileWatch(batcher, reads, owns, {"acme": Expected(files, ZONE)}, lambda: now_ms)
         finally:
             await batcher.stop()
             reads.close()
@@ -118,14 +118,15 @@ async def test_nothing_is_missed_before_the_first_file_nor_by_a_process_that_doe
     assert missed(bench) == []
 
 
-async def test_a_file_that_was_not_read_to_its_end_is_missed_until_it_is(bench: Bench) -> None:
+@pytest.mark.parametrize("is_daily", [True, False])
+async def test_a_file_that_was_not_read_to_its_end_is_missed_until_it_is(bench: Bench, is_daily: bool) -> None:
     """Whatever stopped its reader: of the orders in the rest of it nobody would know that they do not fit."""
     taken(bench, -1, 1)
     with an_engine(bench.url) as engine, begin_write(engine) as conn:
         conn.execute(text("UPDATE carrier_file SET state = 'reading'"))
     began = datetime.now(ZONE)
     for later, count in ((timedelta(minutes=59), 0), (timedelta(minutes=61), 1)):
-        async with watching(bench, began + later) as watch:
+        async with watching(bench, began + later, files=replace(FILES, expected_daily=is_daily)) as watch:
             await watch.look()
         assert len([one for one in missed(bench) if "is not read to its end" in one]) == count
     taken(bench, -1, 1)
@@ -145,6 +146,20 @@ async def test_a_serving_gateway_misses_what_its_configuration_expects(sqlite_ur
         taken(bench, -3, 1)
         async with started(config(sqlite_url, acme=carrier("+254", files=FILES))):
             await until(lambda: day(-2) in missed(bench), 10, "the missing file is missed")
+
+
+async def test_a_serving_gateway_misses_the_rest_of_a_file_though_no_day_is_expected(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    with a_bench(sqlite_url, tmp_path) as bench:
+        taken(bench, -3, 1)
+        with an_engine(bench.url) as engine, begin_write(engine) as conn:
+            conn.execute(text("UPDATE carrier_file SET state = 'reading', at_ms = at_ms - 3700000"))
+        files = replace(FILES, expected_daily=False)
+        async with started(config(sqlite_url, acme=carrier("+254", files=files))):
+            await until(lambda: missed(bench) != [], 10, "the rest of the file is missed")
+        [words] = missed(bench)
+        assert words.endswith("is not read to its end; give it to `gateway reconcile` again")
 
 
 @pytest.mark.parametrize(

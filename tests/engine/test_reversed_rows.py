@@ -122,6 +122,21 @@ def test_a_refund_that_the_same_file_tells_of_is_known_before_the_rest(
     assert (report.file.remittance, balances(bench.url)) == ("posted", {})
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_all_that_the_carrier_took_back_waits_for_a_refund_though_as_much_was_declined_before(
+    bench: Bench, order: tuple[int, int]
+) -> None:
+    payment = a_captured_payment(bench.store)
+    applied(bench.store, declined(refunded(bench.store, payment, 125_000, "r-1")))
+    refunded(bench.store, payment, REFUNDED, "r-2")
+    back = [f"{payment.attempt_id},SR1,-{amount}.00,KES,REV," for amount in (1250, 300)]
+    path = bench.file(f"{payment.attempt_id},SR1,1250.00,KES,OK,", *(back[n] for n in order), trailer="T,3,,1.00")
+    for _ in range(2):
+        bench.take(path)
+        assert bench.breaks() == {"amount": REFUNDED, "remittance": -100}, "what went back twice"
+    assert bench.state(str(payment.attempt_id)) == "reversed"
+
+
 def test_the_rest_that_is_told_the_day_before_its_refund_leaves_the_refund_its_own_row(bench: Bench) -> None:
     """Until our books know of the refund it is a part; then the rest goes back with a second look."""
     payment = a_captured_payment(bench.store)
