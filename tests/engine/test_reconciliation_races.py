@@ -21,7 +21,7 @@ from gateway.store.apply import Batch
 from gateway.store.unit import Needs, Unit
 from tests.engine.file_bench import Bench, a_bench, today
 from tests.engine.test_reconciliation import named
-from tests.store.bench import POLICY, Odd, a_store, applied, rows
+from tests.store.bench import POLICY, SOMEBODY_WAITS, Odd, a_store, applied, rows
 
 PAYMENTS = 12
 # So long one waits for the other at the place where they meet. Who waits for its turn does not come there.
@@ -64,7 +64,7 @@ def test_callbacks_and_a_file_lock_payments_in_one_order(postgres_url: str, tmp_
 
         def meet(unit: Unit) -> None:
             has_one.set()
-            while not waits.is_set() and not rows(postgres_url, _WAITING):
+            while not waits.is_set() and not rows(postgres_url, SOMEBODY_WAITS):
                 pass
 
         def takes_both() -> Batch:
@@ -78,9 +78,6 @@ def test_callbacks_and_a_file_lock_payments_in_one_order(postgres_url: str, tmp_
         both(lambda: bench.store.apply([calls[0], Odd(meet), calls[1]]), takes_both)
     asked = rows(postgres_url, "SELECT payment_id FROM outbox WHERE kind = 'inquire'")
     assert {row.payment_id for row in asked} == {first.payment_id, second.payment_id}
-
-
-_WAITING = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 @pytest.fixture

@@ -32,6 +32,8 @@ PHONE = "+254700000001"
 SIMULATED = Phone(PHONE, "test")
 """As requests and texts of this bench mean it."""
 RETRIES_MAX = 20
+# In this database: a lock itself does not say whose it is, and other tests have theirs on the same server.
+SOMEBODY_WAITS = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 def a_create(key: str, **changes: Any) -> CreatePayment:  # Any: the job's fields.

@@ -11,7 +11,7 @@ import pytest
 from gateway.engine.merchant_jobs import Answer, CreatePayment, Problem
 from gateway.store.apply import Batch, RetryBatch
 from gateway.store.unit import Unit
-from tests.store.bench import PHONE, Odd, a_create, a_store, a_text, answers, applied, count, rows
+from tests.store.bench import PHONE, SOMEBODY_WAITS, Odd, a_create, a_store, a_text, answers, applied, count, rows
 
 LIMIT_S = 20.0
 WRITERS = 2
@@ -29,7 +29,7 @@ def until_somebody_waits(url: str) -> Callable[[Unit], None]:
 
     def hold(unit: Unit) -> None:
         ends_s = time.monotonic() + LIMIT_S
-        while not rows(url, "SELECT 1 FROM pg_locks WHERE NOT granted"):
+        while not rows(url, SOMEBODY_WAITS):
             assert time.monotonic() < ends_s, "nobody came to wait"
             time.sleep(0.005)
 
