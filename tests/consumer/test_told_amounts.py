@@ -44,12 +44,18 @@ def rendered(texts: list[OutboxRow]) -> str:
     return TEXTS.render(text)
 
 
-def test_of_a_part_that_is_captured_in_vain_that_part_is_given_back(store: Store) -> None:
+def a_part_ordered(store: Store) -> tuple[OutboxRow, dict[str, Any]]:  # Any: fields.
+    """The capture of KES 300.00 of a hold of 1,250.00, and what names the payment in a merchant's request."""
     order = an_order(store, capture=Capture.MANUAL)
     applied(store, OrderDone(order, base.Held(carrier_reference="SR1", amount=Money(125_000, "KES"))))
-    words: dict[str, Any] = {"merchant_id": "mer_1", "mode": "test", "key": None, "body_hash": ""}  # Any: fields.
+    words: dict[str, Any] = {"merchant_id": "mer_1", "mode": "test", "key": None, "body_hash": ""}
     words["payment_id"] = str(order.payment_id)
     [capture] = applied(store, CapturePayment(amount_minor=30_000, **words)).rows
+    return capture, words
+
+
+def test_of_a_part_that_is_captured_in_vain_that_part_is_given_back(store: Store) -> None:
+    capture, words = a_part_ordered(store)
     assert "KES 300.00 " in rendered(said(store, "STATUS"))
     assert "Mama Asha\nKES 300.00\nBeing charged now." in Caller(store).dial("3", "1")
     applied(store, CancelPayment(**words))
@@ -63,11 +69,7 @@ def test_of_a_part_that_is_captured_in_vain_that_part_is_given_back(store: Store
 
 @pytest.mark.parametrize("words", ["0", "HUH"])
 def test_whatever_a_phone_says_it_is_told_of_the_part_that_may_have_been_captured(store: Store, words: str) -> None:
-    order = an_order(store, capture=Capture.MANUAL)
-    applied(store, OrderDone(order, base.Held(carrier_reference="SR1", amount=Money(125_000, "KES"))))
-    fields: dict[str, Any] = {"merchant_id": "mer_1", "mode": "test", "key": None, "body_hash": ""}  # Any: fields.
-    fields["payment_id"] = str(order.payment_id)
-    [capture] = applied(store, CapturePayment(amount_minor=30_000, **fields)).rows
+    capture, _ = a_part_ordered(store)
     applied(store, OrderDone(capture, base.Unknown(detail="timed out")))
     assert rendered(said(store, words)).startswith("KES 300.00 to Mama Asha: we do not know yet if you were charged")
 
