@@ -148,10 +148,10 @@ class OrderExecutor:
 
     async def run(self, row: OutboxRow, grant: Grant) -> OrderDone | RefundDone:
         msisdn = await number_of(row, self._msisdn_of)
-        is_in_vain = row.body["of"] in (OF_REFUND, OperationKind.REVERSE) and await self._in_vain(row)
+        stays = await self._stays(row)
         if not grant.may_start(self.hard_timeout_s):
             raise NotStarted
-        if is_in_vain:
+        if stays:
             unsent = base.Unsent(detail="told otherwise, or the carrier has taken the whole charge back")
             return RefundDone(row, unsent) if row.body["of"] == OF_REFUND else OrderDone(row, unsent)
         if row.body["of"] == OF_REFUND:
@@ -167,9 +167,9 @@ class OrderExecutor:
             case OperationKind.CHARGE:
                 return await self._begin(row, order, self._biller.inquire, self._biller.charge)
 
-    async def _in_vain(self, row: OutboxRow) -> bool:
+    async def _stays(self, row: OutboxRow) -> bool:
         """Whether *row* has surely not left, and must not: it would give the same money back again."""
-        if row.kind == "inquire" or row.maybe_sent:
+        if row.body["of"] not in (OF_REFUND, OperationKind.REVERSE) or row.kind == "inquire" or row.maybe_sent:
             return False
         try:
             return await self._is_in_vain(row.body["attempt_id"])
